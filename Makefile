@@ -1,0 +1,51 @@
+# Holdfast. `make` alone lists what there is.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+MEMBERS := libs/common libs/testkit services/ocpp-edge services/mode-manager services/rule-service services/journal services/reconciler services/monitor simulators cli
+READY  := $(VENV)/.ready
+SEEDS  ?= 200
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help setup nats check fmt lint types test unit sim integration drills demo up docs lock clean
+
+help:  ## what you can do here
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY) nats  ## Python environment from the locks, and a nats-server
+
+$(READY): requirements/dev.txt $(addsuffix /pyproject.toml,$(MEMBERS))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Holdfast needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 has no venv module: install it (Debian: apt-get install python3-venv)"; exit 1; }
+	@echo "installing pinned packages (about a minute the first time) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python $(addprefix -e ,$(MEMBERS))
+	@touch $@
+
+nats: $(READY)  ## find a nats-server >= 2.14, or unpack one into .tools/
+	@deploy/nats/obtain.sh
+
+check: fmt-check lint types unit  ## what must be green before a commit (no broker needed)
+
+fmt: $(READY)  ## format the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .
+
+.PHONY: fmt-check
+fmt-check: $(READY)
+	@$(BIN)/ruff format --check --quiet .
+
+lint: $(READY)  ## ruff, and who may import whom
+	@$(BIN)/ruff check --quiet . && $(BIN)/lint-imports --no-cache
+
+types: $(READY)  ## mypy, strict
+	@$(BIN)/mypy $(addsuffix /src,$(MEMBERS))
+
+unit: $(READY)  ## unit and property tests
+	@$(BIN)/pytest libs services cli simulators tests/test_tidy.py -n 2
+
+lock: $(READY)  ## write the lock files anew
+	@requirements/lock.sh
+
+clean:  ## remove what was built
+	rm -rf build .venv .tools

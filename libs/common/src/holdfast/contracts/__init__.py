@@ -1,0 +1,27 @@
+"""Everything that crosses a process boundary. One file per topic; importing this registers every fact."""
+
+from holdfast.contracts import (
+    charge_point,
+    command,
+    decision,
+    envelope,
+    journal,
+    mode,
+    recovery,
+    rpc,
+    rules,
+    session,
+)
+
+__all__ = [
+    "charge_point",
+    "command",
+    "decision",
+    "envelope",
+    "journal",
+    "mode",
+    "recovery",
+    "rpc",
+    "rules",
+    "session",
+]

@@ -1,0 +1,117 @@
+"""What a charge point does and says, apart from sessions."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from holdfast.contracts.envelope import Fact
+
+
+class ChargePointConnected(Fact):
+    TYPE: ClassVar[str] = "charge-point.connected"
+
+    charge_point: str
+    connection: str
+    """One life of one socket. Every effect names it, so a late close of an old one touches nothing."""
+    protocol: str
+    remote: str
+    replaced: str | None = None
+    """The connection that this one took over from, found dead by a ping."""
+
+
+class ChargePointDisconnected(Fact):
+    TYPE: ClassVar[str] = "charge-point.disconnected"
+
+    charge_point: str
+    connection: str
+    reason: str
+
+
+class ChargePointBooted(Fact):
+    """A BootNotification was answered."""
+
+    TYPE: ClassVar[str] = "charge-point.booted"
+
+    charge_point: str
+    message_id: str
+    action: str = "BootNotification"
+    vendor: str
+    model: str
+    serial: str | None
+    firmware: str | None
+    status: Literal["Accepted", "Pending", "Rejected"]
+    raw: str
+    """The CALL's payload, byte for byte."""
+
+
+class ConnectorStatusChanged(Fact):
+    """A StatusNotification that changed the connector's status or named an error."""
+
+    TYPE: ClassVar[str] = "charge-point.status-changed"
+
+    charge_point: str
+    connector: int
+    status: str
+    error_code: str
+    message_id: str
+    action: str = "StatusNotification"
+    raw: str
+
+
+class AvailabilityChanged(Fact):
+    """The charge point took a ChangeAvailability: state that must answer "what changed while cut off"."""
+
+    TYPE: ClassVar[str] = "charge-point.availability-changed"
+
+    charge_point: str
+    connector: int
+    availability: Literal["Operative", "Inoperative"]
+    command_id: str
+
+
+class ChargingProfileInstalled(Fact):
+    TYPE: ClassVar[str] = "charge-point.profile-installed"
+
+    charge_point: str
+    connector: int
+    profile: str
+    """The csChargingProfiles object as it was sent."""
+    command_id: str
+
+
+class DataTransferred(Fact):
+    """A DataTransfer from the charge point; answered UnknownVendorId unless a rule knows the vendor."""
+
+    TYPE: ClassVar[str] = "charge-point.data-transferred"
+
+    charge_point: str
+    vendor: str
+    message_id: str
+    action: str = "DataTransfer"
+    raw: str
+
+
+class FrameRefused(Fact):
+    """A frame that could not be served: counted, answered with the right error, kept for reading."""
+
+    TYPE: ClassVar[str] = "charge-point.frame-refused"
+    STREAM: ClassVar[Literal["journal", "telemetry"]] = "telemetry"
+
+    charge_point: str
+    reason: str
+    code: str | None
+    """The CALLERROR code answered; None where nothing could be answered."""
+    frame: str
+    """The first 2,000 characters."""
+
+
+class ChargePointSampled(Fact):
+    """Periodic and latest-wins frames (Heartbeat, meter values outside a session, unchanged status)."""
+
+    TYPE: ClassVar[str] = "charge-point.sampled"
+    STREAM: ClassVar[Literal["journal", "telemetry"]] = "telemetry"
+
+    charge_point: str
+    action: str
+    message_id: str
+    raw: str

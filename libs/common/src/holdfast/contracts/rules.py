@@ -1,0 +1,277 @@
+"""The rules: one versioned, signed bundle that says what the site may decide by itself.
+
+An unknown clause refuses the whole bundle (`extra="forbid"`): half-understood rules are no rules.
+Every number has its unit in its name, every default its reason beside it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from holdfast.contracts.envelope import Contract, Fact
+from holdfast.contracts.mode import Mode
+
+
+class Clause(BaseModel):
+    """A part of a bundle."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModeRules(Clause):
+    """How the uplink is judged. Hysteresis delays improvements only."""
+
+    pulse_ms: int = Field(2_000, ge=100, le=60_000)
+    pulse_timeout_ms: int = Field(1_000, ge=50, le=30_000)
+    """A black hole shows as this; an answer costs milliseconds."""
+    degraded_after_ms: int = Field(5_000, ge=100)
+    """Without an answered pulse for so long: degraded. Two lost pulses, so that one lost is no event."""
+    autonomous_after_ms: int = Field(15_000, ge=200)
+    """Without an answered pulse for so long: autonomous."""
+    stable_for_ms: int = Field(6_000, ge=0)
+    """Pulses answered without a miss for so long count as stable."""
+    sync_lag_ms: int = Field(10_000, ge=100)
+    """In sync: the watermark has reached the head reported so long ago."""
+    changes_max: int = Field(2, ge=2, le=10)
+    """At most so many mode changes in `changes_window_ms`, not counting changes for the worse to autonomous."""
+    changes_window_ms: int = Field(60_000, ge=1_000)
+    latch_ms: int = Field(30_000, ge=0)
+    """A link called unstable must hold so long before the site believes in it again; doubles with each
+    relapse, up to `latch_ms_max`."""
+    latch_ms_max: int = Field(900_000, ge=0)
+    clock_offset_ms_max: int = Field(30_000, ge=100)
+    """Site and cloud clock further apart than this: degraded, reason `clock`."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ModeRules:
+        if not self.pulse_ms <= self.degraded_after_ms < self.autonomous_after_ms:
+            raise ValueError("pulse_ms <= degraded_after_ms < autonomous_after_ms must hold")
+        return self
+
+
+class UnknownToken(StrEnum):
+    """What to do with a driver token that is on no list and in no cache."""
+
+    REFUSE = "refuse"
+    ACCEPT_FLAGGED = "accept-flagged"
+    """Energy flows, the session is marked so that it can never pass as a whitelist authorisation."""
+
+
+class AuthoriseRules(Clause):
+    ask_cloud: bool
+    budget_ms: int = Field(800, ge=0, le=10_000)
+    """How long the cloud may take before the local answer stands."""
+    unknown: UnknownToken = UnknownToken.REFUSE
+
+
+class AuthoriseByMode(Clause):
+    connected: AuthoriseRules = AuthoriseRules(ask_cloud=True)
+    degraded: AuthoriseRules = AuthoriseRules(ask_cloud=True, budget_ms=400)
+    autonomous: AuthoriseRules = AuthoriseRules(ask_cloud=False)
+    recovery: AuthoriseRules = AuthoriseRules(ask_cloud=True, budget_ms=400)
+    cache_age_ms_max: int = Field(7 * 86_400_000, ge=0)
+    """An older answer of the cloud is not used again."""
+    cache_entries_max: int = Field(10_000, ge=0)
+    """At the bound the oldest answers go first."""
+
+    def of(self, mode: Mode) -> AuthoriseRules:
+        rules: AuthoriseRules = getattr(self, mode.value)
+        return rules
+
+
+class Precondition(StrEnum):
+    """What must hold at the charge point when a command is delivered (ocpp-outage-rules 3.5)."""
+
+    NONE = "none"
+    CONNECTOR_FREE = "connector-free"
+    SESSION_RUNNING = "session-running"
+    NOT_BOOTED_SINCE = "not-booted-since"
+    """The fault a reset was for is gone once the charge point has booted."""
+    NO_SESSION = "no-session"
+
+
+class CommandRules(Clause):
+    """When a command of one action is admitted."""
+
+    modes: tuple[Mode, ...]
+    """From CSMS and cloud. The operator at the site is admitted in every mode."""
+    age_ms_max: int = Field(ge=0)
+    """Older is expired whatever deadline it carries; 0: only its own deadline counts."""
+    precondition: Precondition = Precondition.NONE
+
+
+def _default_commands() -> dict[str, CommandRules]:
+    live = (Mode.CONNECTED, Mode.DEGRADED, Mode.RECOVERY)
+    return {
+        "RemoteStartTransaction": CommandRules(
+            modes=(Mode.CONNECTED,), age_ms_max=60_000, precondition=Precondition.CONNECTOR_FREE
+        ),
+        "RemoteStopTransaction": CommandRules(
+            modes=live, age_ms_max=900_000, precondition=Precondition.SESSION_RUNNING
+        ),
+        "Reset": CommandRules(
+            modes=(Mode.CONNECTED,), age_ms_max=120_000, precondition=Precondition.NOT_BOOTED_SINCE
+        ),
+        "ChangeAvailability": CommandRules(modes=live, age_ms_max=0),
+        "TriggerMessage": CommandRules(modes=live, age_ms_max=10_000),
+        "SetChargingProfile": CommandRules(modes=live, age_ms_max=300_000),
+    }
+
+
+class StorageRules(Clause):
+    journal_bytes_max: int = Field(1 << 30, ge=1 << 16)
+    """Hard limit: the stream refuses, nothing is acknowledged, charge points keep their data."""
+    soft_fraction: float = Field(0.8, gt=0, lt=1)
+    """Above it no new session begins, so that the reserve finishes the running ones."""
+    telemetry_bytes_max: int = Field(256 << 20, ge=1 << 16)
+    """Oldest telemetry goes first, and the gap is said."""
+    retention_ms: int = Field(30 * 86_400_000, ge=0)
+    """Journal is kept at the site so long even when the cloud has it."""
+
+
+class RecoveryRules(Clause):
+    bound_ms: int = Field(120_000, ge=1_000)
+    """Then the site returns to connected with named open points."""
+    step_poll_ms: int = Field(500, ge=50)
+    """How often a step looks whether its condition holds."""
+
+
+class CheckpointRules(Clause):
+    every_ms: int = Field(60_000, ge=1_000)
+    every_entries: int = Field(1_000, ge=1)
+
+
+class Rules(Clause):
+    """One bundle, as written in YAML and signed."""
+
+    version: int = Field(ge=1)
+    """Newer replaces older, never the other way."""
+    name: str = "default"
+    site: str = "*"
+    """The one site it is for, or `*`."""
+    valid_until_ms: int | None = None
+    """After it the rules stay in force (a site without rules is worse) and the site is degraded by reason."""
+    modes: ModeRules = ModeRules()
+    authorise: AuthoriseByMode = AuthoriseByMode()
+    commands: dict[str, CommandRules] = Field(default_factory=_default_commands)
+    """By OCPP action; an action not named is refused."""
+    storage: StorageRules = StorageRules()
+    recovery: RecoveryRules = RecoveryRules()
+    checkpoints: CheckpointRules = CheckpointRules()
+
+
+class SignedRules(Contract):
+    """What travels on `hf.<site>.down.rules.bundle`: the exact text that was signed."""
+
+    version: int
+    """For finding it; the version inside the text counts."""
+    text: str = Field(max_length=256 * 1024)
+    key: str
+    """Public key that signed, hex; must be one the site trusts."""
+    signature: str
+    """Ed25519 over the text's UTF-8 bytes, hex."""
+
+
+class RulesActivated(Fact):
+    """From this entry on these rules apply. Carries the text, so the journal alone explains each decision."""
+
+    TYPE: ClassVar[str] = "rules.activated"
+
+    version: int
+    hash: str
+    """SHA-256 of the text, hex."""
+    text: str
+    previous_version: int
+    """0 for the first."""
+
+
+class RulesRefused(Fact):
+    """A bundle that was not taken; the last good one stays."""
+
+    TYPE: ClassVar[str] = "rules.refused"
+
+    version: int | None
+    reason: str
+
+
+class TokenStatus(StrEnum):
+    """As OCPP 1.6 AuthorizationStatus has it."""
+
+    ACCEPTED = "Accepted"
+    BLOCKED = "Blocked"
+    EXPIRED = "Expired"
+    INVALID = "Invalid"
+    CONCURRENT_TX = "ConcurrentTx"
+
+
+class ListedToken(Contract):
+    driver_token: str = Field(min_length=1, max_length=255)
+    status: TokenStatus = TokenStatus.ACCEPTED
+    parent: str | None = None
+    """Group the token belongs to (parentIdTag)."""
+    valid_until_ms: int | None = None
+
+
+class DriverTokenList(Contract):
+    """What travels on `hf.<site>.down.driver-tokens.full`: the whole local list."""
+
+    version: int = Field(ge=1)
+    tokens: tuple[ListedToken, ...] = Field(max_length=100_000)
+
+
+class DriverTokensInstalled(Fact):
+    """A local list took effect (the tokens themselves stay out of the journal)."""
+
+    TYPE: ClassVar[str] = "driver-tokens.installed"
+
+    version: int
+    count: int
+    hash: str
+
+
+class RulesStatus(Contract):
+    """Reply of `rpc.rules`."""
+
+    version: int
+    hash: str
+    name: str
+    valid_until_ms: int | None
+    driver_tokens_version: int
+    staged_version: int | None = None
+    refused: str | None = None
+    """Why the newest bundle offered was not taken."""
+
+
+class Desired(Contract):
+    """Reply of `up.desired`: what the cloud wants this site to have."""
+
+    rules_version: int
+    driver_tokens_version: int
+    limit_id: str | None
+    """Id of the newest site current limit; None when there is none."""
+
+
+class SiteLimit(Contract):
+    """What travels on `hf.<site>.down.limit.site`."""
+
+    id: str
+    limit_a: float = Field(ge=0)
+    valid_until_ms: int | None = None
+
+
+class Publish(Contract):
+    """Request of `hf.cloud.rpc.publish`: only rule-service writes to DOWNLINK."""
+
+    site: str
+    kind: Literal["rules", "driver-tokens", "limit"]
+    text: str
+    """YAML of the rules (signed there), or JSON of the list or limit."""
+
+
+class Published(Contract):
+    site: str
+    version: str
+    seq: int

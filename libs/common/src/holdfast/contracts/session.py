@@ -1,0 +1,103 @@
+"""Sessions: one OCPP transaction each, normalised over versions, with the raw payload beside it.
+
+A session's key is `<charge point>/<transaction id>`. Transaction ids are unique over restarts and
+incarnations, so the parts of a session that a wiped disk tore apart find each other again.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from holdfast.contracts.decision import Basis
+from holdfast.contracts.envelope import Contract, Fact
+from holdfast.contracts.rules import TokenStatus
+
+
+def session_key(charge_point: str, transaction_id: int) -> str:
+    return f"{charge_point}/{transaction_id}"
+
+
+class Reading(Contract):
+    """One value of the lifetime energy register."""
+
+    at: str
+    """As the charge point said it: its clock, its format."""
+    energy_wh: int
+
+
+class SessionStarted(Fact):
+    TYPE: ClassVar[str] = "session.started"
+
+    charge_point: str
+    connector: int
+    session: str
+    transaction_id: int
+    driver_token: str
+    """Needed for billing and the CSMS. Never logged, never a metric label."""
+    meter_start_wh: int
+    at: str
+    """The charge point's timestamp; may be older than the envelope's: it may come from an offline queue."""
+    status: TokenStatus
+    """What the charge point was told."""
+    basis: Basis
+    flagged: bool
+    decision: str
+    message_id: str
+    action: str = "StartTransaction"
+    raw: str
+
+
+class SessionMetered(Fact):
+    TYPE: ClassVar[str] = "session.metered"
+
+    charge_point: str
+    connector: int
+    session: str
+    transaction_id: int
+    readings: tuple[Reading, ...]
+    """Energy.Active.Import.Register in Wh; empty when the message had other measurands only."""
+    message_id: str
+    action: str = "MeterValues"
+    raw: str
+
+
+class SessionStopped(Fact):
+    TYPE: ClassVar[str] = "session.stopped"
+
+    charge_point: str
+    session: str
+    transaction_id: int
+    meter_stop_wh: int
+    at: str
+    reason: str
+    message_id: str
+    action: str = "StopTransaction"
+    raw: str
+
+
+class SessionStopRepeated(Fact):
+    """A second, different stop of a session: the first sound one counts, the difference is shown."""
+
+    TYPE: ClassVar[str] = "session.stop-repeated"
+
+    charge_point: str
+    session: str
+    transaction_id: int
+    meter_stop_wh: int
+    first_meter_stop_wh: int
+    message_id: str
+    action: str = "StopTransaction"
+    raw: str
+
+
+class SessionMessageUnmatched(Fact):
+    """A transactional message of a session this site never heard of: acknowledged, kept, never guessed onto another."""
+
+    TYPE: ClassVar[str] = "session.message-unmatched"
+
+    charge_point: str
+    transaction_id: int
+    message_id: str
+    action: str
+    reason: str
+    raw: str

@@ -1,0 +1,119 @@
+"""The way a service writes facts into its site's journal and telemetry.
+
+One process life serves one incarnation: when the stream behind the subjects changes (the disk was
+lost, a fork was found), `IncarnationChanged` ends the process and its supervisor starts it afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from holdfast import subjects
+from holdfast.bus import Bus, BusError, StreamGone, WrongStream
+from holdfast.clock import Clock
+from holdfast.contracts.envelope import (
+    ENVELOPE_BYTES_MAX,
+    ClockQuality,
+    ContractError,
+    Entry,
+    Envelope,
+    Fact,
+    body_of,
+)
+from holdfast.ids import Ids
+
+POLL_MS = 250
+
+
+class IncarnationChanged(BusError):
+    """This process belongs to a disk life that is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """The life this process writes in."""
+
+    site: str
+    name: str
+
+    @property
+    def journal(self) -> str:
+        return subjects.journal_stream(self.site, self.name)
+
+    @property
+    def telemetry(self) -> str:
+        return subjects.telemetry_stream(self.site, self.name)
+
+
+async def current_incarnation(bus: Bus, site: str) -> Incarnation | None:
+    """None while the journal service has opened none."""
+    stream = await bus.stream_of(subjects.journal_all(site))
+    name = subjects.parse_stream(stream) if stream else None
+    return Incarnation(site, name.incarnation) if name else None
+
+
+async def wait_for_incarnation(bus: Bus, clock: Clock, site: str) -> Incarnation:
+    """Services start in any order: the journal service opens the incarnation."""
+    while True:
+        found = await current_incarnation(bus, site)
+        if found:
+            return found
+        await clock.sleep_ms(POLL_MS)
+
+
+class Recorder:
+    """Writes facts. `record` returns once the journal has the fact on disk."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        ids: Ids,
+        incarnation: Incarnation,
+        source: str,
+        clock_quality: Callable[[], ClockQuality] = lambda: ClockQuality.UNKNOWN,
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._ids = ids
+        self._source = source
+        self._clock_quality = clock_quality
+        self.incarnation = incarnation
+
+    def envelope(self, fact: Fact, *, id: str | None = None, cause: str | None = None) -> Envelope:
+        return Envelope(
+            id=id or self._ids.new(),
+            type=fact.TYPE,
+            at_ms=self._clock.now_ms(),
+            clock=self._clock_quality(),
+            site=self.incarnation.site,
+            incarnation=self.incarnation.name,
+            source=self._source,
+            cause=cause,
+            body=body_of(fact),
+        )
+
+    async def record(self, fact: Fact, *, id: str | None = None, cause: str | None = None) -> Entry:
+        """Write to the stream the fact belongs to. The same `id` again is stored once.
+
+        Raise AppendRefused (then nothing may be acknowledged onward) or IncarnationChanged.
+        """
+        envelope = self.envelope(fact, id=id, cause=cause)
+        site = self.incarnation.site
+        if fact.STREAM == "journal":
+            stream, subject = self.incarnation.journal, subjects.journal(site, *fact.topic())
+        else:
+            stream, subject = self.incarnation.telemetry, subjects.telemetry(site, *fact.topic())
+        data = envelope.to_bytes()
+        if len(data) > ENVELOPE_BYTES_MAX:
+            raise ContractError(
+                f"{fact.TYPE} of {len(data)} bytes is over the limit of {ENVELOPE_BYTES_MAX}"
+            )
+        try:
+            stored = await self._bus.append(stream, subject, data, id=envelope.id)
+        except (WrongStream, StreamGone) as error:
+            raise IncarnationChanged(
+                f"the journal of site {site!r} is no longer {stream}: this process must start afresh"
+            ) from error
+        return Entry(seq=stored.seq, envelope=envelope)
