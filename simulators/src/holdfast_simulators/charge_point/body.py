@@ -1,0 +1,214 @@
+"""The charge point's body: it holds the device, asks the core, and makes what was decided durable.
+
+    handle(event):  decide  ->  one transaction in the store  ->  what is left to say
+
+Nothing here knows a socket. What is to be sent besides the queue waits in `Agenda`, in memory, and a
+reboot forgets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+from holdfast_simulators.charge_point.clock import Clock
+from holdfast_simulators.charge_point.config import ChargePointConfig
+from holdfast_simulators.charge_point.decision import decide
+from holdfast_simulators.charge_point.events import (
+    AskAuthorisation,
+    Authorised,
+    BeginSession,
+    DeviceEvent,
+    Effect,
+    EndSession,
+    Enqueue,
+    ReadingDue,
+    Refuse,
+    StatusChanged,
+)
+from holdfast_simulators.charge_point.outbox import Entry
+from holdfast_simulators.charge_point.store import Store
+
+Report = Callable[..., None]
+TRIGGERED_MAX = 20
+"""Messages asked for by TriggerMessage and not yet sent; the oldest are forgotten."""
+
+
+class MessageIds:
+    """Fresh ids, or one pseudo-random sequence that starts anew with every boot."""
+
+    def __init__(self, config: ChargePointConfig) -> None:
+        self._seed = config.id
+        self._is_repeating = config.behaviour.message_ids == "repeating"
+        self._random = random.Random(self._seed)
+
+    def boot(self) -> None:
+        self._random = random.Random(self._seed)
+
+    def fresh(self) -> str:
+        if self._is_repeating:
+            return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        return str(uuid.uuid4())
+
+
+@dataclass(slots=True)
+class Agenda:
+    """What is to be sent besides the queue."""
+
+    work: asyncio.Event = field(default_factory=asyncio.Event)
+    needs_boot: bool = True
+    statuses: set[int] = field(default_factory=set)
+    authorisations: dict[int, str] = field(default_factory=dict)
+    triggered: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=TRIGGERED_MAX))
+    retry_at_ms: int = 0
+    in_flight: int | None = None
+    """Place of the queued message that is on the wire."""
+    was_in_flight: bool = False
+    """The last connection ended with a CALL unanswered."""
+
+    def forget(self, connectors: tuple[int, ...]) -> None:
+        self.needs_boot = True
+        self.statuses = set(connectors)
+        self.authorisations.clear()
+        self.triggered.clear()
+        self.retry_at_ms = 0
+        self.was_in_flight = False
+
+
+class Body:
+    def __init__(
+        self, config: ChargePointConfig, store: Store, clock: Clock, report: Report
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.clock = clock
+        self.agenda = Agenda()
+        self.ids = MessageIds(config)
+        self.is_online = False
+        """The link is up and the central system has accepted the boot."""
+        self.sessions_changed = asyncio.Event()
+        self.settled = asyncio.Event()
+        """No session runs and the queue is empty."""
+        self.device = store.load(config.connectors, clock.now().monotonic_ms)
+        self._report = report
+
+    def report(self, event: str, **fields: Any) -> None:
+        self._report(event, charge_point=self.config.id, **fields)
+
+    @property
+    def has_room(self) -> bool:
+        running = len(self.device.in_session)
+        return self.store.has_room(running, self.config.behaviour.queue_capacity)
+
+    def handle(self, event: DeviceEvent, together_with: Callable[[], None] | None = None) -> None:
+        """`together_with` is written in the same transaction."""
+        device, effects = decide(self.config.behaviour, self.device, event)
+        running = len(device.in_session)
+        if effects or together_with or not isinstance(event, ReadingDue):
+            with self.store.transaction():
+                if together_with is not None:
+                    together_with()
+                for effect in effects:
+                    self._persist(effect, running, event.at.true_ms)
+                self.store.save(device)
+        self.device = device
+        for effect in effects:
+            self._perform(effect)
+        self.queue_changed()
+        self.sessions_changed.set()
+
+    def queue_changed(self) -> None:
+        self.agenda.work.set()
+        if self.device.in_session or self.store.queue_length():
+            self.settled.clear()
+        else:
+            self.settled.set()
+
+    def authorise_offline(self, connector: int, driver_token: str) -> None:
+        """The local cache decides; a driver token it does not know is a matter of behaviour."""
+        known = self.store.known_token(driver_token)
+        is_accepted = self.config.behaviour.offline_start if known is None else known
+        self.authorised(connector, driver_token, is_accepted=is_accepted, is_online=False)
+
+    def authorised(
+        self, connector: int, driver_token: str, *, is_accepted: bool, is_online: bool
+    ) -> None:
+        at = self.clock.now()
+
+        def record() -> None:
+            self.store.record_authorisation(
+                connector, driver_token, at.true_ms, accepted=is_accepted, online=is_online
+            )
+            if is_online:
+                self.store.remember_token(driver_token, accepted=is_accepted)
+
+        self.report("authorised", connector=connector, accepted=is_accepted, online=is_online)
+        self.handle(
+            Authorised(
+                at=at,
+                connector=connector,
+                driver_token=driver_token,
+                is_accepted=is_accepted,
+                is_online=is_online,
+                has_room=self.has_room,
+            ),
+            together_with=record,
+        )
+
+    def _persist(self, effect: Effect, running: int, at_ms: int) -> None:
+        match effect:
+            case BeginSession():
+                self.store.begin_session(effect)
+            case EndSession():
+                self.store.end_session(effect)
+            case Enqueue(message=message):
+                entry = self.store.enqueue(
+                    message,
+                    running=running,
+                    capacity=self.config.behaviour.queue_capacity,
+                    in_flight=self.agenda.in_flight,
+                    at_ms=at_ms,
+                )
+                if entry is not Entry.ADMITTED:
+                    self.report("discarded", action="MeterValues", why="queue full")
+            case AskAuthorisation() | Refuse() | StatusChanged():
+                pass
+            case _:
+                assert_never(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case AskAuthorisation(connector=connector, driver_token=driver_token):
+                if self.is_online:
+                    self.agenda.authorisations[connector] = driver_token
+                else:
+                    self.authorise_offline(connector, driver_token)
+            case BeginSession(connector=connector, session=session, is_online=is_online):
+                self.report(
+                    "session-started",
+                    connector=connector,
+                    session=session.key,
+                    meter_start_wh=session.meter_start_wh,
+                    online=is_online,
+                )
+            case EndSession(connector=connector, session=session):
+                self.report(
+                    "session-stopped",
+                    connector=connector,
+                    session=session.key,
+                    meter_stop_wh=effect.meter_stop_wh,
+                    reason=effect.reason,
+                )
+            case Refuse(connector=connector, reason=reason):
+                self.report("refused", connector=connector, reason=reason)
+            case StatusChanged(connector=connector):
+                self.agenda.statuses.add(connector)
+            case Enqueue():
+                pass
+            case _:
+                assert_never(effect)

@@ -1,0 +1,76 @@
+"""The payloads a charge point sends, as OCPP 1.6 writes them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+
+def timestamp(at_ms: int) -> str:
+    """`2026-01-31T12:00:00.123Z`: every message of a session has its own millisecond."""
+    whole, rest_ms = divmod(at_ms, 1_000)
+    moment = datetime.fromtimestamp(whole, tz=UTC).replace(microsecond=rest_ms * 1_000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def boot(vendor: str, model: str, serial: str) -> dict[str, Any]:
+    payload = {
+        "chargePointVendor": vendor,
+        "chargePointModel": model,
+        "firmwareVersion": "simulated 1",
+    }
+    return payload | ({"chargePointSerialNumber": serial} if serial else {})
+
+
+def status(connector: int, status: str, at_ms: int) -> dict[str, Any]:
+    return {
+        "connectorId": connector,
+        "errorCode": "NoError",
+        "status": status,
+        "timestamp": timestamp(at_ms),
+    }
+
+
+def start(connector: int, driver_token: str, meter_start_wh: int, at_ms: int) -> dict[str, Any]:
+    return {
+        "connectorId": connector,
+        "idTag": driver_token,
+        "meterStart": meter_start_wh,
+        "timestamp": timestamp(at_ms),
+    }
+
+
+def meter(
+    connector: int, register_wh: int, power_w: int, at_ms: int, context: str
+) -> dict[str, Any]:
+    return {
+        "connectorId": connector,
+        "meterValue": [
+            {
+                "timestamp": timestamp(at_ms),
+                "sampledValue": [
+                    {
+                        "value": str(register_wh),
+                        "context": context,
+                        "measurand": "Energy.Active.Import.Register",
+                        "unit": "Wh",
+                    },
+                    {
+                        "value": str(power_w),
+                        "context": context,
+                        "measurand": "Power.Active.Import",
+                        "unit": "W",
+                    },
+                ],
+            }
+        ],
+    }
+
+
+def stop(driver_token: str, meter_stop_wh: int, at_ms: int, reason: str) -> dict[str, Any]:
+    return {
+        "idTag": driver_token,
+        "meterStop": meter_stop_wh,
+        "timestamp": timestamp(at_ms),
+        "reason": reason,
+    }

@@ -1,0 +1,297 @@
+"""A charge point as a running thing: powered or not, connected or trying to be.
+
+    power on -> [ connect -> talk and listen -> wait ]* -> reboot -> power on ...
+
+Reconnects for ever, with its own back-off. A power loss takes effect at once; what was in memory is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from holdfast_simulators.charge_point.body import Body
+from holdfast_simulators.charge_point.commands import Situation, obey
+from holdfast_simulators.charge_point.events import (
+    PluggedIn,
+    PowerLost,
+    PowerReturned,
+    ReadingDue,
+    Stopped,
+)
+from holdfast_simulators.charge_point.link import Call, Link, open_socket
+from holdfast_simulators.charge_point.talker import Talker
+from holdfast_simulators.control import CommandError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    is_graceful: bool
+    reason: str
+    """Reason of StopTransaction for sessions that do not survive."""
+    always_stops: bool = False
+    """Reset.req: sessions are stopped whatever the behaviour says about reboots."""
+
+
+class RunningChargePoint:
+    def __init__(self, body: Body, url: str, tls: ssl.SSLContext | None) -> None:
+        self.body = body
+        self.is_connected = False
+        self._url = url
+        self._tls = tls
+        self._restart: Restart | None = None
+        self._attempt: asyncio.Task[str] | None = None
+        self._interrupted = asyncio.Event()
+        self._offline_until_ms = 0
+        self._failures = 0
+        self._is_failure_said = False
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._stay_connected(group))
+            group.create_task(self._read_meters())
+
+    # --- what the person at the charge point, or the test, does
+
+    def plug(self, connector: int, driver_token: str) -> None:
+        self._assert_powered()
+        self.body.handle(
+            PluggedIn(at=self.body.clock.now(), connector=connector, driver_token=driver_token)
+        )
+
+    def stop(self, connector: int, reason: str, *, is_unplugged: bool) -> None:
+        self._assert_powered()
+        self.body.handle(
+            Stopped(
+                at=self.body.clock.now(),
+                connector=connector,
+                reason=reason,
+                is_unplugged=is_unplugged,
+            )
+        )
+
+    def stop_all(self) -> None:
+        """Sessions end and cables leave; a charge point that is rebooting does it when it is back."""
+        for connector in self.body.device.connectors:
+            self.body.handle(
+                Stopped(
+                    at=self.body.clock.now(),
+                    connector=connector.number,
+                    reason="Local",
+                    is_unplugged=True,
+                )
+            )
+
+    def drop_link(self, for_s: float) -> None:
+        self._offline_until_ms = self._now_ms() + round(for_s * 1_000)
+        if self._attempt is not None:
+            self._attempt.cancel()
+
+    def reboot(self, restart: Restart) -> None:
+        self._assert_powered()
+        if restart.is_graceful:
+            self._stop_for(restart)
+        self.body.handle(PowerLost(at=self.body.clock.now()))
+        self.body.report("rebooting", reason=restart.reason)
+        self._restart = restart
+        self._interrupted.set()
+        if self._attempt is not None:
+            self._attempt.cancel()
+
+    def status(self) -> dict[str, Any]:
+        body = self.body
+        return {
+            "charge_point": body.config.id,
+            "connected": self.is_connected,
+            "online": body.is_online,
+            "powered": body.device.is_powered,
+            "queue": body.store.queue_length(),
+            "connectors": [
+                {
+                    "connector": one.number,
+                    "status": one.status,
+                    "power_w": body.device.power_w(body.config.behaviour, one),
+                    "register_wh": one.register_wh,
+                    "session": None if one.session is None else one.session.key,
+                    "transaction_id": None if one.session is None else one.session.transaction_id,
+                }
+                for one in body.device.connectors
+            ],
+        }
+
+    def _assert_powered(self) -> None:
+        if not self.body.device.is_powered:
+            raise CommandError(f"charge point {self.body.config.id!r} has no power; wait for boot")
+
+    def _stop_for(self, restart: Restart) -> None:
+        if self.body.config.behaviour.session_after_reboot == "resume" and not restart.always_stops:
+            return
+        for connector in self.body.device.in_session:
+            self.body.handle(
+                Stopped(
+                    at=self.body.clock.now(),
+                    connector=connector.number,
+                    reason=restart.reason,
+                    is_unplugged=False,
+                )
+            )
+
+    # --- power and meters
+
+    def _power_on(self, reason: str) -> None:
+        self.body.ids.boot()
+        self.body.agenda.forget(tuple(one.number for one in self.body.device.connectors))
+        self.body.handle(PowerReturned(at=self.body.clock.now(), reason=reason))
+
+    async def _read_meters(self) -> None:
+        body = self.body
+        while True:
+            body.sessions_changed.clear()
+            now = body.clock.now()
+            due = [
+                one.session.next_reading_ms
+                for one in body.device.connectors
+                if one.session is not None and body.device.is_powered
+            ]
+            if due and min(due) <= now.monotonic_ms:
+                body.handle(ReadingDue(at=now))
+                continue
+            wait_s = (min(due) - now.monotonic_ms) / 1_000 if due else None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await body.sessions_changed.wait()
+
+    # --- the link
+
+    async def _stay_connected(self, group: asyncio.TaskGroup) -> None:
+        self._power_on("PowerLoss")
+        while True:
+            self._interrupted.clear()
+            self._attempt = group.create_task(self._connect_and_talk())
+            await asyncio.wait({self._attempt})
+            self._link_lost("dropped" if self._attempt.cancelled() else self._attempt.result())
+            await self._wait_to_reconnect()
+            if self._restart is not None:
+                await asyncio.sleep(self.body.config.behaviour.reboot_s)
+                self._power_on(self._restart.reason)
+                self._restart = None
+
+    async def _wait_to_reconnect(self) -> None:
+        """By the back-off, and not before an asked-for absence is over; a reboot ends the wait."""
+        waits = self.body.config.behaviour.reconnect_s
+        wait_ms = round(waits[min(self._failures, len(waits) - 1)] * 1_000)
+        self._failures += 1
+        until_ms = self._now_ms() + wait_ms
+        while self._restart is None:
+            left_ms = max(until_ms, self._offline_until_ms) - self._now_ms()
+            if left_ms <= 0:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_ms / 1_000):
+                    await self._interrupted.wait()
+
+    def _now_ms(self) -> int:
+        return self.body.clock.now().monotonic_ms
+
+    def _link_lost(self, reason: str) -> None:
+        body = self.body
+        if self.is_connected:
+            body.report("disconnected", reason=reason)
+            self._is_failure_said = False
+        elif not self._is_failure_said:
+            # Said once per outage; a back-off of one second would fill the reader's log.
+            body.report("not-connected", reason=reason)
+            self._is_failure_said = True
+        if body.is_online:
+            self._failures = 0
+        self.is_connected = False
+        body.is_online = False
+        for connector, driver_token in list(body.agenda.authorisations.items()):
+            del body.agenda.authorisations[connector]
+            body.authorise_offline(connector, driver_token)
+
+    async def _connect_and_talk(self) -> str:
+        """Until the connection ends; why it did."""
+        try:
+            socket = await open_socket(self._url, self._tls, self.body.config)
+        except (OSError, WebSocketException, TimeoutError) as error:
+            return f"{type(error).__name__}: {error}"
+        self.is_connected = True
+        self.body.report("connected")
+        link = Link(
+            socket,
+            json_spaces=self.body.config.behaviour.json_spaces,
+            on_call=self._called,
+            on_bad_frame=lambda frame: self.body.report("bad-frame", frame=frame),
+        )
+        reason = "closed"
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(link.listen())
+                group.create_task(Talker(self.body, link).run())
+        except* ConnectionClosed as closed:
+            reason = str(closed.exceptions[0])
+        finally:
+            await self._leave(socket)
+        return reason
+
+    async def _leave(self, socket: ClientConnection) -> None:
+        """A soft reset says goodbye; everything else just stops being there."""
+        if self._restart is not None and self._restart.is_graceful:
+            await socket.close(1001)
+        socket.transport.abort()
+
+    async def _called(self, link: Link, call: Call) -> None:
+        """Written down, answered, then done: as a device that obeys after it has said yes."""
+        body = self.body
+        at = body.clock.now()
+        situation = Situation(
+            behaviour=body.config.behaviour, device=body.device, at=at, has_room=body.has_room
+        )
+        reply = obey(situation, call.action, call.payload)
+        answer = json.dumps(reply.payload) if reply.payload is not None else reply.code
+        body.store.record_command(
+            call.message_id,
+            call.action,
+            json.dumps(call.payload),
+            at.true_ms,
+            executed=reply.executed,
+            answer=answer,
+        )
+        body.report("command", action=call.action, executed=reply.executed)
+        if reply.payload is None:
+            await link.refuse(call.message_id, reply.code, f"{call.action} is not served here")
+            return
+        try:
+            await link.reply(call.message_id, reply.payload)
+        finally:
+            for event in reply.events:
+                body.handle(event)
+            if reply.trigger is not None:
+                body.agenda.triggered.append(reply.trigger)
+                body.agenda.work.set()
+            if reply.restart is not None:
+                self._reset(is_hard=reply.restart == "Hard")
+
+    def _reset(self, *, is_hard: bool) -> None:
+        if not self.body.device.is_powered:
+            return
+        if is_hard and self.body.config.behaviour.hard_reset_loses_queue:
+            at_ms = self.body.clock.now().true_ms
+            with self.body.store.transaction():
+                lost = self.body.store.discard_all("hard reset", at_ms)
+            self.body.report("discarded", why="hard reset", messages=lost)
+        self.reboot(
+            Restart(
+                is_graceful=not is_hard,
+                reason="HardReset" if is_hard else "SoftReset",
+                always_stops=not is_hard,
+            )
+        )

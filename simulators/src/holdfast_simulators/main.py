@@ -1,0 +1,83 @@
+"""holdfast-sim charge-points | wan | oracle: the outside world of a site, as programs of their own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from holdfast_simulators import control, wan
+from holdfast_simulators.charge_point import config
+from holdfast_simulators.charge_point import program as charge_points
+from holdfast_simulators.oracle import account
+from holdfast_simulators.oracle import program as oracle
+
+CONTROL_HELP = "Takes one JSON object per line on stdin, prints one per line on stdout."
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: list[str]) -> int:
+    """0 done, 1 differences (oracle), 2 cannot start or cannot judge."""
+    arguments = _parser().parse_args(words)
+    try:
+        match arguments.program:
+            case "charge-points":
+                return asyncio.run(_charge_points(arguments.config, arguments.state))
+            case "wan":
+                return asyncio.run(wan.run(arguments.listen, arguments.to, control.Console()))
+            case _:
+                return oracle.run(
+                    arguments.state, arguments.api, arguments.site, arguments.credential
+                )
+    except (config.ConfigError, control.CannotStart, account.CannotJudge) as error:
+        print(f"holdfast-sim {arguments.program}: {error}", file=sys.stderr)
+        return 2
+
+
+async def _charge_points(config_file: Path, state_folder: Path) -> int:
+    return await charge_points.run(config.load(config_file), state_folder, control.Console())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="holdfast-sim", description=__doc__)
+    programs = parser.add_subparsers(dest="program", required=True)
+
+    points = programs.add_parser(
+        "charge-points",
+        help="OCPP 1.6J charge points with an offline queue and a ledger of the truth",
+        description=f"Many charge points in one process. {CONTROL_HELP}",
+    )
+    points.add_argument("--config", type=Path, required=True, help="JSON file: url, charge_points")
+    points.add_argument("--state", type=Path, required=True, help="folder of their databases")
+
+    link = programs.add_parser(
+        "wan",
+        help="a TCP link that can be cut, black-holed, delayed and slowed",
+        description=f"A TCP relay that stands for the uplink. {CONTROL_HELP}",
+    )
+    link.add_argument("--listen", type=wan.address, required=True, metavar="HOST:PORT")
+    link.add_argument("--to", type=wan.address, required=True, metavar="HOST:PORT")
+
+    judge = programs.add_parser(
+        "oracle",
+        help="compare the charge points' ledgers with the product's account",
+        description="Prints one JSON verdict. Exit 0 clean, 1 differences, 2 could not judge.",
+    )
+    judge.add_argument("--state", type=Path, required=True, help="the charge points' --state")
+    judge.add_argument("--api", required=True, metavar="URL", help="where the product's API is")
+    judge.add_argument(
+        "--site",
+        action="append",
+        default=None,
+        help="a site to judge; may be repeated; without it, all that the API names",
+    )
+    judge.add_argument("--credential", type=Path, help="file with the bearer credential")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The independent judge: what the charge points know against what the product says."""

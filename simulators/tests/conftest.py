@@ -1,0 +1,214 @@
+"""A small central system on real websockets, and the shipped programs as real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+PATIENCE_S = 30
+
+
+@dataclass
+class Frame:
+    charge_point: str
+    connection: int
+    message_id: str
+    action: str
+    raw: str
+    payload: dict[str, Any]
+    at_s: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class FakeCsms:
+    """Accepts everybody, answers every CALL, remembers all; habits can be changed by the test."""
+
+    port: int = 0
+    frames: list[Frame] = field(default_factory=list)
+    answers: dict[str, Callable[[Frame], Any]] = field(default_factory=dict)
+    """By action: a payload, None for silence, or a string for CALLERROR with that code."""
+    results: dict[str, Any] = field(default_factory=dict)
+    """Answers of the charge points, by message id."""
+    sockets: dict[str, ServerConnection] = field(default_factory=dict)
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    connections: int = 0
+    transactions: int = 100
+    news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def serve(self, socket: ServerConnection) -> None:
+        self.connections += 1
+        connection = self.connections
+        name = socket.request.path.rsplit("/", 1)[1]
+        self.sockets[name] = socket
+        self.requests.append(
+            (socket.request.path, {k.lower(): v for k, v in socket.request.headers.raw_items()})
+        )
+        try:
+            async for text in socket:
+                await self._receive(socket, name, connection, text)
+        except ConnectionClosed:
+            pass
+
+    async def _receive(self, socket, name, connection, text) -> None:
+        kind, message_id, *rest = json.loads(text)
+        if kind == 2:
+            raw = text[text.index("{") : text.rindex("}") + 1]
+            frame = Frame(name, connection, message_id, rest[0], raw, rest[1])
+            self.frames.append(frame)
+            answer = self.answer(frame)
+            if isinstance(answer, str):
+                await socket.send(json.dumps([4, message_id, answer, "", {}]))
+            elif answer is not None:
+                await socket.send(json.dumps([3, message_id, answer]))
+        else:
+            self.results[message_id] = rest[0]
+        async with self.news:
+            self.news.notify_all()
+
+    def answer(self, frame: Frame) -> Any:
+        if frame.action in self.answers:
+            return self.answers[frame.action](frame)
+        match frame.action:
+            case "BootNotification":
+                now = "2026-01-01T00:00:00Z"
+                return {"status": "Accepted", "currentTime": now, "interval": 300}
+            case "Authorize" | "StopTransaction":
+                return {"idTagInfo": {"status": "Accepted"}}
+            case "StartTransaction":
+                self.transactions += 1
+                info = {"status": "Accepted"}
+                return {"transactionId": self.transactions, "idTagInfo": info}
+            case "Heartbeat":
+                return {"currentTime": "2026-01-01T00:00:00Z"}
+            case _:
+                return {}
+
+    def of(self, *actions: str) -> list[Frame]:
+        return [one for one in self.frames if one.action in actions]
+
+    async def until(self, condition: Callable[[], Any]) -> Any:
+        async with asyncio.timeout(PATIENCE_S), self.news:
+            await self.news.wait_for(condition)
+        return condition()
+
+    async def order(self, name: str, action: str, payload: dict[str, Any]) -> Any:
+        """Send a command; the charge point's answer (payload, or code of a CALLERROR)."""
+        message_id = f"command-{len(self.results)}-{action}"
+        await self.sockets[name].send(json.dumps([2, message_id, action, payload]))
+        await self.until(lambda: message_id in self.results)
+        return self.results[message_id]
+
+
+class Program:
+    """A running `holdfast-sim`, spoken to over its stdin and stdout."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.seen: list[dict[str, Any]] = []
+
+    async def tell(self, do: str, **fields: Any) -> None:
+        await self.say(json.dumps({"do": do, **fields}))
+
+    async def say(self, line: str) -> None:
+        self.process.stdin.write(line.encode() + b"\n")
+        await self.process.stdin.drain()
+
+    async def event(self, event: str, **fields: Any) -> dict[str, Any]:
+        """The next report of this kind with these fields; what comes before is left behind."""
+        async with asyncio.timeout(PATIENCE_S):
+            while line := await self.process.stdout.readline():
+                report = json.loads(line)
+                self.seen.append(report)
+                if report["event"] == event and fields.items() <= report.items():
+                    return report
+        raise AssertionError(f"ended without {event}: {self.seen}")
+
+    async def ask(self, do: str, event: str, **fields: Any) -> dict[str, Any]:
+        await self.tell(do, **fields)
+        return await self.event(event)
+
+    async def kill(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+
+@pytest.fixture
+async def csms() -> AsyncIterator[FakeCsms]:
+    fake = FakeCsms()
+    async with serve(
+        fake.serve, "127.0.0.1", 0, subprotocols=["ocpp1.6"], compression=None, close_timeout=0.1
+    ) as server:
+        fake.port = server.sockets[0].getsockname()[1]
+        yield fake
+
+
+@pytest.fixture
+def start():
+    """A function from words to a running program, which is killed at the end of its `async with`."""
+
+    @asynccontextmanager
+    async def starting(*words: str) -> AsyncIterator[Program]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "holdfast_simulators.main",
+            *(str(word) for word in words),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**20,
+        )
+        program = Program(process)
+        try:
+            yield program
+        finally:
+            await program.kill()
+
+    return starting
+
+
+@pytest.fixture
+def charge_points(csms: FakeCsms, start, tmp_path: Path):
+    """A function from behaviours to one quick charge point `CP-1` with two connectors, running."""
+
+    @asynccontextmanager
+    async def starting(**behaviour: Any) -> AsyncIterator[Program]:
+        quick = {"meter_interval_s": 0.1, "reconnect_s": 0.05, "reboot_s": 0.05, "power_w": 600_000}
+        quick |= {"call_timeout_s": 5, "retry_interval_s": 0.02, "heartbeat_s": 60}
+        file = tmp_path / "charge-points.json"
+        point = {"id": "CP-1", "password": "secret", "connectors": 2}
+        document = {
+            "url": f"ws://127.0.0.1:{csms.port}/ocpp",
+            "charge_points": [{**point, "behaviour": quick | behaviour}],
+        }
+        file.write_text(json.dumps(document))
+        folder = tmp_path / "state"
+        async with start("charge-points", "--config", file, "--state", folder) as program:
+            await program.event("ready")
+            yield program
+
+    return starting
+
+
+@pytest.fixture
+def ledger(tmp_path: Path):
+    """`ledger("SELECT ...")`: rows of the database of CP-1."""
+
+    def query(statement: str) -> list[dict[str, Any]]:
+        with closing(sqlite3.connect(tmp_path / "state" / "CP-1.db")) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute(statement)]
+
+    return query
