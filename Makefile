@@ -8,7 +8,7 @@ SEEDS  ?= 200
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nats check fmt lint types test unit sim integration drills demo up docs lock clean
+.PHONY: help setup nats check fmt lint types test unit sim contract integration drills demo up docs lock clean
 
 help:  ## what you can do here
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,32 @@ types: $(READY)  ## mypy, strict
 
 unit: $(READY)  ## unit and property tests
 	@$(BIN)/pytest libs services cli simulators tests/test_tidy.py -n 2
+
+sim: $(READY)  ## simulate whole sites: SEEDS=200, or one with SEED=123
+	@$(BIN)/pytest tests/simulation -n 2 $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+contract: setup  ## one suite on the simulated bus and on a real nats-server
+	@$(BIN)/pytest tests/contract
+
+integration: setup  ## the shipped processes on a real nats-server
+	@$(BIN)/pytest tests/integration -n 3 --dist worksteal
+
+test: setup  ## everything, on a fresh machine too
+	@$(MAKE) --no-print-directory fmt-check lint types
+	@$(BIN)/pytest libs services cli simulators tests/test_tidy.py tests/contract tests/simulation -n 2 --seeds $(SEEDS)
+	@$(MAKE) --no-print-directory integration
+
+demo: setup  ## the main job: a site, a cloud, a minute without WAN, a report
+	@$(BIN)/holdfast drill
+
+up: setup  ## the same world, kept running with its pages
+	@$(BIN)/holdfast up
+
+drills: setup  ## every scenario, one after the other
+	@for it in cli/src/holdfast_cli/scenarios/*.yaml; do $(BIN)/holdfast drill --quiet --scenario $$it || exit 1; done
+
+docs: $(READY)  ## write the generated documents anew
+	@$(BIN)/python -m holdfast.asyncapi > docs/spec/asyncapi.json
 
 lock: $(READY)  ## write the lock files anew
 	@requirements/lock.sh

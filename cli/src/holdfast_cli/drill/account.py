@@ -1,0 +1,109 @@
+"""What the product says of a site, over the operators' API that everybody uses."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from holdfast_cli.provision.layout import World
+
+PAGES_MAX = 10_000
+POLL_S = 0.25
+PATIENCE_S = 15.0
+
+
+class AccountError(Exception):
+    """The API did not answer as it should."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What a drill looks at; None: the product says that it does not know."""
+
+    mode: str | None
+    watermark: int | None
+    head: int | None
+    open_points: list[Any] | None
+    quarantined: int
+
+
+class Account:
+    def __init__(self, world: World, scope: str, site: str) -> None:
+        credential = (world.secrets / f"{scope}.api-credential").read_text().strip()
+        self._site = f"{world.api(scope)}/api/sites/{site}"
+        self._client = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {credential}"},
+            timeout=10,
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def status(self) -> Status:
+        document = await self._get("", {})
+        sync = document["sync"]["value"] or {}
+        return Status(
+            mode=(document["mode"]["value"] or {}).get("mode"),
+            watermark=sync.get("watermark"),
+            head=sync.get("head_seq"),
+            open_points=document["open_points"]["value"],
+            quarantined=document["quarantined"],
+        )
+
+    async def all(self, name: str) -> list[dict[str, Any]]:
+        """Every row of a list, page after page."""
+        rows: list[dict[str, Any]] = []
+        after = ""
+        for _ in range(PAGES_MAX):
+            page = await self._get(
+                f"/{name}", {"after": after, "limit": "500"} if after else {"limit": "500"}
+            )
+            rows.extend(page[name])
+            after = page.get("next") or ""
+            if not after:
+                return rows
+        raise AccountError(f"{name}: more than {PAGES_MAX} pages")
+
+    async def command(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Idempotent by the command's id, so asking again is safe."""
+        return await self._patiently("POST", "/commands", json=document)
+
+    async def _get(self, path: str, query: dict[str, str]) -> dict[str, Any]:
+        return await self._patiently("GET", path, params=query)
+
+    async def _patiently(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+        """A service that was just killed answers again in a moment: a refusal by the API itself is final,
+        anything else is tried again within a bound. Raise AccountError.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE_S
+        while True:
+            try:
+                response = await self._client.request(method, f"{self._site}{path}", **content)
+                if response.is_success:
+                    document: dict[str, Any] = response.json()
+                    return document
+                why = f"{response.status_code} {response.text[:200]}"
+                final = response.is_client_error
+            except httpx.HTTPError as error:
+                why, final = repr(error), False
+            if final or loop.time() > deadline:
+                raise AccountError(f"{method} {self._site}{path}: {why}")
+            await asyncio.sleep(POLL_S)
+
+    async def until_mode(self, mode: str, within_s: float) -> None:
+        """Raise AccountError when it takes too long."""
+        status: Status | None = None
+        try:
+            async with asyncio.timeout(within_s):
+                while status is None or status.mode != mode:
+                    status = await self.status()
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            now = status.mode if status else "not known"
+            raise AccountError(
+                f"the site was not {mode} within {within_s:.0f} s: it is {now}"
+            ) from None

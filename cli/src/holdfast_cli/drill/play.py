@@ -1,0 +1,111 @@
+"""Playing a scenario: each step at its time, into the charge points, the WAN, the world or the API."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from holdfast_cli.drill.account import Account
+from holdfast_cli.drill.scenario import (
+    AnyStep,
+    Cut,
+    DropLink,
+    Flap,
+    Heal,
+    Kill,
+    Plug,
+    Reboot,
+    Scenario,
+    SendCommand,
+    Slow,
+    Stop,
+    Wipe,
+)
+from holdfast_cli.drill.timeline import Timeline
+from holdfast_cli.world.running import RunningWorld
+from holdfast_cli.world.talk import Conversation
+
+
+@dataclass(slots=True)
+class Marks:
+    """Wall times that the report measures from, in ms."""
+
+    cut_ms: int | None = None
+    healed_ms: int | None = None
+    killed: list[str] = field(default_factory=list)
+
+
+class Player:
+    def __init__(
+        self,
+        world: RunningWorld,
+        site: str,
+        charge_points: Conversation,
+        accounts: dict[str, Account],
+        timeline: Timeline,
+    ) -> None:
+        self._world = world
+        self._site = site
+        self._charge_points = charge_points
+        self._accounts = accounts
+        self._timeline = timeline
+        self.marks = Marks()
+
+    async def play(self, scenario: Scenario) -> None:
+        began = time.monotonic()  # noqa: TID251  a drill runs on real time
+        for step in scenario.ordered:
+            await asyncio.sleep(max(0.0, began + step.at_s - time.monotonic()))  # noqa: TID251
+            self._timeline.say("drill", step.sentence())
+            await self._perform(step)
+
+    async def _perform(self, step: AnyStep) -> None:
+        match step:
+            case Plug() | Stop() | Reboot() | DropLink():
+                await self._charge_points.say(step.model_dump(exclude={"at_s"}))
+            case Cut() | Flap() | Slow() | Heal():
+                await self._wan(step)
+            case Kill():
+                process = step.process.replace("site/", f"{self._site}/", 1)
+                self.marks.killed.append(process)
+                self._world.kill(process)
+            case Wipe():
+                await self._world.wipe(self._site)
+            case SendCommand():
+                await self._command(step)
+            case _:
+                assert_never(step)
+
+    async def _wan(self, step: Cut | Flap | Slow | Heal) -> None:
+        wan = self._world.wan[self._site]
+        match step:
+            case Cut():
+                self.marks.cut_ms = self.marks.cut_ms or _now_ms()
+                way = {"direction": step.direction} if step.how == "one-way" else {}
+                await wan.say({"do": "cut", "how": step.how, **way})
+            case Flap():
+                self.marks.cut_ms = self.marks.cut_ms or _now_ms()
+                await wan.say(step.model_dump(exclude={"at_s"}))
+            case Slow():
+                await wan.say({"do": "delay", "ms": step.delay_ms})
+                await wan.say({"do": "rate", "bytes_per_s": step.bytes_per_s})
+            case Heal():
+                self.marks.healed_ms = _now_ms()
+                await wan.say({"do": "heal"})
+
+    async def _command(self, step: SendCommand) -> None:
+        account = self._accounts["cloud" if step.by == "cloud" else self._site]
+        await account.command(
+            {
+                "id": step.id,
+                "charge_point": step.charge_point,
+                "action": step.action,
+                "payload": step.payload,
+                "deadline_ms": _now_ms() + int(step.deadline_s * 1000),
+            }
+        )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,187 @@
+"""A drill from bare folder to verdict: provision, start, play, wait until all is settled, judge."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from asyncio.subprocess import PIPE
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from holdfast_cli.drill.account import Account, AccountError
+from holdfast_cli.drill.play import Player
+from holdfast_cli.drill.report import Evidence, Report, judge
+from holdfast_cli.drill.scenario import Scenario
+from holdfast_cli.drill.timeline import Timeline
+from holdfast_cli.provision.layout import CLOUD, World
+from holdfast_cli.provision.rules import laid_over_default
+from holdfast_cli.provision.step import provision
+from holdfast_cli.world.running import RunningWorld, running
+from holdfast_cli.world.talk import Conversation, TalkError
+
+SITE = "berlin01"
+CONNECTED_WITHIN_S = 60
+QUIET_WITHIN_S = 60
+ORACLE_TRIES = 15
+ORACLE_EVERY_S = 2.0
+"""The archive may be a moment behind; what is still wrong after the last try is wrong."""
+
+
+async def drill(scenario: Scenario, root: Path, timeline: Timeline) -> Report:
+    """Play it in a fresh world under `root`; the report is also written to `root/report.json`."""
+    if (root / "world.json").exists():
+        shutil.rmtree(root)
+    world, made = provision(
+        root,
+        sites=(SITE,),
+        charge_points=len(scenario.charge_points),
+        rules_text=laid_over_default(scenario.rules),
+    )
+    timeline.say("drill", f"{scenario.name}: {scenario.summary}")
+    timeline.say("drill", f"provisioned {world.root} ({len(made)} files), starting all processes")
+    async with running(world, timeline.supervisor) as up:
+        evidence = await _play_and_settle(scenario, up, timeline)
+    report = judge(evidence, scenario.expect)
+    (world.root / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
+    return report
+
+
+async def _play_and_settle(scenario: Scenario, up: RunningWorld, timeline: Timeline) -> Evidence:
+    world = up.world
+    async with AsyncExitStack() as stack:
+        accounts = {scope: Account(world, scope, SITE) for scope in world.scopes}
+        for account in accounts.values():
+            stack.push_async_callback(account.close)
+        await accounts[SITE].until_mode("connected", CONNECTED_WITHIN_S)
+        charge_points = _charge_points(world, scenario, timeline)
+        await up.run(charge_points.child)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        stack.callback(group.create_task(_watch_modes(accounts[SITE], timeline)).cancel)
+        player = Player(up, SITE, charge_points, accounts, timeline)
+        await player.play(scenario)
+        problems, oracle = await _settle(scenario, up, charge_points, accounts, timeline)
+        cloud = accounts[CLOUD]
+        status = await cloud.status()
+        return Evidence(
+            scenario=scenario.name,
+            site=SITE,
+            open_points=status.open_points,
+            quarantined=status.quarantined,
+            modes=await cloud.all("modes"),
+            sessions=await cloud.all("sessions"),
+            decisions=await cloud.all("decisions"),
+            commands=await cloud.all("commands"),
+            gaps=await cloud.all("gaps"),
+            copies=await cloud.all("copies"),
+            oracle=oracle,
+            problems=problems,
+            cut_ms=player.marks.cut_ms,
+            healed_ms=player.marks.healed_ms,
+            killed=player.marks.killed,
+            restarts={n: child.starts - 1 for n, child in up.children.items() if child.starts > 1},
+        )
+
+
+async def _settle(
+    scenario: Scenario,
+    up: RunningWorld,
+    charge_points: Conversation,
+    accounts: dict[str, Account],
+    timeline: Timeline,
+) -> tuple[list[str], dict[str, Any]]:
+    """Wait for connected, end all sessions, wait until the cloud has everything and the oracle is content.
+
+    What does not come within its bound is a problem of the drill, not an end of it: the report says it.
+    """
+    problems = []
+    timeline.say("drill", "waiting for the site to be connected again")
+    try:
+        await accounts[SITE].until_mode("connected", scenario.expect.reconciled_within_s)
+    except AccountError as error:
+        problems.append(str(error))
+    timeline.say("drill", "ending all sessions, emptying the charge points' queues")
+    try:
+        await charge_points.ask({"do": "quiesce"}, QUIET_WITHIN_S, event="all-quiesced")
+    except TalkError as error:
+        problems.append(str(error))
+    timeline.say("drill", "asking the oracle")
+    oracle: dict[str, Any] = {}
+    for _ in range(ORACLE_TRIES):
+        oracle = await _ask_oracle(up.world)
+        status = await accounts[CLOUD].status()
+        behind = status.watermark is None or status.head is None or status.watermark < status.head
+        if oracle["clean"] and not behind:
+            break
+        await asyncio.sleep(ORACLE_EVERY_S)
+    return problems, oracle
+
+
+async def _ask_oracle(world: World) -> dict[str, Any]:
+    """The independent judge, as a process of its own."""
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("holdfast-sim"), "oracle",
+        "--state", _ledgers(world), "--api", world.api(CLOUD), "--site", SITE,
+        "--credential", world.secrets / f"{CLOUD}.api-credential",
+    ]  # fmt: skip
+    process = await asyncio.create_subprocess_exec(*map(str, command), stdout=PIPE, stderr=PIPE)
+    out, error = await process.communicate()
+    try:
+        verdict: dict[str, Any] = json.loads(out)
+    except ValueError:
+        raise AccountError(f"the oracle could not judge: {error.decode()[-500:]}") from None
+    return verdict
+
+
+def _charge_points(world: World, scenario: Scenario, timeline: Timeline) -> Conversation:
+    """The process that simulates them, not yet started."""
+    passwords = json.loads((world.secrets / f"{SITE}.charge-points.json").read_text())
+    config = {
+        "url": world.ocpp_url(SITE),
+        "charge_points": [
+            {
+                "id": charge_point.id,
+                "password": passwords[charge_point.id],
+                "vendor": charge_point.vendor,
+                "model": charge_point.model,
+                "connectors": charge_point.connectors,
+                "behaviour": charge_point.behaviour,
+            }
+            for charge_point in scenario.charge_points
+        ],
+    }
+    path = world.secrets / "charge-points-simulated.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(config, indent=2))
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("holdfast-sim"), "charge-points",
+        "--config", path, "--state", _ledgers(world),
+    ]  # fmt: skip
+    return Conversation(
+        "charge-points",
+        command,
+        world.log("charge-points"),
+        timeline.supervisor,
+        timeline.simulator,
+    )
+
+
+def _ledgers(world: World) -> Path:
+    return world.root / "charge-points"
+
+
+async def _watch_modes(account: Account, timeline: Timeline) -> None:
+    """Say each mode change as the site itself shows it, also while it is cut off."""
+    seen: set[tuple[str, int]] = set()
+    while True:
+        try:
+            for row in await account.all("modes"):
+                key = (row["mode"], row["since_ms"])
+                if key not in seen:
+                    seen.add(key)
+                    timeline.mode(row)
+        except AccountError:
+            pass  # a killed monitor is back in a moment; nothing is lost by looking later
+        await asyncio.sleep(0.5)

@@ -1,0 +1,215 @@
+"""A scenario: who is at the site, what happens when, and what must be true at the end. Read from YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from holdfast.contracts.envelope import first_problem
+
+SCENARIO_BYTES_MAX = 1 << 20
+
+
+class ScenarioError(Exception):
+    """A scenario that can't be played: names file, field and remedy."""
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Step(Part):
+    at_s: float = Field(ge=0, le=86_400)
+    """Since the site was first connected."""
+
+    def sentence(self) -> str:
+        """For the timeline."""
+        raise NotImplementedError
+
+
+class Plug(Step):
+    do: Literal["plug"]
+    charge_point: str
+    connector: int = Field(1, ge=1)
+    driver_token: str
+
+    def sentence(self) -> str:
+        return f"a driver plugs in at {self.charge_point}/{self.connector} with {self.driver_token}"
+
+
+class Stop(Step):
+    do: Literal["stop"]
+    charge_point: str
+    connector: int = Field(1, ge=1)
+
+    def sentence(self) -> str:
+        return f"the driver at {self.charge_point}/{self.connector} stops"
+
+
+class Reboot(Step):
+    do: Literal["reboot"]
+    charge_point: str
+    kind: Literal["soft", "power-loss"] = "soft"
+
+    def sentence(self) -> str:
+        return f"{self.charge_point} reboots ({self.kind})"
+
+
+class DropLink(Step):
+    do: Literal["drop-link"]
+    charge_point: str
+
+    def sentence(self) -> str:
+        return f"{self.charge_point} loses its own connection"
+
+
+class Cut(Step):
+    do: Literal["cut"]
+    how: Literal["reset", "black-hole", "one-way"]
+    direction: Literal["up", "down"] = "up"
+
+    def sentence(self) -> str:
+        direction = f" {self.direction}" if self.how == "one-way" else ""
+        return f"the WAN is cut: {self.how}{direction}"
+
+
+class Flap(Step):
+    do: Literal["flap"]
+    up_s: float = Field(gt=0)
+    down_s: float = Field(gt=0)
+    how: Literal["reset", "black-hole"] = "reset"
+
+    def sentence(self) -> str:
+        return f"the WAN flaps ({self.how}): {self.up_s:g} s up, {self.down_s:g} s down"
+
+
+class Slow(Step):
+    do: Literal["slow"]
+    delay_ms: int = Field(0, ge=0)
+    bytes_per_s: int | None = Field(None, ge=1)
+
+    def sentence(self) -> str:
+        return f"the WAN is slow: {self.delay_ms} ms, {self.bytes_per_s or 'any'} bytes/s"
+
+
+class Heal(Step):
+    do: Literal["heal"]
+
+    def sentence(self) -> str:
+        return "the WAN is whole again"
+
+
+class Kill(Step):
+    """SIGKILL; the supervisor starts it again."""
+
+    do: Literal["kill"]
+    process: str
+    """As `site/ocpp-edge`, `cloud/journal`, `site/nats`: `site` stands for the drill's site."""
+
+    def sentence(self) -> str:
+        return f"SIGKILL to {self.process}"
+
+
+class Wipe(Step):
+    """The site's disk is lost; it comes back bare."""
+
+    do: Literal["wipe"]
+
+    def sentence(self) -> str:
+        return "the site's disk is lost and replaced by a bare one"
+
+
+class SendCommand(Step):
+    do: Literal["command"]
+    by: Literal["cloud", "operator at site"] = "cloud"
+    id: str
+    charge_point: str
+    action: str
+    payload: dict[str, Any]
+    deadline_s: float = Field(gt=0)
+
+    def sentence(self) -> str:
+        return (
+            f"{self.by} sends {self.action} to {self.charge_point} "
+            f"({self.id}, good for {self.deadline_s:g} s)"
+        )
+
+
+AnyStep = Annotated[
+    Plug | Stop | Reboot | DropLink | Cut | Flap | Slow | Heal | Kill | Wipe | SendCommand,
+    Field(discriminator="do"),
+]
+
+
+class ChargePoint(Part):
+    id: str
+    connectors: int = Field(1, ge=1, le=4)
+    vendor: str = "Holdfast"
+    model: str = "Sim-1"
+    behaviour: dict[str, Any] = {}
+    """As `simulators/README.md` lists them; checked there."""
+
+
+class Expect(Part):
+    modes: tuple[str, ...] | None = None
+    """The exact mode history from the first connected on; None: it must begin and end connected."""
+    seconds_to_degraded_max: float | None = 15
+    seconds_to_autonomous_max: float | None = 30
+    reconciled_within_s: float = Field(120, gt=0)
+    """After the last heal."""
+    calm: bool = False
+    """At most two mode changes in any minute: an unstable link must not be followed at every turn."""
+    refused_drivers_min: int = 0
+    dispositions: dict[str, str] = {}
+    """Command id to how it must have ended."""
+    gaps: bool = False
+    """A wiped disk: what it took must be named; nothing else may be missing."""
+
+
+class Scenario(Part):
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    summary: str
+    rules: dict[str, Any] = {}
+    """Laid over the default bundle."""
+    charge_points: tuple[ChargePoint, ...] = Field(min_length=1, max_length=200)
+    steps: tuple[AnyStep, ...] = Field(min_length=1, max_length=10_000)
+    expect: Expect = Expect()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Scenario:
+        known = {charge_point.id for charge_point in self.charge_points}
+        for step in self.steps:
+            named = getattr(step, "charge_point", None)
+            if named is not None and named not in known:
+                raise ValueError(
+                    f"step at {step.at_s} s names {named!r}, which is no charge point here"
+                )
+        numbers = [f"CP-{n:02d}" for n in range(1, len(self.charge_points) + 1)]
+        if sorted(known) != sorted(numbers):
+            raise ValueError(f"charge points must be called {numbers[0]} to {numbers[-1]}")
+        return self
+
+    @property
+    def ordered(self) -> list[AnyStep]:
+        return sorted(self.steps, key=lambda step: step.at_s)
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Raise ScenarioError."""
+    try:
+        if path.stat().st_size > SCENARIO_BYTES_MAX:
+            raise ScenarioError(f"{path}: larger than {SCENARIO_BYTES_MAX} bytes: split it")
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ScenarioError(
+            f"{path}: can't be read ({error.strerror}): give --scenario FILE"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ScenarioError(f"{path}: is not YAML: {error}") from error
+    try:
+        return Scenario.model_validate(document)
+    except ValidationError as error:
+        raise ScenarioError(f"{path}: {first_problem(error)}: correct this field") from error

@@ -1,0 +1,89 @@
+"""The closing report as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from holdfast_cli.drill.report import CommandEnd, ModeSpan, Report
+
+PROBLEMS_SHOWN_MAX = 30
+LABEL_WIDTH = 22
+
+
+def render(report: Report) -> str:
+    return "\n".join(_lines(report))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    verdict = "PASSED" if report.passed else "FAILED"
+    yield f"\nDrill {report.scenario!r} at site {report.site}: {verdict}\n"
+    yield "  modes"
+    yield from map(_mode, report.modes)
+    yield ""
+    for label, value in _rows(report):
+        yield f"  {label:<{LABEL_WIDTH}}{value}"
+    yield "  commands"
+    yield from map(_command, report.commands)
+    yield _row("open points", "; ".join(report.open_points) or "none")
+    if report.problems:
+        yield "\n  problems"
+        yield from (f"    - {problem}" for problem in report.problems[:PROBLEMS_SHOWN_MAX])
+        hidden = len(report.problems) - PROBLEMS_SHOWN_MAX
+        if hidden > 0:
+            yield f"    ... and {hidden} more, all in report.json"
+
+
+def _row(label: str, value: str) -> str:
+    return f"  {label:<{LABEL_WIDTH}}{value}"
+
+
+def _rows(report: Report) -> Iterator[tuple[str, str]]:
+    yield "time to degraded", _seconds(report.seconds_to_degraded)
+    yield "time to autonomous", _seconds(report.seconds_to_autonomous)
+    yield "heal to reconciled", _seconds(report.seconds_to_reconciled)
+    yield "drivers", f"{report.driver_impact.served} served, {report.driver_impact.refused} refused"
+    for why, count in report.driver_impact.refused_because.items():
+        yield "", f"{count} x {why}"
+    yield "sessions", _counts(report.sessions)
+    yield (
+        "energy",
+        f"charge points {report.charge_point_energy_wh} Wh, recorded {report.recorded_energy_wh} Wh",
+    )
+    yield (
+        "events",
+        f"{report.acknowledged_events} acknowledged, {report.lost} lost, "
+        f"{report.duplicated_effects} duplicated in effect",
+    )
+    chain = "verified" if report.chain_verified else "NOT VERIFIED"
+    yield "journal", f"watermark {report.watermark}, head {report.head}, chain {chain}"
+    yield "decisions", f"{report.decisions}, each with its rule and inputs"
+    yield "unexplained", str(len(report.unexplained))
+    yield "stale commands", f"{report.stale_commands_executed} executed"
+    for gap in report.gaps:
+        until = "?" if gap["to_seq"] is None else gap["to_seq"]
+        yield (
+            "gap",
+            f"{gap['incarnation']} {gap['from_seq']}..{until}: {gap['cause']}; "
+            f"{report.lost_in_named_gaps} acknowledged events in it",
+        )
+    if report.killed:
+        yield "killed", ", ".join(report.killed)
+
+
+def _mode(span: ModeSpan) -> str:
+    seconds = "" if span.seconds is None else f"{span.seconds:.1f} s"
+    return f"    {span.mode:<11}{seconds:>9}  because {', '.join(span.causes)}"
+
+
+def _command(command: CommandEnd) -> str:
+    ended = command.disposition or "NO DISPOSITION"
+    reason = f": {command.reason}" if command.reason else ""
+    return f"    {command.id:<18}{command.action:<24}{ended}{reason}"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"

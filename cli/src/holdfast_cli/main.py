@@ -1,0 +1,173 @@
+"""The `holdfast` command."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from holdfast.bus import BusError
+from holdfast_cli.drill.account import AccountError
+from holdfast_cli.drill.run import drill
+from holdfast_cli.drill.scenario import Scenario, ScenarioError, load_scenario
+from holdfast_cli.drill.text import render
+from holdfast_cli.drill.timeline import Timeline
+from holdfast_cli.nats_server import NatsServerError
+from holdfast_cli.provision.layout import ProvisionError, load_world
+from holdfast_cli.provision.rules import default_rules_text
+from holdfast_cli.provision.step import provision
+from holdfast_cli.provision.streams import provision_streams
+from holdfast_cli.world.running import RunningWorld, WorldError, running
+from holdfast_cli.world.talk import TalkError
+
+EXPECTED = (
+    ScenarioError, ProvisionError, WorldError, AccountError, TalkError, NatsServerError, BusError,
+)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = _parser().parse_args(argv)
+    try:
+        sys.exit(asyncio.run(arguments.run(arguments)))
+    except KeyboardInterrupt:
+        print("\nstopped; no process is left behind", file=sys.stderr)
+        sys.exit(130)
+    except BaseExceptionGroup as group:
+        expected, rest = group.split(EXPECTED)
+        if expected is None or rest is not None:
+            raise
+        _fail(expected)
+    except EXPECTED as error:
+        _fail(error)
+
+
+def _fail(error: BaseException) -> None:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    print(f"holdfast: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="holdfast",
+        description="Keep a charging site working, and understandable, without its cloud.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    it = commands.add_parser(
+        "drill",
+        help="run a whole site and its cloud through a scripted disruption, and judge it",
+        description="Starts every part as a process of its own, plays the scenario, waits until all is "
+        "reconciled, prints a report and writes WORLD/report.json. Exit code 0 only if nothing was lost, "
+        "duplicated in effect or left unexplained; 1 otherwise; 2 if it could not be run.",
+    )
+    it.add_argument(
+        "--scenario", default="standard", metavar="NAME|FILE",
+        help=f"one of {', '.join(_scenarios())}, or a YAML file (default: standard)",
+    )  # fmt: skip
+    it.add_argument("--world", type=Path, default=Path("build/drill"), metavar="DIR",
+                    help="where its files go; made anew each time (default: build/drill)")  # fmt: skip
+    it.add_argument("--quiet", action="store_true", help="no live timeline, only the report")
+    it.set_defaults(run=_drill)
+
+    it = commands.add_parser(
+        "up",
+        help="keep a world running, with its pages",
+        description="Provisions the world if need be, starts it and keeps it running until Ctrl-C.",
+    )
+    _world_arguments(it)
+    it.set_defaults(run=_up)
+
+    it = commands.add_parser(
+        "provision",
+        help="make the keys, passwords and configuration of a world, once",
+        description="Idempotent: says what it made or changed, and nothing when there was nothing to do.",
+    )
+    _world_arguments(it)
+    it.set_defaults(run=_provision)
+    return parser
+
+
+def _world_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--world", type=Path, default=Path("build/up"), metavar="DIR",
+                        help="where its files go (default: build/up)")  # fmt: skip
+    parser.add_argument("--site", action="append", metavar="NAME",
+                        help="a site's name; may be given several times (default: berlin01)")  # fmt: skip
+    parser.add_argument("--charge-points", type=int, default=8, metavar="N",
+                        help="charge points per site (default: 8)")  # fmt: skip
+    parser.add_argument("--rules", type=Path, metavar="FILE",
+                        help="the first rule bundle, YAML (default: the one that comes with Holdfast)")  # fmt: skip
+
+
+def _scenarios() -> list[str]:
+    folder = files("holdfast_cli") / "scenarios"
+    return sorted(Path(str(it)).stem for it in folder.iterdir() if str(it).endswith(".yaml"))
+
+
+def _scenario(name: str) -> Scenario:
+    if name in _scenarios():
+        return load_scenario(Path(str(files("holdfast_cli") / "scenarios" / f"{name}.yaml")))
+    return load_scenario(Path(name))
+
+
+async def _drill(arguments: argparse.Namespace) -> int:
+    scenario = _scenario(arguments.scenario)
+    report = await drill(scenario, arguments.world.resolve(), Timeline(quiet=arguments.quiet))
+    print(render(report))
+    print(f"\nreport: {arguments.world / 'report.json'}")
+    return 0 if report.passed else 1
+
+
+def _rules_text(path: Path | None) -> str:
+    if path is None:
+        return default_rules_text()
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProvisionError(f"{path}: can't be read ({error}): give --rules FILE") from error
+
+
+async def _provision(arguments: argparse.Namespace) -> int:
+    world, changes = provision(
+        arguments.world,
+        sites=tuple(arguments.site or ["berlin01"]),
+        charge_points=arguments.charge_points,
+        rules_text=_rules_text(arguments.rules),
+    )
+    try:
+        changes += await provision_streams(world)
+    except BusError:
+        print("the cloud's NATS server is not running: its streams are made when it starts")
+    print("\n".join(changes) or f"{arguments.world}: nothing to do")
+    return 0
+
+
+async def _up(arguments: argparse.Namespace) -> int:
+    await _provision(arguments)
+    world = load_world(arguments.world.resolve())
+    async with running(world, Timeline().supervisor) as up:
+        print(_addresses(up), flush=True)
+        await asyncio.Event().wait()
+    return 0
+
+
+def _addresses(up: RunningWorld) -> str:
+    world = up.world
+    lines = ["", "running; Ctrl-C stops everything"]
+    for scope in world.scopes:
+        credential = world.secrets / f"{scope}.api-credential"
+        lines.append(f"  {scope:<12} {world.api(scope)}/   credential in {credential}")
+    for site in world.plan.sites:
+        passwords = world.secrets / f"{site}.charge-points.json"
+        lines.append(
+            f"  {site:<12} charge points connect to {world.ocpp_url(site)}/<id>, passwords in {passwords}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""Certificates: a CA of one's own, and server certificates for the names a server is reached by."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from holdfast.clock import SystemClock
+from holdfast_cli.provision.secrets import write_private
+
+LOCAL_NAMES = ("127.0.0.1", "localhost")
+CA_DAYS = 3650
+SERVER_DAYS = 825
+"""The longest that common TLS clients take."""
+RENEW_BEFORE = timedelta(days=60)
+CLOCK_SKEW = timedelta(days=1)
+"""A site whose clock is a little behind must still connect."""
+
+
+Made = tuple[Path, bool]
+"""A file, and whether it was made just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    def write(self, certificate: Path, key: Path) -> None:
+        pem = self.key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        write_private(key, pem)
+        certificate.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def ensure_ca(folder: Path) -> list[Made]:
+    """`ca.pem` and `ca.key`, kept when they are there: every site pins this CA."""
+    certificate, key = folder / "ca.pem", folder / "ca.key"
+    made = not (certificate.exists() and key.exists())
+    if made:
+        make_ca("Holdfast CA", now_ms=SystemClock().now_ms()).write(certificate, key)
+    return [(certificate, made), (key, made)]
+
+
+def ensure_server_certificate(folder: Path, name: str, names: Sequence[str]) -> list[Made]:
+    """`<name>.pem` and `<name>.key`; made anew when the names differ or its end is near."""
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    now_ms = SystemClock().now_ms()
+    made = not (certificate.exists() and key.exists()) or not _serves(
+        x509.load_pem_x509_certificate(certificate.read_bytes()), (name, *names), now_ms
+    )
+    if made:
+        ca = _read(folder / "ca.pem", folder / "ca.key")
+        make_server(ca, name, names=names, now_ms=now_ms).write(certificate, key)
+    return [(certificate, made), (key, made)]
+
+
+def _serves(certificate: x509.Certificate, names: Sequence[str], now_ms: int) -> bool:
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    held = set(extension.value)
+    lasts_until = datetime.fromtimestamp(now_ms // 1000, UTC) + RENEW_BEFORE
+    return certificate.not_valid_after_utc > lasts_until and all(
+        _alternative(name) in held for name in names
+    )
+
+
+def _read(certificate: Path, key: Path) -> Issued:
+    loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
+    assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+    return Issued(x509.load_pem_x509_certificate(certificate.read_bytes()), loaded)
+
+
+def make_ca(name: str, *, now_ms: int) -> Issued:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = _name(name)
+    certificate = (
+        _builder(subject, subject, key, now_ms, CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return Issued(certificate, key)
+
+
+def make_server(ca: Issued, name: str, *, names: Sequence[str] = (), now_ms: int) -> Issued:
+    """For TLS servers reached as 127.0.0.1, localhost, `name` or any of `names` (hosts or addresses)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    alternatives = [_alternative(one) for one in dict.fromkeys((*LOCAL_NAMES, name, *names))]
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
+    certificate = (
+        _builder(_name(name), ca.certificate.subject, key, now_ms, SERVER_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(authority, critical=False)
+        .sign(ca.key, hashes.SHA256())
+    )
+    return Issued(certificate, key)
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    now_ms: int,
+    days: int,
+) -> x509.CertificateBuilder:
+    now = datetime.fromtimestamp(now_ms // 1000, UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

@@ -1,0 +1,166 @@
+"""`provision`: everything a world needs before it can start, made once; says what it changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from ocpp_edge.registry import hash_password
+
+from holdfast.contracts.envelope import ContractError
+from holdfast.contracts.rules import DriverTokenList, ListedToken, SignedRules, TokenStatus
+from holdfast.standing import parse_rules
+from holdfast_cli.provision import secrets
+from holdfast_cli.provision.certificates import ensure_ca, ensure_server_certificate
+from holdfast_cli.provision.layout import CLOUD, ProvisionError, World, plan_world
+from holdfast_cli.provision.nats_conf import CloudNode, SiteAccess, SiteNode, cloud_conf, site_conf
+from holdfast_cli.provision.services import service_configs
+
+DEMO_TOKENS = (
+    *(ListedToken(driver_token=f"DRIVER-{number:02d}") for number in range(1, 21)),
+    ListedToken(driver_token="DRIVER-BLOCKED", status=TokenStatus.BLOCKED),  # noqa: S106  a card's number
+)
+
+
+class Changes:
+    """Collects what a run made or changed, for people."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.lines: list[str] = []
+
+    def made(self, path: Path, made: bool) -> None:
+        if made:
+            self.lines.append(f"made {path.relative_to(self._root)}")
+
+    def write(self, path: Path, text: str, *, private: bool = False) -> None:
+        """Write when different; private files are 0600 from their first moment."""
+        before = path.read_text() if path.exists() else None
+        if before == text:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if private:
+            secrets.write_private(path, text.encode())
+        else:
+            path.write_text(text)
+        word = "made" if before is None else "changed"
+        self.lines.append(f"{word} {path.relative_to(self._root)}")
+
+
+def provision(
+    root: Path, *, sites: tuple[str, ...], charge_points: int, rules_text: str
+) -> tuple[World, list[str]]:
+    """Idempotent. Returns the world and one line per thing made or changed."""
+    root = root.resolve()
+    world, planned = plan_world(root, root.name, sites, charge_points)
+    changes = Changes(root)
+    changes.made(root / "world.json", planned)
+
+    passwords = {}
+    for name in (*world.scopes, "sys", *(f"{site}.leaf" for site in sites)):
+        path = world.secrets / f"{name}.password"
+        passwords[name], made = secrets.password(path)
+        changes.made(path, made)
+    for scope in world.scopes:
+        path = world.secrets / f"{scope}.api-credential"
+        changes.made(path, secrets.password(path)[1])
+
+    rules_key, made = secrets.signing_key(world.secrets / "rules.key")
+    changes.made(world.secrets / "rules.key", made)
+    site_keys = {}
+    for site in sites:
+        path = world.secrets / f"{site}.key"
+        site_keys[site], made = secrets.signing_key(path)
+        changes.made(path, made)
+        path = world.secrets / f"{site}.token-hash.key"
+        changes.made(path, secrets.random_key(path))
+
+    _nats(world, changes, passwords)
+    _rules(world, changes, rules_text)
+    for site in sites:
+        _charge_points(world, changes, site)
+    for path, text in service_configs(world, site_keys, rules_key).items():
+        changes.write(path, text)
+    return world, changes.lines
+
+
+def _nats(world: World, changes: Changes, passwords: dict[str, str]) -> None:
+    tls = world.secrets / "tls"
+    for path, made in (
+        *ensure_ca(tls),
+        *ensure_server_certificate(tls, "cloud", ["127.0.0.1", "localhost"]),
+    ):
+        changes.made(path, made)
+    cloud = cloud_conf(
+        CloudNode(
+            name="cloud-1",
+            listen=f"127.0.0.1:{world.port('cloud.nats')}",
+            leaf_listen=f"127.0.0.1:{world.port('cloud.leaf')}",
+            store_dir=world.data(CLOUD) / "nats",
+            cert_file=tls / "cloud.pem",
+            key_file=tls / "cloud.key",
+            ca_file=tls / "ca.pem",
+            cloud_password=passwords[CLOUD],
+            sys_password=passwords["sys"],
+            sites=tuple(
+                SiteAccess(site=site, password=passwords[f"{site}.leaf"])
+                for site in world.plan.sites
+            ),
+        )
+    )
+    changes.write(world.nats_conf(CLOUD), cloud, private=True)
+    for site in world.plan.sites:
+        conf = site_conf(
+            SiteNode(
+                site=site,
+                listen=f"127.0.0.1:{world.port(f'{site}.nats')}",
+                store_dir=world.data(site) / "nats",
+                ca_file=tls / "ca.pem",
+                site_password=passwords[site],
+                sys_password=passwords["sys"],
+                leaf_password=passwords[f"{site}.leaf"],
+                leaf_urls=(f"127.0.0.1:{world.port(f'{site}.wan')}",),
+            )
+        )
+        changes.write(world.nats_conf(site), conf, private=True)
+
+
+def _rules(world: World, changes: Changes, text: str) -> None:
+    """The first bundle, signed; and the driver tokens that the demo's drivers hold."""
+    try:
+        rules = parse_rules(text)
+    except ContractError as error:
+        raise ProvisionError(f"the rule bundle can't be signed: {error}") from error
+    pem = (world.secrets / "rules.key").read_bytes()
+    key = serialization.load_pem_private_key(pem, password=None)
+    assert isinstance(key, Ed25519PrivateKey)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.Raw, serialization.PublicFormat.Raw
+    )
+    signed = SignedRules(
+        version=rules.version, text=text, key=public.hex(), signature=key.sign(text.encode()).hex()
+    )
+    tokens = DriverTokenList(version=1, tokens=DEMO_TOKENS)
+    for site in world.plan.sites:
+        changes.write(world.conf / site / "rules.json", signed.model_dump_json(indent=2) + "\n")
+    changes.write(
+        world.conf / "driver-tokens.json", tokens.model_dump_json(indent=2) + "\n", private=True
+    )
+
+
+def _charge_points(world: World, changes: Changes, site: str) -> None:
+    """Passwords for the charge points, and their hashes for the site."""
+    secret_path = world.secrets / f"{site}.charge-points.json"
+    known: dict[str, str] = json.loads(secret_path.read_text()) if secret_path.exists() else {}
+    registry_path = world.conf / site / "charge-points.json"
+    hashes: dict[str, dict[str, str]] = (
+        json.loads(registry_path.read_text()) if registry_path.exists() else {}
+    )
+    for charge_point in world.plan.charge_point_ids():
+        if charge_point not in known or charge_point not in hashes:
+            known[charge_point] = secrets.charge_point_password()
+            hashes[charge_point] = {"password_scrypt": hash_password(known[charge_point])}
+    changes.write(secret_path, json.dumps(known, indent=2) + "\n", private=True)
+    changes.write(registry_path, json.dumps(hashes, indent=2) + "\n")

@@ -1,0 +1,165 @@
+"""The shipped processes on real nats-servers, through real disruptions, judged by the oracle.
+
+Each test is a whole drill in a world of its own. A kill comes at a random moment, which is printed;
+HOLDFAST_KILL_AT_S=12.3 plays one again.
+"""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from holdfast_cli.nats_server import find
+
+pytestmark = [pytest.mark.processes, pytest.mark.nats, pytest.mark.timeout(300)]
+
+SCENARIOS = files("holdfast_cli") / "scenarios"
+HOLDFAST = Path(sys.executable).with_name("holdfast")
+KILLABLE = [
+    *(f"site/{it}" for it in ("nats", "journal", "mode-manager", "rule-service", "ocpp-edge", "reconciler", "monitor")),
+    *(f"cloud/{it}" for it in ("nats", "journal", "rule-service", "reconciler", "monitor")),
+]  # fmt: skip
+MODES = ["connected", "degraded", "autonomous", "recovery", "connected"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def which_server() -> None:
+    print(f"drills run on the local process {find()}: a world's servers are never containers")
+
+
+def scenario(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((SCENARIOS / f"{name}.yaml").read_text())
+    return document
+
+
+def played(tmp_path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """The report of one drill; what the drill printed is shown when the test fails."""
+    path = tmp_path / "scenario.yaml"
+    path.write_text(yaml.safe_dump(document))
+    run = subprocess.run(
+        [HOLDFAST, "drill", "--scenario", path, "--world", tmp_path / "world"],
+        capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    print(run.stdout[-20_000:], run.stderr[-4_000:])
+    assert run.returncode in (0, 1), run.stderr
+    report: dict[str, Any] = json.loads((tmp_path / "world" / "report.json").read_text())
+    assert report["problems"] == []
+    assert run.returncode == 0
+    return report
+
+
+def assert_nothing_lost(report: dict[str, Any]) -> None:
+    """The list of the issue that this repository began with, figure by figure."""
+    assert report["acknowledged_events"] > 0
+    assert report["lost"] == 0
+    assert report["duplicated_effects"] == 0
+    assert report["stale_commands_executed"] == 0
+    assert report["charge_point_energy_wh"] == report["recorded_energy_wh"] > 0
+    assert report["chain_verified"] is True
+    assert report["open_points"] == []
+    assert report["watermark"] == report["head"]
+    assert set(report["sessions"]) == {"stopped"}
+
+
+@pytest.mark.parametrize("name", ["black-hole", "one-way"])
+def test_every_way_of_cutting_is_seen_and_survived(name: str, tmp_path: Path):
+    report = played(tmp_path, scenario(name))
+    assert_nothing_lost(report)
+    assert [span["mode"] for span in report["modes"]] == MODES
+    assert report["seconds_to_degraded"] <= 15
+    assert report["seconds_to_autonomous"] <= 30
+
+
+def test_a_flapping_link_is_not_followed_at_every_turn(tmp_path: Path):
+    report = played(tmp_path, scenario("flapping"))
+    assert_nothing_lost(report)
+    assert any("uplink unstable" in span["causes"] for span in report["modes"])
+
+
+def test_a_wiped_disk_comes_back_as_a_new_incarnation_and_names_what_it_took(tmp_path: Path):
+    report = played(tmp_path, scenario("wiped-disk"))
+    assert report["lost"] == 0
+    assert report["duplicated_effects"] == 0
+    assert [gap["cause"] for gap in report["gaps"]] == ["disk lost"]
+    assert report["lost_in_named_gaps"] > 0
+    assert report["chain_verified"] is True
+
+
+@pytest.mark.parametrize("process", KILLABLE)
+def test_killing_any_single_process_changes_nothing(process: str, tmp_path: Path):
+    document = scenario("steady")
+    last_s = max(step["at_s"] for step in document["steps"])
+    at_s = float(os.environ.get("HOLDFAST_KILL_AT_S") or round(random.uniform(1, last_s + 6), 1))
+    document["steps"].append({"at_s": at_s, "do": "kill", "process": process})
+    print(f"kill at {at_s} s; again: HOLDFAST_KILL_AT_S={at_s}")
+    report = played(tmp_path, document)
+    assert_nothing_lost(report)
+    assert [span["mode"] for span in report["modes"]] == MODES
+    assert report["killed"] == [process.replace("site/", "berlin01/")]
+
+
+def test_ctrl_c_leaves_no_process_behind(tmp_path: Path):
+    world = tmp_path / "world"
+    run = subprocess.Popen(
+        [HOLDFAST, "up", "--world", world, "--charge-points", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert run.stdout is not None
+    for line in run.stdout:
+        if "Ctrl-C stops everything" in line:
+            break
+    assert processes_of(world)
+    run.send_signal(signal.SIGINT)
+    run.wait(timeout=60)
+    asyncio.run(until_none_of(world))
+
+
+def processes_of(world: Path) -> list[str]:
+    """Command lines of living processes that name this world."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if str(world / "conf") in words:
+                found.append(words.replace("\0", " "))
+    return found
+
+
+async def until_none_of(world: Path) -> None:
+    deadline = time.monotonic() + 20
+    while processes_of(world):
+        assert time.monotonic() < deadline, processes_of(world)
+        await asyncio.sleep(0.1)
+
+
+def test_a_taken_port_is_said_in_one_line(tmp_path: Path):
+    world = tmp_path / "world"
+    subprocess.run([HOLDFAST, "provision", "--world", world], check=True, capture_output=True)
+    port = json.loads((world / "world.json").read_text())["ports"]["berlin01.ocpp"]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        run = subprocess.run(
+            [HOLDFAST, "up", "--world", world],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert run.returncode == 2
+    assert f"port {port} (berlin01.ocpp) is taken" in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
