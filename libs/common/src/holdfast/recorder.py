@@ -10,7 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from holdfast import subjects
-from holdfast.bus import Bus, BusError, StreamGone, WrongStream
+from holdfast.bus import (
+    Bus,
+    BusError,
+    NotAcknowledged,
+    RequestFailed,
+    Stored,
+    StreamGone,
+    WrongStream,
+)
 from holdfast.clock import Clock
 from holdfast.contracts.envelope import (
     ENVELOPE_BYTES_MAX,
@@ -95,7 +103,8 @@ class Recorder:
         )
 
     async def record(self, fact: Fact, *, id: str | None = None, cause: str | None = None) -> Entry:
-        """Write to the stream the fact belongs to. The same `id` again is stored once.
+        """Write to the stream the fact belongs to. The same `id` again is stored once, and the entry
+        returned is the stored one: what was written first counts, not what a repeat would have said.
 
         Raise AppendRefused (then nothing may be acknowledged onward) or IncarnationChanged.
         """
@@ -116,4 +125,16 @@ class Recorder:
             raise IncarnationChanged(
                 f"the journal of site {site!r} is no longer {stream}: this process must start afresh"
             ) from error
+        if stored.duplicate:
+            envelope = await self._first(stored) or envelope
         return Entry(seq=stored.seq, envelope=envelope)
+
+    async def _first(self, stored: Stored) -> Envelope | None:
+        """None: it has left this disk since."""
+        try:
+            message = await self._bus.get(stored.stream, stored.seq)
+        except RequestFailed as error:
+            raise NotAcknowledged(
+                f"{stored.stream}: {stored.seq} is stored, but can't be read back: record it again"
+            ) from error
+        return Envelope.from_bytes(message.data) if message else None

@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 CLOUD = "cloud"
 RETIRED = "retired"
-SITE_NAME = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$")
-INCARNATION = re.compile(r"^[a-z0-9]{8}$")
+SITE_NAME = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?\Z")
+INCARNATION = re.compile(r"^[a-z0-9]{8}\Z")
 IDENTITY_BYTES_MAX = 255
 """Longer identities are refused: OCPP allows 48 characters, certificates 64."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from holdfast.contracts.envelope import Fact
+from holdfast.contracts.envelope import Contract, Fact
 
 
 class ChargePointConnected(Fact):
@@ -16,7 +16,9 @@ class ChargePointConnected(Fact):
     protocol: str
     remote: str
     replaced: str | None = None
-    """The connection that this one took over from, found dead by a ping."""
+    """The connection that this one took over from: the newest authenticated one wins."""
+    replaced_answered: bool = False
+    """The one before still answered a ping: two charge points may go by one identity."""
 
 
 class ChargePointDisconnected(Fact):
@@ -115,3 +117,41 @@ class ChargePointSampled(Fact):
     action: str
     message_id: str
     raw: str
+
+
+class ConnectorView(Contract):
+    """One connector as its last StatusNotification and the session on it say."""
+
+    connector: int
+    """0: the charge point as a whole."""
+    status: str | None
+    """None: no StatusNotification came yet."""
+    error_code: str | None
+    transaction_id: int | None
+    """Of the session that runs on it."""
+
+
+class ChargePointView(Contract):
+    """One charge point as ocpp-edge knows it now."""
+
+    charge_point: str
+    connected: bool
+    connection: str | None
+    connected_at_ms: int | None
+    heard_at_ms: int | None
+    """When its last frame came; None since ocpp-edge started."""
+    booted_at_ms: int | None
+    vendor: str | None
+    model: str | None
+    connectors: tuple[ConnectorView, ...]
+    waiting_messages: int
+    """Transactional messages received and not yet acknowledged."""
+    waiting_commands: int
+    """Commands without disposition."""
+
+
+class ChargePointsStatus(Contract):
+    """Reply of `rpc.charge-points`: every charge point that is registered or was ever connected."""
+
+    at_ms: int
+    charge_points: tuple[ChargePointView, ...]

@@ -51,6 +51,17 @@ class Disposition(StrEnum):
     UNCERTAIN = "uncertain"
 
 
+class CommandReceived(Fact):
+    """The site has the command; from here on it ends in one disposition, whatever dies in between."""
+
+    TYPE: ClassVar[str] = "command.received"
+
+    charge_point: str
+    command: Command
+    downlink_seq: int
+    """Its sequence in DOWNLINK; 0 when the operator at the site gave it."""
+
+
 class CommandDispatched(Fact):
     """About to be sent: written before the frame, so that a crash leaves it uncertain, never forgotten."""
 

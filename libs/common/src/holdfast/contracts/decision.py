@@ -30,6 +30,8 @@ class CloudAnswer(StrEnum):
     TOO_LATE = "too late"
     """No answer within the budget."""
     UNREACHABLE = "unreachable"
+    NOT_AWAITED = "not awaited"
+    """Asked beside; the local answer did not wait for it."""
 
 
 class CachedToken(Contract):
@@ -140,6 +142,9 @@ class CloudVerdict(Contract):
 class Admit(Contract):
     """Request of `rpc.admit`."""
 
+    request: str = ""
+    """Id of this asking: asked again with it gives the same decision. A command that waited is asked about
+    anew, with another. Empty: every asking is a new one."""
     command: Command
     target: ConnectorState
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from holdfast.contracts.envelope import Contract, Entry, Fact
+from holdfast.contracts.mode import Head
 
 
 class IncarnationOpened(Fact):
@@ -70,6 +71,17 @@ class MessageQuarantined(Fact):
     """The bytes, the first 64 KiB of them."""
 
 
+class JournalDamaged(Fact):
+    """The site's own stored stream is not what it was: the disk lost or changed entries."""
+
+    TYPE: ClassVar[str] = "journal.damaged"
+
+    what: Literal["missing", "altered"]
+    """`altered`: the chain no longer meets a checkpoint that this site signed."""
+    from_seq: int
+    to_seq: int
+
+
 class GapCause(StrEnum):
     DISK_LOST = "disk lost"
     """A new incarnation came; what the old disk had beyond the watermark is gone."""
@@ -96,6 +108,40 @@ class Gap(Contract):
 
 class Gaps(Contract):
     gaps: tuple[Gap, ...]
+
+
+class Confirm(Contract):
+    """Request of `up.confirmed`: the site's journal asks the cloud's how far the cloud has it."""
+
+    head: Head
+
+
+class Confirmed(Contract):
+    """Reply of `up.confirmed`. The site compares, and opens a new incarnation when the two differ."""
+
+    incarnation: str | None
+    """None: the cloud does not know this incarnation yet."""
+    watermark: int
+    """Everything up to here is verified and committed durably."""
+    hash: str
+    """The cloud's chain hash at `watermark`, hex."""
+    over: bool
+    """The cloud has seen a later incarnation of this site, or another history for this one."""
+    downlink_seq: int
+    """The newest entry of DOWNLINK that is for this site; 0: there is none."""
+    downlink_end_seq: int
+    """The end of DOWNLINK: a copy beyond it is one of a stream that is no more."""
+
+
+class BindDownlink(Contract):
+    """Request of `up.downlink`: the site is about to make its copy of DOWNLINK, and needs its consumer anew.
+
+    A copy made over a used consumer leaves out for good what that one saw acknowledged (`bus.CopySpec`).
+    """
+
+
+class DownlinkBound(Contract):
+    """Reply of `up.downlink`: make the copy now."""
 
 
 class HeadRequest(Contract):

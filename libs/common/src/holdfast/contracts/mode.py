@@ -94,7 +94,8 @@ class ModeChanged(Fact):
     """None only for the first of an incarnation."""
     mode: Mode
     reasons: tuple[Reason, ...]
-    """All that stand; the first is the one that brought the change."""
+    """All that stand, the first is the one that brought the change; then those that came and went unnamed
+    since the change before."""
     since_ms: int
     """When the mode began; `at_ms` of the envelope may be later if the disk refused for a while."""
     disruption: str | None

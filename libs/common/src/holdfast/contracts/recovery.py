@@ -107,8 +107,10 @@ class Digest(Contract):
     seq: int
     fold_version: int
     digest: str | None
-    """None: not there yet (behind `seq`), ask again."""
+    """None: not there yet (behind `seq`), ask again; or never, when `reason` says why."""
     sessions: int
+    reason: str = ""
+    """Why this digest can't be compared (another fold version, a hole, too long ago); empty when it can."""
 
 
 class RecoveryStatus(Contract):

@@ -36,12 +36,17 @@ class ModeRules(Clause):
     sync_lag_ms: int = Field(10_000, ge=100)
     """In sync: the watermark has reached the head reported so long ago."""
     changes_max: int = Field(2, ge=2, le=10)
-    """At most so many mode changes in `changes_window_ms`, not counting changes for the worse to autonomous."""
+    """After a relapse, on a link that keeps breaking, and out of degraded: at most so many mode changes in
+    `changes_window_ms`, changes to autonomous not counted."""
     changes_window_ms: int = Field(60_000, ge=1_000)
+    breaks_max: int = Field(2, ge=1, le=20)
+    """An uplink that breaks more often than this within `changes_window_ms`, however shortly, is unstable."""
     latch_ms: int = Field(30_000, ge=0)
     """A link called unstable must hold so long before the site believes in it again; doubles with each
     relapse, up to `latch_ms_max`."""
     latch_ms_max: int = Field(900_000, ge=0)
+    rules_stale_after_ms: int = Field(30_000, ge=0)
+    """Site and cloud name different rules for so long: degraded, reason `rules stale`. Activating takes seconds."""
     clock_offset_ms_max: int = Field(30_000, ge=100)
     """Site and cloud clock further apart than this: degraded, reason `clock`."""
 

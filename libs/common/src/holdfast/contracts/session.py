@@ -6,7 +6,10 @@ incarnations, so the parts of a session that a wiped disk tore apart find each o
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar
+
+from pydantic import Field
 
 from holdfast.contracts.decision import Basis
 from holdfast.contracts.envelope import Contract, Fact
@@ -39,6 +42,8 @@ class SessionStarted(Fact):
     """The charge point's timestamp; may be older than the envelope's: it may come from an offline queue."""
     status: TokenStatus
     """What the charge point was told."""
+    parent: str | None = None
+    """Group of the driver token, as it was told: a repeated start gets the same answer, after a restart too."""
     basis: Basis
     flagged: bool
     decision: str
@@ -101,3 +106,60 @@ class SessionMessageUnmatched(Fact):
     action: str
     reason: str
     raw: str
+
+
+class SessionState(StrEnum):
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FRAGMENT = "fragment"
+    """Parts without a start: the disk that had it is gone, or it never came."""
+
+
+class SessionView(Contract):
+    """One session as the reconciler knows it, its parts of several incarnations joined."""
+
+    site: str
+    session: str
+    charge_point: str
+    connector: int | None
+    transaction_id: int
+    state: SessionState
+    meter_start_wh: int | None
+    meter_stop_wh: int | None
+    energy_wh: int | None
+    """Stop (or, while it runs, the last reading) less start; None when one is missing or the register ran
+    backwards."""
+    started_at: str | None
+    """As the charge point said it."""
+    stopped_at: str | None
+    reason: str | None
+    last_reading_wh: int | None
+    last_reading_at: str | None
+    readings: int
+    status: TokenStatus | None
+    basis: Basis | None
+    flagged: bool
+    duplicates: int
+    """Repeated facts that were dropped."""
+    stops_differing: int
+    """Later stops that contradict the first, which counts."""
+    incarnations: tuple[str, ...]
+    """The lives of the disk that hold its parts, oldest first."""
+
+
+class SessionsRequest(Contract):
+    """Request of `rpc.sessions` (site) and `hf.cloud.rpc.sessions`."""
+
+    site: str
+    after: str = ""
+    """Cursor of the reply before; empty for the beginning."""
+    limit: int = Field(500, ge=1, le=1000)
+    newest_first: bool = False
+    """By the order in which the sessions were first seen."""
+
+
+class Sessions(Contract):
+    sessions: tuple[SessionView, ...]
+    next: str | None
+    counts: dict[str, int] = Field(default_factory=dict)
+    """All sessions of the site by state."""

@@ -1,0 +1,264 @@
+"""One connection to nats-server that comes back for ever, and says what can't be waited for.
+
+`epoch` counts connections: whatever was in flight in an earlier one is lost, so readers and appends of
+an earlier epoch begin anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client, Server
+from nats.aio.msg import Msg
+
+from holdfast.bus import BusClosed, BusError, NoResponder, RequestTimedOut
+from holdfast.clock import Clock
+from holdfast.health import Health
+
+log = logging.getLogger(__name__)
+
+FLOOR = (2, 14)
+"""Below it leaf permissions are not enforced and unknown stream settings are ignored in silence."""
+CONNECT_MS = 10_000
+"""How long the first connection may take; a server that restarts is back in about a second."""
+ATTEMPT_S = 2
+RECONNECT_MS_MAX = 2_000
+PING_S = 5
+CONDITION = "nats"
+
+
+class ServerUnusable(BusError):
+    """Not there, too old (floor 2.14), or it refuses the credentials: one line says which and what now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where to connect, and as whom."""
+
+    url: str
+    user: str
+    password: str
+    ca: Path | None
+    inbox_prefix: str
+    name: str
+
+    @property
+    def urls(self) -> list[str]:
+        return [url.strip() for url in self.url.split(",")]
+
+    def tls(self) -> ssl.SSLContext | None:
+        if self.ca is None and not any(url.startswith("tls:") for url in self.urls):
+            return None
+        try:
+            return ssl.create_default_context(cafile=str(self.ca) if self.ca else None)
+        except (OSError, ssl.SSLError) as error:
+            raise ServerUnusable(f"{self.ca}: the CA can't be read ({error})") from error
+
+
+class Connection:
+    def __init__(
+        self, target: Target, *, clock: Clock, rng: random.Random, health: Health | None
+    ) -> None:
+        self.target = target
+        self.clock = clock
+        self.rng = rng
+        self.client = Client()
+        self.epoch = 0
+        self._health = health
+        self._up = asyncio.Event()
+        self._closing = False
+        self._fatal: asyncio.Future[ServerUnusable] = asyncio.get_running_loop().create_future()
+        self._watchers: set[Callable[[], None]] = set()
+        self._first_error: Exception | None = None
+        """What went wrong before the first connection stood."""
+        self._last_error = ""
+
+    # --- life ---
+
+    async def open(self) -> None:
+        """Raise ServerUnusable."""
+        ends_ms = self.clock.monotonic_ms() + CONNECT_MS
+        while True:
+            try:
+                await self._connect()
+                break
+            except (OSError, nats.errors.Error, TimeoutError) as error:
+                why = self._first_error or error
+                self._refuse_what_waiting_cannot_mend(why)
+                if self.clock.monotonic_ms() >= ends_ms:
+                    raise ServerUnusable(
+                        f"no nats-server at {self.target.url}: start it, or correct nats_url ({why})"
+                    ) from error
+                await self.clock.sleep_ms(self.rng.randint(100, 300))
+        # Only now: the first connection is tried here, so that what is wrong can be said.
+        self.client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
+        unusable = self._too_old()
+        if unusable:
+            await self.close()
+            raise unusable
+        self._connected()
+
+    async def _connect(self) -> None:
+        self.client = Client()
+        await self.client.connect(
+            servers=self.target.urls,
+            name=self.target.name,
+            user=self.target.user,
+            password=self.target.password,
+            tls=self.target.tls(),
+            inbox_prefix=self.target.inbox_prefix,
+            connect_timeout=ATTEMPT_S,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            reconnect_to_server_handler=self._next_attempt,
+            ping_interval=PING_S,
+            max_outstanding_pings=2,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_reconnected,
+            closed_cb=self._on_closed,
+            error_cb=self._on_error,
+        )
+
+    async def close(self) -> None:
+        self._closing = True
+        self._up.clear()
+        await self.client.close()
+
+    async def watch(self) -> None:
+        """For ever; raise ServerUnusable when waiting for the server is of no use."""
+        raise await self._fatal
+
+    def _next_attempt(self, pool: list[Server], _: dict[str, Any]) -> tuple[Server | None, float]:
+        """Any server, after a growing time with jitter: all services of a site reconnect at once."""
+        chosen = self.rng.choice(pool)
+        bound_ms = min(RECONNECT_MS_MAX, 50 * 2 ** min(chosen.reconnects, 10))
+        return chosen, self.rng.uniform(0.5, 1.0) * bound_ms / 1000
+
+    def _refuse_what_waiting_cannot_mend(self, error: Exception) -> None:
+        if "authorization" in str(error).lower():
+            raise ServerUnusable(
+                f"nats-server at {self.target.url} refuses user {self.target.user!r}: "
+                "correct nats_user and nats_password_file"
+            ) from error
+        if isinstance(error, ssl.SSLCertVerificationError):
+            raise ServerUnusable(
+                f"nats-server at {self.target.url} is not certified by {self.target.ca}: {error}"
+            ) from error
+
+    def _too_old(self) -> ServerUnusable | None:
+        version = self.client.connected_server_version
+        if (version.major, version.minor) >= FLOOR:
+            return None
+        return ServerUnusable(
+            f"nats-server at {self.target.url} is {version.major}.{version.minor}.{version.patch}: "
+            f"use {FLOOR[0]}.{FLOOR[1]} or newer"
+        )
+
+    # --- what the client tells ---
+
+    def _connected(self) -> None:
+        self.epoch += 1
+        self._up.set()
+        if self._health:
+            self._health.ok(CONDITION)
+        self._tell()
+
+    async def _on_reconnected(self) -> None:
+        unusable = self._too_old()
+        if unusable:
+            self._fail(unusable)
+            return
+        log.info("reconnected", extra={"url": self.target.url})
+        self._last_error = ""
+        self._connected()
+
+    async def _on_disconnected(self) -> None:
+        self._up.clear()
+        if not self._closing:
+            log.warning("connection to nats-server lost", extra={"url": self.target.url})
+            if self._health:
+                self._health.wrong(CONDITION, f"no connection to {self.target.url}: waiting for it")
+        self._tell()
+
+    async def _on_closed(self) -> None:
+        if not self._closing and self.epoch:
+            self._fail(ServerUnusable(f"nats-server at {self.target.url} closed the connection"))
+        self._tell()
+
+    async def _on_error(self, error: Exception) -> None:
+        if not self.epoch:
+            self._first_error = error
+            return
+        # The client repeats itself at every attempt: each new sentence is said once.
+        if str(error) != self._last_error and not self._closing:
+            self._last_error = str(error)
+            log.warning("nats client", extra={"error": repr(error)})
+
+    def _fail(self, unusable: ServerUnusable) -> None:
+        if not self._fatal.done():
+            self._fatal.set_result(unusable)
+
+    # --- for those who use it ---
+
+    def watch_changes(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back at every loss and return of the connection; the result takes it away again."""
+        self._watchers.add(callback)
+        return lambda: self._watchers.discard(callback)
+
+    def _tell(self) -> None:
+        for callback in list(self._watchers):
+            callback()
+
+    @property
+    def is_up(self) -> bool:
+        return self._up.is_set()
+
+    def check_open(self) -> None:
+        if self._closing or self.client.is_closed:
+            raise BusClosed(f"the connection of {self.target.name} is closed")
+
+    async def ready(self) -> None:
+        """Wait until connected. Raise BusClosed."""
+        self.check_open()
+        await self._up.wait()
+        self.check_open()
+
+    async def request(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        timeout_ms: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> Msg:
+        """Never sent while disconnected: a request of a minute ago is of use to nobody.
+
+        Raise NoResponder, RequestTimedOut.
+        """
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                await self.ready()
+                return await self.client.request(
+                    subject,
+                    data,
+                    timeout=timeout_ms / 1000 + 1,
+                    headers=dict(headers) if headers else None,
+                )
+        except nats.errors.NoRespondersError:
+            raise NoResponder(f"{subject}: nobody answers") from None
+        except (TimeoutError, nats.errors.TimeoutError):
+            raise RequestTimedOut(f"{subject}: no answer in {timeout_ms} ms") from None
+        except nats.errors.MaxPayloadError:
+            raise BusError(f"{subject}: {len(data)} bytes are over the server's limit") from None
+        except nats.errors.Error as error:
+            self.check_open()
+            raise RequestTimedOut(f"{subject}: {error}") from error
