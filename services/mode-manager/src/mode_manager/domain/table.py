@@ -1,0 +1,63 @@
+"""Which mode may follow which, and when: the table that `modes.decide` keeps to.
+
+`python -m mode_manager.spec` renders it into docs/spec/modes.md; a test holds both to the code.
+"""
+
+from __future__ import annotations
+
+from holdfast.contracts.mode import Mode
+
+CONNECTED, DEGRADED, AUTONOMOUS, RECOVERY = (
+    Mode.CONNECTED,
+    Mode.DEGRADED,
+    Mode.AUTONOMOUS,
+    Mode.RECOVERY,
+)
+
+WORSE: dict[tuple[Mode | None, Mode], str] = {
+    (CONNECTED, DEGRADED): "any impairment stands that no open point names",
+    (
+        CONNECTED,
+        AUTONOMOUS,
+    ): "pulse lost before degraded could be seen: the process had been stopped",
+    (DEGRADED, AUTONOMOUS): "pulse lost",
+    (
+        RECOVERY,
+        DEGRADED,
+    ): "journal, storage, csms or clock impaired; or any impairment stands when the "
+    "procedure is done that no open point names",
+    (RECOVERY, AUTONOMOUS): "pulse lost",
+}
+"""At once: nothing delays a change for the worse."""
+
+BETTER: dict[tuple[Mode | None, Mode], str] = {
+    (
+        DEGRADED,
+        CONNECTED,
+    ): "nothing has stood for `stable_for_ms`, the latch is over, nothing is open",
+    (
+        DEGRADED,
+        RECOVERY,
+    ): "nothing has stood for `stable_for_ms`, the latch is over, and something was buffered "
+    "or decided locally",
+    (AUTONOMOUS, RECOVERY): "pulses stable, the latch over",
+    (
+        AUTONOMOUS,
+        DEGRADED,
+    ): "pulses stable and the latch over, but journal, storage, csms or clock impaired; or "
+    "the uplink has lived for `changes_window_ms` without ever being stable (`uplink unstable`)",
+    (
+        RECOVERY,
+        CONNECTED,
+    ): "the recovery procedure is done, or its bound reached and what is open named",
+}
+"""When also the bound on changes leaves room for one change more."""
+
+FIRST: dict[tuple[Mode | None, Mode], str] = {
+    (
+        None,
+        AUTONOMOUS,
+    ): "start with a journal that holds no mode: a site that knows nothing assumes nothing",
+}
+
+TRANSITIONS = {**FIRST, **WORSE, **BETTER}
