@@ -1,0 +1,107 @@
+"""The rule-service in the cloud: the only publisher to DOWNLINK, and the one who answers sites about it.
+
+hf.cloud.rpc.publish   rules, driver tokens, limits -> checked, signed -> DOWNLINK
+hf.cloud.rpc.command   commands -> checked -> DOWNLINK
+hf.*.up.desired        what the cloud wants a site to have, as DOWNLINK has it
+hf.*.up.authorise      the cloud's verdict on a driver token
+"""
+
+from __future__ import annotations
+
+import logging
+
+from prometheus_client import Counter
+
+from holdfast import subjects
+from holdfast.bus import Bus, RequestFailed, StreamGone
+from holdfast.clock import Clock
+from holdfast.contracts.command import SendCommand
+from holdfast.contracts.decision import Authorise
+from holdfast.contracts.envelope import Contract, ContractError
+from holdfast.contracts.rpc import Empty
+from holdfast.contracts.rules import Desired, DriverTokenList, Publish, SignedRules, SiteLimit
+from holdfast.rpc import serve
+from holdfast.service import Context
+from rule_service.adapters import files
+from rule_service.cloud_scope.commanding import Commanding
+from rule_service.cloud_scope.publishing import Publishing
+from rule_service.cloud_scope.registry import Registry
+from rule_service.cloud_scope.sites import Sites
+from rule_service.config import Config
+
+log = logging.getLogger(__name__)
+
+DOWNLINK_POLL_MS = 10_000
+CONDITION = "downlink"
+
+
+async def run_in_cloud(context: Context[Config]) -> None:
+    """Until cancelled."""
+    config, bus, clock = context.config, context.bus, context.clock
+    assert config.rules_key_file is not None
+    sites = Sites(config.sites)
+    publishing = Publishing(bus, files.signing_key(config.rules_key_file), sites)
+    commanding = Commanding(bus, clock, sites)
+    await serve(bus, subjects.cloud_rpc("publish"), Publish, publishing.publish)
+    await serve(bus, subjects.cloud_rpc("command"), SendCommand, commanding.send)
+    await answer_desired(bus, clock)
+    await answer_authorise(context)
+    await watch_downlink(context)
+
+
+async def watch_downlink(context: Context[Config]) -> None:
+    """For ever: without the stream nothing can be published, and every request says so."""
+    while True:
+        try:
+            await context.bus.state(subjects.DOWNLINK)
+        except (StreamGone, RequestFailed) as error:
+            context.health.wrong(CONDITION, f"{error}: run `holdfast provision`")
+        else:
+            context.health.ok(CONDITION)
+        await context.clock.sleep_ms(DOWNLINK_POLL_MS)
+
+
+async def answer_desired(bus: Bus, clock: Clock) -> None:
+    async def answer(_: Empty, subject: str) -> Contract:
+        return await desired(bus, subjects.site_of(subject), clock.now_ms())
+
+    await serve(bus, subjects.up_from_any("desired"), Empty, answer)
+
+
+async def desired(bus: Bus, site: str, at_ms: int) -> Desired:
+    """Read off DOWNLINK itself: what is wanted is what was published last."""
+    rules = await bus.last(subjects.DOWNLINK, subjects.down_rules(site))
+    tokens = await bus.last(subjects.DOWNLINK, subjects.down_driver_tokens(site))
+    limit = await bus.last(subjects.DOWNLINK, subjects.down_limit(site))
+    return Desired(
+        rules_version=SignedRules.from_bytes(rules.data).version if rules else 0,
+        driver_tokens_version=DriverTokenList.from_bytes(tokens.data).version if tokens else 0,
+        limit_id=_limit_id(limit.data, at_ms) if limit else None,
+    )
+
+
+def _limit_id(data: bytes, at_ms: int) -> str | None:
+    """None when it has ended: then there is no limit to wait for."""
+    limit = SiteLimit.from_bytes(data)
+    until_ms = limit.valid_until_ms
+    return None if until_ms is not None and at_ms >= until_ms else limit.id
+
+
+async def answer_authorise(context: Context[Config]) -> None:
+    path = context.config.driver_tokens_file
+    registry = Registry(path, context.health) if path else None
+    answered = Counter(
+        "holdfast_cloud_verdicts",
+        "Answers to sites about driver tokens",
+        ["status"],
+        registry=context.health.registry,
+    )
+
+    async def answer(asked: Authorise, _: str) -> Contract:
+        if registry is None:
+            raise ContractError("this cloud has no registry of driver tokens: decide locally")
+        verdict = registry.verdict(asked.driver_token, context.clock.now_ms())
+        answered.labels(verdict.status.value).inc()
+        return verdict
+
+    await serve(context.bus, subjects.up_from_any("authorise"), Authorise, answer)

@@ -1,0 +1,95 @@
+"""Commands on their way to a site: checked lightly, stored in DOWNLINK under their own subject, then accepted.
+
+Whether a command is admitted is decided at the site, when it is due. It outlives its deadline in DOWNLINK,
+so that the site itself says `expired`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+from holdfast import subjects
+from holdfast.bus import Bus
+from holdfast.clock import Clock
+from holdfast.contracts.command import Command, CommandReceipt, Issuer, SendCommand
+from holdfast.ids import derived
+from rule_service.cloud_scope.sites import Sites
+
+log = logging.getLogger(__name__)
+
+PAYLOAD_BYTES_MAX = 16 * 1024
+DEADLINE_AHEAD_MS_MAX = 24 * 3_600_000
+"""A command is no wish for some day."""
+ISSUED_AHEAD_MS_MAX = 300_000
+"""Clocks differ; a command from further in the future would never grow old."""
+KEPT_AFTER_DEADLINE_S = 24 * 3_600
+
+
+class Commanding:
+    def __init__(self, bus: Bus, clock: Clock, sites: Sites) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._sites = sites
+        self._one_at_a_time = asyncio.Lock()
+
+    async def send(self, asked: SendCommand, _: str) -> CommandReceipt:
+        """Raise ContractError when there is no such site."""
+        self._sites.check(asked.site)
+        command = asked.command
+        wrong = problem(command, self._clock.now_ms())
+        if wrong is None:
+            async with self._one_at_a_time:
+                wrong = await self._store(asked.site, command)
+        receipt = CommandReceipt(id=command.id, accepted=wrong is None, reason=wrong or "")
+        log.info(
+            "command",
+            extra={
+                "site": asked.site,
+                "id": command.id,
+                "action": command.action,
+                "accepted": receipt.accepted,
+                "why": receipt.reason,
+            },
+        )
+        return receipt
+
+    async def _store(self, site: str, command: Command) -> str | None:
+        """None once it is on its way; the same id twice is one command."""
+        subject, data = subjects.down_command(site, command.id), command.to_bytes()
+        last = await self._bus.last(subjects.DOWNLINK, subject)
+        if last:
+            same = last.data == data
+            return (
+                None
+                if same
+                else f"id {command.id!r} was used for another command: choose a new one"
+            )
+        left_s = max(0, command.deadline_ms - self._clock.now_ms()) // 1000
+        await self._bus.append(
+            subjects.DOWNLINK,
+            subject,
+            data,
+            id=derived("command", site, command.id),
+            ttl_s=left_s + KEPT_AFTER_DEADLINE_S,
+        )
+        return None
+
+
+def problem(command: Command, at_ms: int) -> str | None:
+    """What keeps it from being sent at all."""
+    size = len(json.dumps(command.payload).encode())
+    if size > PAYLOAD_BYTES_MAX:
+        return f"its payload of {size} bytes is over the limit of {PAYLOAD_BYTES_MAX}"
+    if command.issuer is Issuer.OPERATOR_AT_SITE:
+        return (
+            "nobody in the cloud is the operator at the site: that issuer is admitted in every mode"
+        )
+    if command.deadline_ms <= at_ms:
+        return "its deadline has passed"
+    if command.deadline_ms > at_ms + DEADLINE_AHEAD_MS_MAX:
+        return "its deadline is more than 24 h away"
+    if command.issued_at_ms > at_ms + ISSUED_AHEAD_MS_MAX:
+        return "it was issued in the future: correct the clock of whoever sent it"
+    return None

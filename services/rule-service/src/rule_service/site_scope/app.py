@@ -1,0 +1,209 @@
+"""The rule-service at a site.
+
+DOWNLINK copy   bundles, driver-token lists -> verified -> active, installed
+JOURNAL         the mode -> which clauses apply, whether new rules may be activated
+rpc             authorise, admit -> decision in the journal -> answer; rules -> which stand
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from holdfast import subjects
+from holdfast.backoff import Backoff
+from holdfast.bus import Bus, Message, RequestFailed, StreamGone
+from holdfast.clock import Clock
+from holdfast.contracts.decision import Admit, Authorise
+from holdfast.contracts.envelope import Contract, ContractError
+from holdfast.contracts.mode import ModeChanged
+from holdfast.contracts.rpc import Empty
+from holdfast.contracts.rules import DriverTokenList, RulesStatus, SignedRules
+from holdfast.entries import read
+from holdfast.recorder import (
+    Incarnation,
+    IncarnationChanged,
+    Recorder,
+    current_incarnation,
+    wait_for_incarnation,
+)
+from holdfast.rpc import serve
+from holdfast.service import Context
+from holdfast.settings import ConfigError
+from holdfast.store import Snapshots, open_store, sqlite_url
+from rule_service.adapters import files
+from rule_service.adapters.token_store import TokenStore
+from rule_service.config import Config
+from rule_service.domain.bundle import Offered, Policy, Unreadable
+from rule_service.site_scope.bundles import Bundles
+from rule_service.site_scope.cloud_asking import CloudAsking
+from rule_service.site_scope.deciding import Deciding
+from rule_service.site_scope.lists import Lists
+from rule_service.site_scope.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+INCARNATION_POLL_MS = 2_000
+
+
+async def run_at_site(context: Context[Config]) -> None:
+    """Until cancelled. Raise IncarnationChanged when this life of the disk is over."""
+    config, bus, clock = context.config, context.bus, context.clock
+    assert config.rules_file is not None
+    assert config.token_hash_key_file is not None
+    key = files.hash_key(config.token_hash_key_file)
+    incarnation = await _stands(context)
+    recorder = Recorder(bus, clock, context.ids, incarnation, source="rule-service")
+    engine = open_store(sqlite_url(config.data_dir, "rule-service"))
+    metrics = Metrics(context.health.registry)
+    store = TokenStore(engine, key)
+    bundles = Bundles(
+        recorder,
+        Snapshots(engine),
+        _policy(config),
+        Backoff(clock, context.rng),
+        context.health,
+        metrics,
+    )
+    lists = Lists(recorder, store, Backoff(clock, context.rng), context.health)
+    cloud = CloudAsking(bus, clock, config.site, store)
+    deciding = Deciding(clock, context.ids, recorder, bundles, lists, store, cloud, metrics)
+    await _recall(context, bundles, lists)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(cloud.run())
+        group.create_task(watch_incarnation(bus, clock, incarnation))
+        await _provisioned(config, bundles, lists)
+        await serve(bus, subjects.rpc(config.site, "authorise"), Authorise, deciding.authorise)
+        await serve(bus, subjects.rpc(config.site, "admit"), Admit, deciding.admit)
+        await answer_rules(bus, config.site, bundles, lists)
+        group.create_task(bundles.run())
+        group.create_task(follow_mode(bus, incarnation, bundles))
+        await follow_downlink(context, bundles, lists)
+
+
+def _policy(config: Config) -> Policy:
+    keys = frozenset(key.lower() for key in config.trusted_rule_keys)
+    for key in keys:
+        if len(key) != 64 or not all(letter in "0123456789abcdef" for letter in key):
+            raise ConfigError(
+                f"trusted_rule_keys: {key[:20]!r} is no Ed25519 key of 32 bytes as hex"
+            )
+    return Policy(site=config.site, trusted_keys=keys)
+
+
+async def _stands(context: Context[Config]) -> Incarnation:
+    backoff = Backoff(context.clock, context.rng)
+    while True:
+        try:
+            return await wait_for_incarnation(context.bus, context.clock, context.config.site)
+        except RequestFailed as error:
+            log.warning("not yet", extra={"what": "incarnation", "why": str(error)})
+            await backoff.wait()
+
+
+async def _recall(context: Context[Config], bundles: Bundles, lists: Lists) -> None:
+    """What stood before this process began, and in which mode."""
+    backoff = Backoff(context.clock, context.rng)
+    while True:
+        try:
+            await bundles.recall(context.bus)
+            await lists.recall(context.bus)
+        except RequestFailed as error:
+            log.warning("not yet", extra={"what": "rules", "why": str(error)})
+            await backoff.wait()
+        else:
+            return
+
+
+async def _provisioned(config: Config, bundles: Bundles, lists: Lists) -> None:
+    """What the site was set up with; anything newer goes before it."""
+    assert config.rules_file is not None
+    try:
+        await bundles.take(Offered(files.provisioned_rules(config.rules_file), provisioned=True))
+    except ContractError as error:
+        await bundles.take(Unreadable(f"{config.rules_file.name}: {error}"))
+    if config.driver_tokens_file is None:
+        return
+    try:
+        await lists.offer(files.driver_token_list(config.driver_tokens_file))
+    except ContractError as error:
+        lists.unreadable(str(error))
+
+
+# --- what comes from the cloud ---
+
+
+async def follow_downlink(context: Context[Config], bundles: Bundles, lists: Lists) -> None:
+    """For ever; the copy may not be there yet, or be made anew."""
+    site, backoff = context.config.site, Backoff(context.clock, context.rng)
+    topics = (subjects.down_rules(site), subjects.down_driver_tokens(site))
+    while True:
+        try:
+            async for message in context.bus.follow(
+                subjects.DOWNLINK, subjects=topics, start="last-per-subject"
+            ):
+                backoff.reset()
+                await take_downlink(site, message, bundles, lists)
+        except StreamGone:
+            await backoff.wait()
+
+
+async def take_downlink(site: str, message: Message, bundles: Bundles, lists: Lists) -> None:
+    if message.subject == subjects.down_rules(site):
+        try:
+            signed = SignedRules.from_bytes(message.data)
+        except ContractError as error:
+            await bundles.put(Unreadable(str(error)))
+        else:
+            await bundles.put(Offered(signed))
+        return
+    try:
+        await lists.offer(DriverTokenList.from_bytes(message.data))
+    except ContractError as error:
+        lists.unreadable(str(error))
+
+
+# --- what the site itself says ---
+
+
+async def follow_mode(bus: Bus, incarnation: Incarnation, bundles: Bundles) -> None:
+    topic = subjects.journal(incarnation.site, *ModeChanged.TYPE.split("."))
+    async for message in bus.follow(
+        incarnation.journal, subjects=(topic,), start="last-per-subject"
+    ):
+        try:
+            fact = read(message).fact
+        except ContractError as error:
+            # The journal service quarantines it; the mode before goes on standing.
+            log.warning("unreadable mode", extra={"seq": message.seq, "why": str(error)})
+            continue
+        if isinstance(fact, ModeChanged):
+            await bundles.mode_stands(fact.mode)
+
+
+async def watch_incarnation(bus: Bus, clock: Clock, incarnation: Incarnation) -> None:
+    """A decision that can't be recorded is only a failure to its asker; this is what ends the process."""
+    while True:
+        await clock.sleep_ms(INCARNATION_POLL_MS)
+        try:
+            now = await current_incarnation(bus, incarnation.site)
+        except RequestFailed:
+            continue
+        if now != incarnation:
+            raise IncarnationChanged(f"{incarnation.journal} is no longer the journal of this site")
+
+
+async def answer_rules(bus: Bus, site: str, bundles: Bundles, lists: Lists) -> None:
+    async def answer(_: Empty, __: str) -> Contract:
+        state = bundles.state
+        return RulesStatus(
+            version=state.version,
+            hash=state.active.hash if state.active else "",
+            name=state.rules.name,
+            valid_until_ms=state.rules.valid_until_ms,
+            driver_tokens_version=lists.version,
+            staged_version=state.staged.version if state.staged else None,
+            refused=state.refused,
+        )
+
+    await serve(bus, subjects.rpc(site, "rules"), Empty, answer)

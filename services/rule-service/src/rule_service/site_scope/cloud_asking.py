@@ -1,0 +1,94 @@
+"""Asks the cloud about a driver token within a budget, and keeps its answers for when it can't be asked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from sqlalchemy.exc import OperationalError
+
+from holdfast import subjects
+from holdfast.bus import Bus, RequestFailed, RequestTimedOut
+from holdfast.clock import Clock
+from holdfast.contracts.decision import Authorise, CachedToken, CloudAnswer, CloudVerdict
+from holdfast.contracts.rules import Rules, TokenStatus
+from holdfast.rpc import call
+from rule_service.adapters.token_store import TokenStore
+
+log = logging.getLogger(__name__)
+
+BESIDE_MAX = 32
+"""Questions beside local answers; at the bound the next one is left out, its answer only refreshes the cache."""
+FROM_EACH_CASE = frozenset({TokenStatus.CONCURRENT_TX})
+"""Answers about this moment, not about the driver token: not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    answer: CloudAnswer
+    verdict: CloudVerdict | None = None
+
+
+NOT_ASKED = Outcome(CloudAnswer.NOT_ASKED)
+
+
+class CloudAsking:
+    def __init__(self, bus: Bus, clock: Clock, site: str, store: TokenStore) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._subject = subjects.up(site, "authorise")
+        self._store = store
+        self._group: asyncio.TaskGroup | None = None
+        self._beside = 0
+
+    async def run(self) -> None:
+        """Holds the questions that nobody waits for."""
+        async with asyncio.TaskGroup() as self._group:
+            await asyncio.get_running_loop().create_future()
+
+    async def ask(self, asked: Authorise, token_hash: str, rules: Rules, budget_ms: int) -> Outcome:
+        try:
+            verdict = await call(
+                self._bus, self._subject, asked, CloudVerdict, timeout_ms=budget_ms
+            )
+        except RequestTimedOut:
+            return Outcome(CloudAnswer.TOO_LATE)
+        except RequestFailed:
+            return Outcome(CloudAnswer.UNREACHABLE)
+        self._keep(token_hash, verdict, rules)
+        return Outcome(CloudAnswer.ANSWERED, verdict)
+
+    def ask_beside(
+        self, asked: Authorise, token_hash: str, rules: Rules, budget_ms: int
+    ) -> Outcome:
+        if self._group is None or self._beside >= BESIDE_MAX:
+            return NOT_ASKED
+        self._beside += 1
+        self._group.create_task(self._ask_beside(asked, token_hash, rules, budget_ms))
+        return Outcome(CloudAnswer.NOT_AWAITED)
+
+    async def _ask_beside(
+        self, asked: Authorise, token_hash: str, rules: Rules, budget_ms: int
+    ) -> None:
+        try:
+            await self.ask(asked, token_hash, rules, budget_ms)
+        finally:
+            self._beside -= 1
+
+    def _keep(self, token_hash: str, verdict: CloudVerdict, rules: Rules) -> None:
+        """Unknown tokens are not kept: anyone could fill the cache with them."""
+        try:
+            if not verdict.known:
+                self._store.forget(token_hash)
+            elif verdict.status not in FROM_EACH_CASE:
+                token = CachedToken(
+                    status=verdict.status,
+                    parent=verdict.parent,
+                    valid_until_ms=verdict.valid_until_ms,
+                    answered_at_ms=self._clock.now_ms(),
+                )
+                self._store.remember(token_hash, token, rules.authorise.cache_entries_max)
+        except OperationalError as error:
+            # The answer still counts for this driver; only the next cut will miss it.
+            log.warning("answer of the cloud not kept", extra={"why": str(error.orig)})

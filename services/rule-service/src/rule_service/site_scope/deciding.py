@@ -1,0 +1,213 @@
+"""`rpc.authorise` and `rpc.admit`: gather inputs, apply the rules, journal the decision, then answer.
+
+The asker gets its answer only when the decision is durable; a journal that refuses is a `Failure` that may
+be retried. The id of a decision comes from the request: asked again, the first decision is the answer,
+from memory, or from the journal while it knows the id (its dedupe window, 1 h).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from holdfast.clock import Clock
+from holdfast.contracts.decision import (
+    Admit,
+    AdmitInputs,
+    Admitted,
+    AdmitVerdict,
+    Authorise,
+    Authorised,
+    AuthoriseInputs,
+    AuthoriseVerdict,
+    CloudAnswer,
+    DecisionMade,
+)
+from holdfast.contracts.mode import Mode
+from holdfast.contracts.rules import Rules
+from holdfast.ids import Ids, derived
+from holdfast.recorder import Recorder
+from rule_service.adapters.token_store import TokenStore
+from rule_service.domain import admit, authorise
+from rule_service.domain.authorise import Asking
+from rule_service.domain.ruling import Ruling
+from rule_service.site_scope.bundles import Bundles
+from rule_service.site_scope.cloud_asking import NOT_ASKED, CloudAsking, Outcome
+from rule_service.site_scope.lists import Lists
+from rule_service.site_scope.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+REMEMBERED_MAX = 4_096
+"""Decisions kept in memory; beyond it the journal is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What a decision stands on, taken once: it may change while the cloud is asked."""
+
+    rules: Rules
+    version: int
+    mode: Mode
+    at_ms: int
+    begun_ms: int
+
+
+class Deciding:
+    def __init__(
+        self,
+        clock: Clock,
+        ids: Ids,
+        recorder: Recorder,
+        bundles: Bundles,
+        lists: Lists,
+        store: TokenStore,
+        cloud: CloudAsking,
+        metrics: Metrics,
+    ) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._recorder = recorder
+        self._bundles = bundles
+        self._lists = lists
+        self._store = store
+        self._cloud = cloud
+        self._metrics = metrics
+        self._remembered: OrderedDict[str, DecisionMade] = OrderedDict()
+
+    # --- authorise ---
+
+    async def authorise(self, asked: Authorise, _: str) -> Authorised:
+        id = derived("authorise", self._life, asked.charge_point, asked.request)
+        fact = self._remembered.get(id)
+        if fact is None:
+            ground = self._ground()
+            inputs = await self._inputs(asked, ground)
+            ruling = authorise.evaluate(ground.rules, inputs)
+            fact = _decision(id, asked.charge_point, ground, inputs, ruling)
+            fact = await self._record(fact, ground, cause=asked.request)
+        assert isinstance(fact.verdict, AuthoriseVerdict)
+        return Authorised(
+            decision=fact.decision,
+            verdict=fact.verdict,
+            rules_version=fact.rules_version,
+            clause=fact.clause,
+            explanation=fact.explanation,
+        )
+
+    async def _inputs(self, asked: Authorise, ground: _Ground) -> AuthoriseInputs:
+        token_hash = self._store.hash(asked.driver_token)
+        inputs = AuthoriseInputs(
+            at_ms=ground.at_ms,
+            mode=ground.mode,
+            driver_token_hash=token_hash,
+            listed=self._store.listed(token_hash),
+            list_version=self._lists.version,
+            cached=self._store.cached(token_hash),
+            cloud=CloudAnswer.NOT_ASKED,
+            cloud_status=None,
+        )
+        outcome = await self._ask(asked, ground, inputs)
+        verdict = outcome.verdict
+        return inputs.model_copy(
+            update={
+                "cloud": outcome.answer,
+                "cloud_status": verdict.status if verdict else None,
+                "cloud_parent": verdict.parent if verdict else None,
+            }
+        )
+
+    async def _ask(self, asked: Authorise, ground: _Ground, inputs: AuthoriseInputs) -> Outcome:
+        rules, token_hash = ground.rules, inputs.driver_token_hash
+        budget_ms = rules.authorise.of(ground.mode).budget_ms
+        known = authorise.knows_locally(rules, inputs)
+        match authorise.asking(rules, ground.mode, known_locally=known):
+            case Asking.NOT:
+                return NOT_ASKED
+            case Asking.BESIDE:
+                return self._cloud.ask_beside(asked, token_hash, rules, budget_ms)
+            case Asking.AWAITED:
+                return await self._cloud.ask(asked, token_hash, rules, budget_ms)
+
+    # --- admit ---
+
+    async def admit(self, asked: Admit, _: str) -> Admitted:
+        command = asked.command
+        id = (
+            derived("admit", self._life, command.charge_point, command.id, asked.request)
+            if asked.request
+            else self._ids.new()
+        )
+        fact = self._remembered.get(id)
+        if fact is None:
+            ground = self._ground()
+            inputs = AdmitInputs(
+                at_ms=ground.at_ms, mode=ground.mode, command=command, target=asked.target
+            )
+            ruling = admit.evaluate(ground.rules, inputs)
+            fact = _decision(id, command.charge_point, ground, inputs, ruling)
+            fact = await self._record(fact, ground, cause=command.id)
+        assert isinstance(fact.verdict, AdmitVerdict)
+        return Admitted(
+            decision=fact.decision,
+            verdict=fact.verdict,
+            clause=fact.clause,
+            explanation=fact.explanation,
+        )
+
+    # --- both ---
+
+    @property
+    def _life(self) -> str:
+        return self._recorder.incarnation.name
+
+    def _ground(self) -> _Ground:
+        state = self._bundles.state
+        return _Ground(
+            state.rules,
+            state.version,
+            self._bundles.mode,
+            self._clock.now_ms(),
+            self._clock.monotonic_ms(),
+        )
+
+    async def _record(self, fact: DecisionMade, ground: _Ground, *, cause: str) -> DecisionMade:
+        """The decision that the journal has under this id: ours, or an earlier one of the same request."""
+        entry = await self._recorder.record(fact, id=fact.decision, cause=cause)
+        stored = entry.envelope.fact()
+        assert isinstance(stored, DecisionMade)
+        if fact.decision not in self._remembered:
+            self._metrics.decided(stored, self._clock.monotonic_ms() - ground.begun_ms)
+            log.info(
+                "decided",
+                extra={
+                    "id": stored.decision,
+                    "charge_point": stored.charge_point,
+                    "clause": stored.clause,
+                    "what": stored.explanation,
+                    "cause": cause,
+                },
+            )
+        self._remembered[fact.decision] = stored
+        if len(self._remembered) > REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+        return stored
+
+
+def _decision(
+    id: str,
+    charge_point: str,
+    ground: _Ground,
+    inputs: AuthoriseInputs | AdmitInputs,
+    ruling: Ruling[AuthoriseVerdict] | Ruling[AdmitVerdict],
+) -> DecisionMade:
+    return DecisionMade(
+        decision=id,
+        charge_point=charge_point,
+        rules_version=ground.version,
+        clause=ruling.clause,
+        inputs=inputs,
+        verdict=ruling.verdict,
+        explanation=ruling.explanation,
+    )
