@@ -1,0 +1,192 @@
+"""Whether a step of recovery has reached its end, told from what was seen.
+
+    judge(step, evidence, head_seq) -> Judgement(outcome | None, sentence)
+
+`outcome` None: not yet, look again. The sentence is for the operator: it stands in the journal as the
+step's evidence, or as the open point when the bound comes first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, assert_never
+
+from holdfast.contracts.mode import CsmsState
+from holdfast.contracts.recovery import Digest, Step, StepOutcome
+from holdfast.contracts.rules import SiteLimit
+
+IDS_NAMED_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """The one to ask gave no answer."""
+
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSeen:
+    stable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WatermarkSeen:
+    watermark: int
+
+
+@dataclass(frozen=True, slots=True)
+class RulesSeen:
+    active_version: int
+    desired_version: int
+    """0: the cloud has published none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSeen:
+    at_ms: int
+    desired_id: str | None
+    held: SiteLimit | None
+    """The newest in the site's copy of DOWNLINK."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanesSeen:
+    pending: tuple[str, ...]
+    handled_seq: int
+    copied_seq: int
+    """Of the newest command in the site's copy of DOWNLINK; 0 when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class CsmsSeen:
+    state: CsmsState
+
+
+@dataclass(frozen=True, slots=True)
+class DigestsSeen:
+    site: Digest
+    cloud: Digest
+
+
+Evidence = (
+    Silent | LinkSeen | WatermarkSeen | RulesSeen | LimitSeen | LanesSeen | CsmsSeen | DigestsSeen
+)
+
+
+class Judgement(NamedTuple):
+    outcome: StepOutcome | None
+    sentence: str
+
+
+def judge(evidence: Evidence, head_seq: int) -> Judgement:
+    match evidence:
+        case Silent(who=who):
+            return Judgement(None, f"no answer from {who}")
+        case LinkSeen(stable=stable):
+            return (
+                _done("pulses are answered without a miss")
+                if stable
+                else _not_yet("pulses still fail")
+            )
+        case WatermarkSeen(watermark=watermark):
+            sentence = (
+                f"verified and committed in the cloud up to {watermark}, asked for {head_seq}"
+            )
+            return _done(sentence) if watermark >= head_seq else _not_yet(sentence)
+        case RulesSeen():
+            return _rules(evidence)
+        case LimitSeen():
+            return _limit(evidence)
+        case LanesSeen():
+            return _lanes(evidence)
+        case CsmsSeen(state=state):
+            return _csms(state)
+        case DigestsSeen(site=site, cloud=cloud):
+            return _digests(site, cloud, head_seq)
+        case _:
+            assert_never(evidence)
+
+
+STEPS = tuple(Step)
+"""In the order in which they are taken."""
+
+
+def _rules(seen: RulesSeen) -> Judgement:
+    if seen.desired_version == 0:
+        return _not_applicable("the cloud has published no rules for this site")
+    sentence = f"rules version {seen.active_version} active, {seen.desired_version} desired"
+    return _done(sentence) if seen.active_version == seen.desired_version else _not_yet(sentence)
+
+
+def _limit(seen: LimitSeen) -> Judgement:
+    if seen.desired_id is None:
+        return _not_applicable("the cloud has set no current limit for this site")
+    if seen.held is None or seen.held.id != seen.desired_id:
+        held = "none" if seen.held is None else repr(seen.held.id)
+        return _not_yet(f"limit {seen.desired_id!r} desired, {held} held")
+    until_ms = seen.held.valid_until_ms
+    if until_ms is not None and until_ms <= seen.at_ms:
+        return _not_yet(f"limit {seen.held.id!r} has expired and no newer one has come")
+    return _done(f"limit {seen.held.id!r} of {seen.held.limit_a:g} A is the newest")
+
+
+def _lanes(seen: LanesSeen) -> Judgement:
+    if seen.pending:
+        named = ", ".join(seen.pending[:IDS_NAMED_MAX])
+        more = len(seen.pending) - IDS_NAMED_MAX
+        return _not_yet(
+            f"{len(seen.pending)} commands without disposition: {named}"
+            + (f" and {more} more" if more > 0 else "")
+        )
+    if seen.handled_seq < seen.copied_seq:
+        return _not_yet(
+            f"commands are handled up to {seen.handled_seq} of {seen.copied_seq} in the downlink copy"
+        )
+    return _done("every command received has its disposition")
+
+
+def _csms(state: CsmsState) -> Judgement:
+    match state:
+        case CsmsState.NONE:
+            return _not_applicable("no CSMS stands behind this site")
+        case CsmsState.UP:
+            return _done("the CSMS is up; what it has of each charge point is its bridge's to show")
+        case CsmsState.DOWN:
+            return _not_yet("the CSMS is down")
+        case _:
+            assert_never(state)
+
+
+def _digests(site: Digest, cloud: Digest, head_seq: int) -> Judgement:
+    if site.fold_version != cloud.fold_version:
+        return _not_comparable(
+            f"fold version {site.fold_version} at the site, {cloud.fold_version} in the cloud"
+        )
+    for who, digest in (("the site", site), ("the cloud", cloud)):
+        if digest.reason:
+            return _not_comparable(f"{who} has no digest at {head_seq}: {digest.reason}")
+        if digest.digest is None:
+            return _not_yet(f"{who} has folded up to {digest.seq} of {head_seq}")
+    if site.digest == cloud.digest:
+        return _done(f"{site.sessions} sessions, digest {str(site.digest)[:16]} at {head_seq}")
+    return _not_yet(
+        f"digests differ at {head_seq}: {str(site.digest)[:16]} of {site.sessions} sessions at the "
+        f"site, {str(cloud.digest)[:16]} of {cloud.sessions} in the cloud"
+    )
+
+
+def _done(sentence: str) -> Judgement:
+    return Judgement(StepOutcome.DONE, sentence)
+
+
+def _not_applicable(sentence: str) -> Judgement:
+    return Judgement(StepOutcome.NOT_APPLICABLE, sentence)
+
+
+def _not_comparable(sentence: str) -> Judgement:
+    return Judgement(StepOutcome.NOT_COMPARABLE, sentence)
+
+
+def _not_yet(sentence: str) -> Judgement:
+    return Judgement(None, sentence)
