@@ -1,0 +1,84 @@
+"""The one thing this service passes on rather than shows: a command, to the service that may take it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+
+from holdfast import subjects
+from holdfast.bus import NoResponder, RequestFailed, RequestTimedOut
+from holdfast.clock import Clock
+from holdfast.contracts.command import Action, Command, CommandReceipt, Issuer, SendCommand
+from holdfast.contracts.envelope import Contract, first_problem
+from holdfast.rpc import call
+from holdfast.service import Context
+from monitor.answering import Problem, problem_of
+from monitor.config import Config
+
+BODY_BYTES_MAX = 32 * 1024
+TIMEOUT_MS = 5_000
+DEADLINE_MS = 60_000
+"""Where none is given: whoever commands by hand is looking, and a late effect would surprise."""
+
+
+class Draft(BaseModel):
+    """What a caller sends. The id, where given, makes sending it again harmless."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+    charge_point: str = Field(min_length=1, max_length=255)
+    action: Action
+    payload: dict[str, Any] = Field(default_factory=dict)
+    deadline_ms: int | None = None
+
+
+async def read_draft(request: Request) -> Draft:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise Problem(413, f"a command of over {BODY_BYTES_MAX} bytes is not taken")
+    try:
+        return Draft.model_validate_json(bytes(body))
+    except ValidationError as error:
+        raise Problem(400, f"not a command: {first_problem(error)}") from error
+
+
+def command_of(draft: Draft, scope: Literal["site", "cloud"], clock: Clock, new_id: str) -> Command:
+    now_ms = clock.now_ms()
+    deadline_ms = now_ms + DEADLINE_MS if draft.deadline_ms is None else draft.deadline_ms
+    if deadline_ms <= now_ms:
+        raise Problem(400, "deadline_ms has passed: give a later one, or none")
+    return Command(
+        id=draft.id or new_id,
+        charge_point=draft.charge_point,
+        action=draft.action,
+        payload=draft.payload,
+        issued_at_ms=now_ms,
+        deadline_ms=deadline_ms,
+        issuer=Issuer.CLOUD if scope == "cloud" else Issuer.OPERATOR_AT_SITE,
+    )
+
+
+async def send(context: Context[Config], site: str, command: Command) -> CommandReceipt:
+    """To rule-service, the only publisher to DOWNLINK; at the site straight to ocpp-edge. Raise Problem."""
+    request: Contract = command
+    subject, who = subjects.rpc(site, "command"), "ocpp-edge"
+    if context.config.scope == "cloud":
+        request = SendCommand(site=site, command=command)
+        subject, who = subjects.cloud_rpc("command"), "rule-service"
+    try:
+        return await call(context.bus, subject, request, CommandReceipt, timeout_ms=TIMEOUT_MS)
+    except RequestTimedOut as error:
+        raise Problem(
+            504,
+            f"{who} gave no answer in time: command {command.id} may or may not be on its way; "
+            "send it again with this id",
+        ) from error
+    except NoResponder as error:
+        raise Problem(503, f"{who} is not there: nothing was sent, try again shortly") from error
+    except RequestFailed as error:
+        raise problem_of(error, who) from error

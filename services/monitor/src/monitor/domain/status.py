@@ -1,0 +1,292 @@
+"""What stands at a site now: readings, each with its time and source, from whatever scope can know.
+
+at_site(...)    from the site's own services and journal
+in_cloud(...)   from what the cloud holds; nothing of it is fresher than the site's last pulse
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from holdfast.contracts.charge_point import ChargePointsStatus, ChargePointView
+from holdfast.contracts.command import CommandLanes
+from holdfast.contracts.journal import CopyStatus, Gap, StorageLevel, StorageStatus
+from holdfast.contracts.mode import Mode, ModeStatus
+from holdfast.contracts.recovery import OpenPoint, RecoveryStatus
+from holdfast.contracts.rules import RulesStatus
+from monitor.domain.readings import Reading, never
+from monitor.domain.rows import ChargePointRow, ConnectorRow, SiteState
+
+JOURNAL = "journal"
+SILENT_MS = 60_000
+"""A service restarts within seconds; one silent for longer needs somebody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeNow:
+    mode: Mode
+    reasons: tuple[str, ...]
+    since_ms: int
+    disruption: str | None
+    journaled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uplink:
+    pulse_answered_at_ms: int | None
+    stable: bool | None = None
+    """None where this scope can't tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sync:
+    head_seq: int | None
+    watermark: int
+
+    @property
+    def backlog(self) -> int | None:
+        return None if self.head_seq is None else max(0, self.head_seq - self.watermark)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulesNow:
+    version: int
+    hash: str
+    desired_version: int | None = None
+    """None where this scope can't tell; 0 when the cloud has published none."""
+    valid_until_ms: int | None = None
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageNow:
+    level: StorageLevel
+    bytes: int | None = None
+    bytes_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteStatus:
+    scope: Literal["site", "cloud"]
+    site: str
+    now_ms: int
+    state: SiteState
+    mode: Reading[ModeNow]
+    uplink: Reading[Uplink]
+    sync: Reading[Sync]
+    rules: Reading[RulesNow]
+    storage: Reading[StorageNow]
+    charge_points: Reading[tuple[ChargePointRow, ...]]
+    sessions: Reading[Mapping[str, int]]
+    """Counts by state."""
+    gaps: Reading[tuple[Gap, ...]]
+    chain_verified: Reading[bool]
+    open_points: Reading[tuple[OpenPoint, ...]]
+    waiting_commands: Reading[tuple[str, ...]]
+    blind: bool = False
+    """In the cloud: its own journal service gives no answer, so silence says nothing of the site."""
+    silent: tuple[str, ...] = ()
+    """At a site: services that gave no answer for over a minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteSamples:
+    """What the site's services last answered."""
+
+    mode: Reading[ModeStatus]
+    rules: Reading[RulesStatus]
+    storage: Reading[StorageStatus]
+    lanes: Reading[CommandLanes]
+    charge_points: Reading[ChargePointsStatus]
+    recovery: Reading[RecoveryStatus]
+    sessions: Reading[Mapping[str, int]]
+
+
+def at_site(
+    site: str,
+    now_ms: int,
+    state: SiteState,
+    samples: SiteSamples,
+    journal: Reading[bool],
+    watched_ms: int,
+) -> SiteStatus:
+    """`journal` is fresh while everything the journal holds has been read; `watched_ms`: for how long we look."""
+    mode = samples.mode
+    desired = mode.value.desired_rules_version if mode.value else None
+    return SiteStatus(
+        scope="site",
+        site=site,
+        now_ms=now_ms,
+        state=state,
+        mode=mode.map(_mode_now),
+        uplink=mode.map(
+            lambda m: Uplink(
+                pulse_answered_at_ms=m.pulse_answered_at_ms,
+                stable=m.stable_link,
+            )
+        ),
+        sync=mode.map(lambda m: Sync(head_seq=m.head_seq, watermark=m.watermark)),
+        rules=samples.rules.map(
+            lambda r: RulesNow(
+                version=r.version,
+                hash=r.hash,
+                desired_version=desired,
+                valid_until_ms=r.valid_until_ms,
+                refused=r.refused,
+            )
+        ),
+        storage=samples.storage.map(
+            lambda s: StorageNow(level=s.level, bytes=s.bytes, bytes_max=s.bytes_max)
+        ),
+        charge_points=_charge_points(state, samples),
+        sessions=samples.sessions,
+        gaps=never("the cloud", "only the cloud can tell what it lacks"),
+        chain_verified=journal.map(lambda _: not state.damage),
+        open_points=samples.recovery.map(lambda r: r.open_points),
+        waiting_commands=samples.lanes.map(lambda lanes: lanes.pending),
+        silent=_silent(samples, now_ms, watched_ms),
+    )
+
+
+def _charge_points(state: SiteState, samples: SiteSamples) -> Reading[tuple[ChargePointRow, ...]]:
+    """ocpp-edge knows; while it has never answered, what the journal last said is shown as such."""
+    if samples.charge_points.last is not None:
+        return samples.charge_points.map(
+            lambda c: tuple(_merged(state, view) for view in c.charge_points)
+        )
+    rows = tuple(state.charge_points.values())
+    return Reading(
+        last=rows or None,
+        as_of_ms=state.at_ms if rows else None,
+        source=JOURNAL if rows else samples.charge_points.source,
+        fresh=False,
+        problem=samples.charge_points.problem,
+    )
+
+
+def _silent(samples: SiteSamples, now_ms: int, watched_ms: int) -> tuple[str, ...]:
+    if watched_ms < SILENT_MS:
+        return ()
+    asked: tuple[Reading[Any], ...] = (
+        samples.mode,
+        samples.rules,
+        samples.storage,
+        samples.lanes,
+        samples.charge_points,
+        samples.recovery,
+    )
+    ages = [(reading, reading.age_ms(now_ms)) for reading in asked]
+    return tuple(
+        dict.fromkeys(reading.source for reading, age in ages if age is None or age >= SILENT_MS)
+    )
+
+
+def in_cloud(
+    site: str,
+    now_ms: int,
+    state: SiteState,
+    *,
+    journal: Reading[bool],
+    copies: Reading[Sequence[CopyStatus]],
+    gaps: Reading[tuple[Gap, ...]],
+    sessions: Reading[Mapping[str, int]],
+    pulse_fresh_ms: int,
+) -> SiteStatus:
+    copy = copies.map(lambda c: newest_copy(c, site))
+    pulse = _pulse(copy, now_ms, pulse_fresh_ms)
+    as_told = Reading(
+        last=state, as_of_ms=journal.as_of_ms, source=JOURNAL, fresh=journal.fresh
+    ).no_fresher_than(pulse)
+    return SiteStatus(
+        scope="cloud",
+        site=site,
+        now_ms=now_ms,
+        state=state,
+        mode=as_told.map(_last_mode),
+        uplink=pulse.map(lambda at_ms: Uplink(pulse_answered_at_ms=at_ms)),
+        sync=copy.map(lambda c: Sync(head_seq=c.head_seq, watermark=c.watermark)).no_fresher_than(
+            pulse
+        ),
+        rules=as_told.map(
+            lambda s: (
+                RulesNow(version=s.rules[-1].version, hash=s.rules[-1].hash) if s.rules else None
+            )
+        ),
+        storage=as_told.map(lambda s: StorageNow(level=s.storage_level)),
+        charge_points=as_told.map(lambda s: tuple(s.charge_points.values())),
+        sessions=sessions.no_fresher_than(pulse),
+        gaps=gaps,
+        chain_verified=copy.map(lambda c: c.chain_verified),
+        open_points=as_told.map(_last_open_points),
+        waiting_commands=as_told.map(_unsettled),
+        blind=not copies.fresh,
+    )
+
+
+def newest_copy(copies: Sequence[CopyStatus], site: str) -> CopyStatus | None:
+    """Of the life that is not over; else the one heard last."""
+    own = [copy for copy in copies if copy.site == site]
+    return max(own, key=lambda c: (not c.retired, c.pulse_at_ms or 0), default=None)
+
+
+def _pulse(copy: Reading[CopyStatus], now_ms: int, fresh_ms: int) -> Reading[int]:
+    at_ms = copy.last.pulse_at_ms if copy.last else None
+    fresh = copy.fresh and at_ms is not None and now_ms - at_ms <= fresh_ms
+    return Reading(
+        last=at_ms,
+        as_of_ms=at_ms,
+        source="the site's pulse",
+        fresh=fresh,
+        problem="" if fresh else copy.problem or "no pulse of the site",
+    )
+
+
+def _mode_now(status: ModeStatus) -> ModeNow:
+    return ModeNow(
+        mode=status.mode,
+        reasons=tuple(reason.value for reason in status.reasons),
+        since_ms=status.since_ms,
+        disruption=status.disruption,
+        journaled=status.journaled,
+    )
+
+
+def _last_mode(state: SiteState) -> ModeNow | None:
+    if not state.modes:
+        return None
+    fact = state.modes[-1].fact
+    return ModeNow(
+        mode=fact.mode,
+        reasons=tuple(reason.value for reason in fact.reasons),
+        since_ms=fact.since_ms,
+        disruption=fact.disruption,
+    )
+
+
+def _last_open_points(state: SiteState) -> tuple[OpenPoint, ...]:
+    finished = [row for row in state.disruptions if row.open_points]
+    return finished[-1].open_points if finished else ()
+
+
+def _unsettled(state: SiteState) -> tuple[str, ...]:
+    return tuple(id for id, row in state.commands.items() if row.disposition is None)
+
+
+def _merged(state: SiteState, view: ChargePointView) -> ChargePointRow:
+    """ocpp-edge says what is; the journal adds since when and with which firmware."""
+    row = state.charge_points.get(view.charge_point, ChargePointRow(charge_point=view.charge_point))
+    connectors = dict(row.connectors)
+    for seen in view.connectors:
+        known = connectors.get(seen.connector, ConnectorRow())
+        connectors[seen.connector] = replace(known, status=seen.status, error_code=seen.error_code)
+    return replace(
+        row,
+        connected=view.connected,
+        since_ms=view.connected_at_ms if view.connected else row.since_ms,
+        vendor=view.vendor or row.vendor,
+        model=view.model or row.model,
+        booted_at_ms=view.booted_at_ms or row.booted_at_ms,
+        connectors=connectors,
+    )

@@ -1,0 +1,223 @@
+"""What is there and what was done: charge points, sessions, commands, decisions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from holdfast.contracts.decision import AdmitInputs, AuthoriseInputs
+from holdfast.contracts.session import SessionState, SessionView
+from monitor.domain.fold import outcome_of
+from monitor.domain.masking import masked
+from monitor.domain.rows import ChargePointRow, CommandRow, DecisionRow
+from monitor.domain.status import SiteStatus
+from monitor.pages.frame import chip, pairs, section, since, table, told
+from monitor.pages.html import Child, Html, el
+from monitor.pages.words import DASH, duration, energy, moment, number
+
+ROWS = 20
+"""So many of each list are shown; the API has the rest."""
+
+
+def charge_points(status: SiteStatus) -> Html:
+    now_ms, fresh = status.now_ms, status.charge_points.fresh
+    rows = [
+        (
+            el("b", row.charge_point),
+            _connection(row, now_ms, fresh),
+            _connectors(row, fresh),
+            [f"{row.vendor} {row.model}".strip() or DASH, el("small", row.firmware)],
+        )
+        for row in sorted(status.charge_points.last or (), key=lambda row: row.charge_point)
+    ]
+    return section(
+        "charge-points",
+        "Charge points",
+        table(
+            "Charge points",
+            ("Charge point", "Connection", "Connectors", "Device"),
+            rows,
+            "No charge point has connected yet."
+            if status.charge_points.last is not None
+            else "Not known yet.",
+        ),
+        note=told(status.charge_points, now_ms),
+    )
+
+
+def _connection(row: ChargePointRow, now_ms: int, fresh: bool) -> Child:
+    word = "connected" if row.connected else "away"
+    kind = ("good" if row.connected else "attention") if fresh else "unknown"
+    why = f"{row.reason}" if row.reason and not row.connected else None
+    return [
+        chip(word if fresh else f"was {word}", kind),
+        el("small", since(row.since_ms, now_ms), why and f", {why}"),
+    ]
+
+
+def _connectors(row: ChargePointRow, fresh: bool) -> Child:
+    shown: list[Child] = []
+    for number_, connector in sorted(row.connectors.items()):
+        if number_ == 0 and connector.status in (None, "Available"):
+            continue
+        status = connector.status or "no status yet"
+        if connector.error_code not in (None, "NoError"):
+            status += f" ({connector.error_code})"
+        kind = "bad" if connector.status == "Faulted" else "plain"
+        shown.append(chip(f"{number_ or 'all'}: {status}", kind if fresh else "unknown"))
+    return el("span", *shown) if shown else DASH
+
+
+def sessions(status: SiteStatus, sessions: Sequence[SessionView] | str) -> Html:
+    now_ms = status.now_ms
+    counts = status.sessions.last or {}
+    note: Child = [
+        ", ".join(f"{number(count)} {state}" for state, count in sorted(counts.items())),
+        "; " if counts else "",
+        told(status.sessions, now_ms),
+    ]
+    if isinstance(sessions, str):
+        return section("sessions", "Sessions", el("p", sessions, cls="empty"), note=note)
+    rows = [
+        (
+            [
+                el("b", view.charge_point),
+                el("small", f"connector {view.connector or DASH}, {view.transaction_id}"),
+            ],
+            _session_state(view, status.sessions.fresh),
+            energy(view.energy_wh),
+            [
+                view.started_at or DASH,
+                el("small", f"to {view.stopped_at}" if view.stopped_at else None),
+            ],
+        )
+        for view in sessions
+    ]
+    return section(
+        "sessions",
+        "Sessions",
+        table(
+            "Newest sessions",
+            ("Charge point", "State", "Energy", "By its clock"),
+            rows,
+            "No session yet.",
+        ),
+        note=note,
+    )
+
+
+def _session_state(view: SessionView, fresh: bool) -> Child:
+    kind = {"running": "good", "stopped": "plain", "fragment": "attention"}[view.state.value]
+    flags = [
+        words
+        for words, holds in (
+            ("accepted by the rule for unknown tokens", view.flagged),
+            ("stops differ", view.stops_differing > 0),
+            (f"stop: {view.reason}", bool(view.reason)),
+        )
+        if holds
+    ]
+    if view.state is SessionState.RUNNING and not fresh:
+        return chip("was running", "unknown")
+    return [chip(view.state.value, kind), el("small", ", ".join(flags)) if flags else None]
+
+
+def commands(status: SiteStatus) -> Html:
+    now_ms = status.now_ms
+    newest = list(status.state.commands.values())[-ROWS:][::-1]
+    rows = [
+        (
+            [el("b", row.command.action), el("small", _payload(row))],
+            row.charge_point,
+            _disposition(row),
+            [
+                moment(row.command.issued_at_ms, now_ms),
+                el("small", f"by {row.command.issuer.value}"),
+            ],
+        )
+        for row in newest
+    ]
+    return section(
+        "commands",
+        "Commands",
+        table(
+            "Newest commands",
+            ("Command", "Charge point", "Disposition", "Given"),
+            rows,
+            "No command yet.",
+        ),
+        note=told(status.waiting_commands, now_ms),
+    )
+
+
+def _payload(row: CommandRow) -> str:
+    return json.dumps(masked(row.command.payload), ensure_ascii=False)[:200]
+
+
+def _disposition(row: CommandRow) -> Child:
+    if row.disposition is None:
+        return chip("sent" if row.dispatched_at_ms else "waiting", "attention")
+    kind = {"delivered": "good", "uncertain": "attention"}.get(row.disposition.value, "plain")
+    observed = None
+    if row.took_effect is not None:
+        observed = f"took effect: {'yes' if row.took_effect else 'no'} ({row.evidence})"
+    said = ", ".join(part for part in (row.reason, row.answer, observed) if part)
+    return [chip(row.disposition.value, kind), el("small", said) if said else None]
+
+
+def decisions(status: SiteStatus) -> Html:
+    now_ms = status.now_ms
+    newest = status.state.decisions[-ROWS:][::-1]
+    items = [_decision(row, now_ms) for row in newest]
+    return section(
+        "decisions",
+        "Decisions",
+        el("div", *items, cls="drawers") if items else el("p", "No decision yet.", cls="empty"),
+        note="each with its rule; open one to see what it was computed from",
+    )
+
+
+def _decision(row: DecisionRow, now_ms: int) -> Html:
+    fact = row.fact
+    outcome = outcome_of(fact)
+    kind = "good" if outcome in ("Accepted", "admitted") else "plain"
+    return el(
+        "details",
+        el(
+            "summary",
+            moment(row.at_ms, now_ms),
+            chip(outcome, kind),
+            el("b", fact.charge_point),
+            el("span", fact.explanation, cls="why"),
+        ),
+        el(
+            "dl",
+            *pairs(
+                ("Rule", f"{fact.clause}, rules version {fact.rules_version}"),
+                ("Mode", fact.inputs.mode.value),
+                ("Asked", _asked(fact.inputs, now_ms)),
+                ("Decision", fact.decision),
+                ("In the journal at", str(row.place)),
+            ),
+        ),
+        id=f"decision-{fact.decision}",
+    )
+
+
+def _asked(inputs: AuthoriseInputs | AdmitInputs, now_ms: int) -> str:
+    match inputs:
+        case AdmitInputs(command=command, target=target):
+            status = target.status or "unknown status"
+            return f"may {command.action} go to {command.charge_point} ({status})?"
+        case AuthoriseInputs():
+            parts = [f"token {inputs.driver_token_hash[:8]}…"]
+            if inputs.listed is not None:
+                listed = inputs.listed.status.value
+                parts.append(f"on list version {inputs.list_version} as {listed}")
+            else:
+                parts.append(f"not on list version {inputs.list_version}")
+            if inputs.cached is not None:
+                age = duration(inputs.at_ms - inputs.cached.answered_at_ms)
+                parts.append(f"cloud said {inputs.cached.status.value} {age} before")
+            parts.append(f"cloud {inputs.cloud.value}")
+            return ", ".join(parts)

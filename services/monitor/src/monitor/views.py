@@ -1,0 +1,196 @@
+"""Rows and readings as the API's JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from holdfast.contracts.envelope import Entry
+from holdfast.contracts.journal import CopyStatus, Gap
+from monitor.domain.answers import answers
+from monitor.domain.fold import outcome_of
+from monitor.domain.masking import masked
+from monitor.domain.readings import Reading
+from monitor.domain.rows import ChargePointRow, CommandRow, DecisionRow, DisruptionRow, ModeRow
+from monitor.domain.status import SiteStatus
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+
+def reading(of: Reading[T], now_ms: int, view: Callable[[T], Any]) -> Document:
+    """`value` is null while it is unknown; `last_known` then says what it was."""
+    return {
+        "value": None if of.value is None else view(of.value),
+        "known": of.value is not None,
+        "as_of_ms": of.as_of_ms,
+        "age_ms": of.age_ms(now_ms),
+        "source": of.source,
+        "problem": of.problem,
+        "last_known": None if of.last is None or of.fresh else view(of.last),
+    }
+
+
+def site_status(status: SiteStatus) -> Document:
+    now_ms = status.now_ms
+
+    def told(of: Reading[T], view: Callable[[T], Any]) -> Document:
+        return reading(of, now_ms, view)
+
+    return {
+        "site": status.site,
+        "scope": status.scope,
+        "at_ms": now_ms,
+        "answers": [asdict(answer) for answer in answers(status)],
+        "mode": told(status.mode, asdict),
+        "uplink": told(status.uplink, asdict),
+        "sync": told(status.sync, lambda s: {**asdict(s), "backlog": s.backlog}),
+        "rules": told(status.rules, asdict),
+        "storage": told(status.storage, asdict),
+        "charge_points": told(status.charge_points, lambda rows: [charge_point(r) for r in rows]),
+        "sessions": told(status.sessions, dict),
+        "gaps": told(status.gaps, lambda gaps: [gap(g) for g in gaps]),
+        "chain_verified": told(status.chain_verified, bool),
+        "open_points": told(
+            status.open_points, lambda points: [point.model_dump(mode="json") for point in points]
+        ),
+        "waiting_commands": told(status.waiting_commands, list),
+        "quarantined": status.state.quarantined_count,
+        "unknown_facts": status.state.unknown_count,
+    }
+
+
+def site_summary(status: SiteStatus) -> Document:
+    charge, safe, act, still_open = answers(status)
+    return {
+        "site": status.site,
+        "mode": reading(status.mode, status.now_ms, asdict),
+        "sync": reading(status.sync, status.now_ms, lambda s: {**asdict(s), "backlog": s.backlog}),
+        "can_drivers_charge": charge.verdict,
+        "is_it_safe": safe.verdict,
+        "must_i_act": act.verdict,
+        "still_open": still_open.verdict,
+    }
+
+
+def event(entry: Entry, subject: str) -> Document:
+    """The stored envelope as it is; `body.raw` is the charge point's frame, byte for byte."""
+    envelope = entry.envelope
+    return {
+        "incarnation": envelope.incarnation,
+        "seq": entry.seq,
+        "subject": subject,
+        "id": envelope.id,
+        "type": envelope.type,
+        "at_ms": envelope.at_ms,
+        "source": envelope.source,
+        "cause": envelope.cause,
+        "body": envelope.body,
+    }
+
+
+def gap(of: Gap) -> Document:
+    return of.model_dump(mode="json", exclude={"site"})
+
+
+def copy(of: CopyStatus) -> Document:
+    return of.model_dump(mode="json", exclude={"site"})
+
+
+def mode(row: ModeRow) -> Document:
+    fact = row.fact
+    return {
+        "incarnation": row.place.incarnation,
+        "seq": row.place.seq,
+        "at_ms": row.at_ms,
+        "previous": fact.previous,
+        "mode": fact.mode,
+        "reasons": list(fact.reasons),
+        "since_ms": fact.since_ms,
+        "disruption": fact.disruption,
+        "detail": fact.detail,
+    }
+
+
+def decision(row: DecisionRow) -> Document:
+    fact = row.fact
+    return {
+        "incarnation": row.place.incarnation,
+        "seq": row.place.seq,
+        "at_ms": row.at_ms,
+        "id": fact.decision,
+        "kind": fact.inputs.kind,
+        "charge_point": fact.charge_point,
+        "mode": fact.inputs.mode,
+        "outcome": outcome_of(fact),
+        "clause": fact.clause,
+        "rules_version": fact.rules_version,
+        "explanation": fact.explanation,
+    }
+
+
+def decision_in_full(row: DecisionRow) -> Document:
+    """With everything the verdict was computed from."""
+    return {
+        **decision(row),
+        "cause": row.cause,
+        "inputs": masked(row.fact.inputs.model_dump(mode="json")),
+        "verdict": masked(row.fact.verdict.model_dump(mode="json")),
+    }
+
+
+def command(row: CommandRow) -> Document:
+    """Each command once, with its one disposition."""
+    of = row.command
+    return {
+        "incarnation": row.place.incarnation,
+        "seq": row.place.seq,
+        "id": of.id,
+        "charge_point": row.charge_point,
+        "action": of.action,
+        "payload": masked(of.payload),
+        "issuer": of.issuer,
+        "issued_at_ms": of.issued_at_ms,
+        "deadline_ms": of.deadline_ms,
+        "received_at_ms": row.received_at_ms,
+        "dispatched_at_ms": row.dispatched_at_ms,
+        "settled_at_ms": row.settled_at_ms,
+        "disposition": row.disposition,
+        "reason": row.reason,
+        "answer": row.answer,
+        "decision": row.decision,
+        "took_effect": row.took_effect,
+        "evidence": row.evidence,
+        "open": row.is_open,
+    }
+
+
+def disruption(row: DisruptionRow) -> Document:
+    return {
+        "incarnation": row.place.incarnation,
+        "seq": row.place.seq,
+        "disruption": row.disruption,
+        "began_ms": row.began_ms,
+        "ended_ms": row.ended_ms,
+        "state": _disruption_state(row),
+        "reasons": list(row.reasons),
+        "steps": [step.model_dump(mode="json") for step in row.steps],
+        "open_points": [point.model_dump(mode="json") for point in row.open_points],
+        "report": row.report.model_dump(mode="json") if row.report else None,
+    }
+
+
+def _disruption_state(row: DisruptionRow) -> str:
+    if row.ended_ms is None:
+        return "recovering" if row.recovering else "running"
+    return "open points" if row.open_points else "closed"
+
+
+def charge_point(row: ChargePointRow) -> Document:
+    return asdict(row)
+
+
+def to_json(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()

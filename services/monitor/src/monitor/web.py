@@ -1,0 +1,69 @@
+"""Pages, API, health and metrics as one ASGI application behind one guard."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from holdfast.service import Context
+from holdfast.settings import read_secret
+from monitor.answering import Problem, refuse
+from monitor.api import Api
+from monitor.config import Config
+from monitor.console import Console
+from monitor.domain.paging import BadRequest
+from monitor.guard import Guard
+from monitor.metrics import SiteMetrics
+from monitor.watching import Watch
+
+log = logging.getLogger(__name__)
+
+
+def make_web(context: Context[Config], watch: Watch) -> Starlette:
+    """Raise ConfigError when the credential can't be read."""
+    path = context.config.credential_file
+    credential = read_secret(path) if path is not None else None
+    context.health.registry.register(SiteMetrics(watch))
+    return Starlette(
+        routes=[
+            *Api(context, watch).routes(),
+            *Console(context, watch).routes(),
+            *context.health.routes(),
+        ],
+        exception_handlers={
+            Problem: _problem,
+            BadRequest: _bad_request,
+            HTTPException: _http,
+            Exception: _fault,
+        },
+        middleware=[Middleware(Guard, credential=credential)],
+    )
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return refuse(error.status, error.sentence)
+
+
+async def _bad_request(_: Request, error: Exception) -> Response:
+    return refuse(400, str(error))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = {
+        404: f"there is nothing at {request.url.path[:80]!r}",
+        405: f"{request.method} is not possible here",
+    }.get(error.status_code, HTTPStatus(error.status_code).phrase.lower())
+    return refuse(error.status_code, sentence, error.headers)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    log.error("a fault of ours", exc_info=error, extra={"path": request.url.path})
+    return refuse(500, "a fault of the monitor's: it is in its log")

@@ -1,0 +1,29 @@
+"""A charge point's connection as the service sees it: over a WebSocket, or in memory in a simulation."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+PROTOCOL = "ocpp1.6"
+
+GOING_AWAY, POLICY, INTERNAL = 1001, 1008, 1011
+"""WebSocket close codes."""
+
+
+class ConnectionEnded(Exception):
+    """Closed by either side, or lost; says how."""
+
+
+class Connection(Protocol):
+    async def receive(self) -> str | bytes:
+        """The next frame. Raise ConnectionEnded."""
+        ...
+
+    async def send(self, frame: str) -> None:
+        """Raise ConnectionEnded."""
+        ...
+
+    async def answers_ping(self, within_s: float) -> bool: ...
+    async def close(self, code: int, reason: str) -> None:
+        """Bounded in time; closing twice is once."""
+        ...

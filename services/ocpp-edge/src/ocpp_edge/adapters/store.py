@@ -1,0 +1,103 @@
+"""The newest snapshot: what is known of each charge point, and how far the journal is folded in all of them.
+
+Only what changed is written, in one transaction. A snapshot of another incarnation or fold version is not
+used: then the journal is folded from its beginning.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+)
+
+from ocpp_edge.domain.known import FOLD_VERSION, Known
+
+log = logging.getLogger(__name__)
+
+_metadata = MetaData()
+
+_position = Table(
+    "position",
+    _metadata,
+    Column("incarnation", String(64), primary_key=True),
+    Column("fold_version", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("downlink_seq", Integer, nullable=False),
+)
+
+_known = Table(
+    "known",
+    _metadata,
+    Column("charge_point", String(1024), primary_key=True),
+    Column("state", LargeBinary, nullable=False),
+)
+
+_KNOWN = TypeAdapter(Known)
+
+
+class Snapshot(NamedTuple):
+    seq: int
+    """Every fact of ours up to here is folded in; a charge point may be further."""
+    downlink_seq: int
+    known: dict[str, Known]
+
+
+class Store:
+    def __init__(self, engine: Engine, incarnation: str) -> None:
+        self._engine = engine
+        self._incarnation = incarnation
+        _metadata.create_all(engine)
+
+    def load(self) -> Snapshot:
+        with self._engine.connect() as connection:
+            found = connection.execute(
+                select(_position.c.seq, _position.c.downlink_seq).where(
+                    _position.c.incarnation == self._incarnation,
+                    _position.c.fold_version == FOLD_VERSION,
+                )
+            ).first()
+            if found is None:
+                return Snapshot(0, 0, {})
+            rows = connection.execute(select(_known.c.charge_point, _known.c.state)).all()
+        try:
+            known = {row.charge_point: _KNOWN.validate_json(row.state) for row in rows}
+        except ValidationError as error:
+            # The journal has it all, unless it was trimmed: better slow than never.
+            log.error("snapshot unreadable, folding the journal anew: %s", error.title)  # noqa: TRY400
+            return Snapshot(0, 0, {})
+        return Snapshot(found.seq, found.downlink_seq, known)
+
+    def save(self, seq: int, downlink_seq: int, changed: Mapping[str, Known]) -> None:
+        with self._engine.begin() as connection:
+            mine = (_position.c.incarnation == self._incarnation) & (
+                _position.c.fold_version == FOLD_VERSION
+            )
+            if connection.execute(select(_position.c.seq).where(mine)).first() is None:
+                connection.execute(delete(_known))
+            connection.execute(delete(_position))
+            connection.execute(
+                insert(_position).values(
+                    incarnation=self._incarnation,
+                    fold_version=FOLD_VERSION,
+                    seq=seq,
+                    downlink_seq=downlink_seq,
+                )
+            )
+            for charge_point, known in changed.items():
+                connection.execute(delete(_known).where(_known.c.charge_point == charge_point))
+                state = _KNOWN.dump_json(known)
+                connection.execute(insert(_known).values(charge_point=charge_point, state=state))

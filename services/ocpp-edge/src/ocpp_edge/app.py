@@ -1,0 +1,150 @@
+"""ocpp-edge: charge points on one side, the site's journal and rules on the other.
+
+fold the journal -> attend to charge points and commands -> snapshot, acknowledge the fold
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from holdfast import rpc, subjects
+from holdfast.bus import Bus, Delivery
+from holdfast.clock import Clock
+from holdfast.contracts.command import Command
+from holdfast.contracts.envelope import ContractError
+from holdfast.contracts.journal import StorageLevel, StorageLevelChanged
+from holdfast.contracts.rpc import Empty
+from holdfast.entries import read
+from holdfast.recorder import Incarnation, Recorder, wait_for_incarnation
+from holdfast.service import Context
+from holdfast.store import open_store, sqlite_url
+from ocpp_edge.adapters import ocpp_websocket
+from ocpp_edge.adapters.schemas import Schemas
+from ocpp_edge.adapters.store import Store
+from ocpp_edge.config import Config
+from ocpp_edge.domain.state import Policy
+from ocpp_edge.domain.transactions import Transactions
+from ocpp_edge.downlink import follow_downlink
+from ocpp_edge.edge import SOURCE, Edge
+from ocpp_edge.metrics import Metrics
+from ocpp_edge.position import Position
+from ocpp_edge.registry import Registry
+from ocpp_edge.services import Services
+from ocpp_edge.telemetry import Telemetry
+
+TICK_MS = 500
+FOLD_BATCH = 4_000
+"""So many entries may be folded and not yet in a snapshot; at half of them the next one is taken early."""
+SNAPSHOT_PAUSE_MS = 500
+"""Between two snapshots at least, however much happens."""
+
+Listen = Callable[[Config, Registry, Metrics, ocpp_websocket.Serve], Awaitable[None]]
+
+
+async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) -> None:
+    """`listen` brings the connections: WebSockets, or a simulation's own."""
+    config, bus, clock = context.config, context.bus, context.clock
+    registry, metrics = Registry(config.charge_points_file), Metrics(context.health.registry)
+    incarnation = await wait_for_incarnation(bus, clock, config.site)
+    recorder = Recorder(bus, clock, context.ids, incarnation, SOURCE)
+    store = Store(open_store(sqlite_url(config.data_dir, SOURCE)), incarnation.name)
+    async with asyncio.TaskGroup() as group:
+        services = _services(context, group, recorder, registry, metrics)
+        edge = Edge(services, context.ids, store)
+        await edge.restore(bus)
+        group.create_task(services.telemetry.run())
+        group.create_task(_follow_storage(edge, bus, incarnation))
+        group.create_task(_tick(edge, clock))
+        group.create_task(_snapshots(edge, bus, clock, incarnation, config.snapshot_every_ms))
+        group.create_task(follow_downlink(edge, bus, clock, recorder))
+        await rpc.serve(bus, subjects.rpc(config.site, "command"), Command, edge.command)
+        await rpc.serve(bus, subjects.rpc(config.site, "lanes"), Empty, edge.lanes)
+        await rpc.serve(bus, subjects.rpc(config.site, "charge-points"), Empty, edge.charge_points)
+        await listen(config, registry, metrics, edge.serve)
+
+
+def _services(
+    context: Context[Config],
+    group: asyncio.TaskGroup,
+    recorder: Recorder,
+    registry: Registry,
+    metrics: Metrics,
+) -> Services:
+    config = context.config
+    return Services(
+        site=config.site,
+        bus=context.bus,
+        clock=context.clock,
+        rng=context.rng,
+        health=context.health,
+        group=group,
+        recorder=recorder,
+        telemetry=Telemetry(recorder, metrics),
+        registry=registry,
+        schemas=Schemas(),
+        transactions=Transactions(),
+        position=Position(),
+        metrics=metrics,
+        policy=Policy(
+            heartbeat_s=config.heartbeat_s,
+            transaction_ms_max=config.transaction_ms_max,
+            answer_ms_max=config.answer_ms_max,
+            commands_max=config.commands_max,
+        ),
+        authorise_ms_max=config.authorise_ms_max,
+        takeover_ping_s=config.takeover_ping_s,
+    )
+
+
+async def _tick(edge: Edge, clock: Clock) -> None:
+    while True:
+        await clock.sleep_ms(TICK_MS)
+        edge.tick()
+
+
+async def _follow_storage(edge: Edge, bus: Bus, incarnation: Incarnation) -> None:
+    """Above the soft limit no new session begins: what is left finishes the running ones."""
+    level = subjects.journal(incarnation.site, *StorageLevelChanged.TYPE.split("."))
+    async for message in bus.follow(
+        incarnation.journal, subjects=(level,), start="last-per-subject"
+    ):
+        try:
+            fact = read(message).fact
+        except ContractError:
+            continue  # the journal service quarantines it; the level before stands
+        if isinstance(fact, StorageLevelChanged):
+            edge.allow_new_sessions(fact.level is StorageLevel.OK)
+
+
+async def _snapshots(
+    edge: Edge, bus: Bus, clock: Clock, incarnation: Incarnation, every_ms: int
+) -> None:
+    """Entries are acknowledged once a snapshot has them: the journal is trimmed no further."""
+    held: dict[int, Delivery] = {}
+    many = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_hold(edge, bus, incarnation, held, many))
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(every_ms / 1000):
+                    await many.wait()
+            many.clear()
+            if not held:
+                continue
+            seq = edge.save()
+            for covered in [one for one in held if one <= seq]:
+                await held.pop(covered).ack()
+            await clock.sleep_ms(SNAPSHOT_PAUSE_MS)
+
+
+async def _hold(
+    edge: Edge, bus: Bus, incarnation: Incarnation, held: dict[int, Delivery], many: asyncio.Event
+) -> None:
+    fold = subjects.fold_consumer(SOURCE)
+    async for delivery in bus.pull(incarnation.journal, fold, batch=FOLD_BATCH):
+        held[delivery.message.seq] = delivery
+        edge.saw(delivery.message.seq)
+        if len(held) >= FOLD_BATCH // 2:
+            many.set()

@@ -1,0 +1,345 @@
+"""The shell of one charge point: hands events to the core, performs what it asks for, one fact at a time.
+
+    handle(event): state, effects = decide(policy, state, event); perform each effect
+
+`handle` never waits. Facts go to the journal in order, one in flight per charge point, so what is known of
+it is a fold over the stream; a slow charge point or an unanswered question holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import assert_never
+
+from holdfast.contracts.command import Command, CommandSettled
+from holdfast.contracts.envelope import Entry, Fact
+from holdfast.contracts.session import SessionMetered, SessionStarted, SessionStopped
+from ocpp_edge import questions
+from ocpp_edge.adapters.connection import PROTOCOL
+from ocpp_edge.adapters.schemas import read_call
+from ocpp_edge.domain import frames
+from ocpp_edge.domain.calls import Meter, Request, Stop
+from ocpp_edge.domain.charge_point import decide
+from ocpp_edge.domain.events import (
+    Admitted,
+    Answer,
+    AskAdmit,
+    AskAuthorise,
+    Authorised,
+    CallAnswered,
+    CallReceived,
+    CloseConnection,
+    CommandArrived,
+    CommandNotTaken,
+    CommandTaken,
+    Connected,
+    Disconnected,
+    Effect,
+    Event,
+    FrameWrong,
+    NotAdmitted,
+    NotAuthorised,
+    Record,
+    Restarted,
+    Sample,
+    SendCall,
+    Stored,
+    Tick,
+)
+from ocpp_edge.domain.express import FRAME_CHARACTERS_MAX
+from ocpp_edge.domain.sessions import Origin
+from ocpp_edge.domain.state import State
+from ocpp_edge.link import Link
+from ocpp_edge.services import Services
+from ocpp_edge.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class NotTaken(Exception):
+    """The command is not in the journal; whoever brought it keeps it."""
+
+
+class Attendant:
+    def __init__(self, services: Services, state: State) -> None:
+        self.state = state
+        self.heard_at_ms: int | None = None
+        """When the last frame came, in this life."""
+        self.snapshot_seq = state.known.seq
+        """What of it the store has."""
+        self._services = services
+        self._link: Link | None = None
+        self._door = asyncio.Lock()
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._asking: set[str] = set()
+        self._writer = Writer(services, self.handle, self._note)
+        services.group.create_task(self._writer.run())
+
+    # --- events ---
+
+    def handle(self, event: Event) -> None:
+        self.state, effects = decide(self._services.policy, self.state, event)
+        for effect in effects:
+            self._perform(effect)
+        if self._link:
+            self._link.made_room()
+
+    def restore(self, entry: Entry, fact: Fact) -> None:
+        """Fold an entry of the journal; what it would lead to was done in another life."""
+        if entry.seq <= self.state.known.seq:
+            return
+        at_ms = entry.envelope.at_ms
+        event = Stored(
+            at_ms=at_ms,
+            mono_ms=0,
+            id=entry.envelope.id,
+            seq=entry.seq,
+            entry_at_ms=at_ms,
+            fact=fact,
+        )
+        known = decide(self._services.policy, self.state, event)[0].known
+        self.state = State(charge_point=self.state.charge_point, known=known)
+
+    def restarted(self) -> None:
+        self.handle(Restarted(at_ms=self._at_ms, mono_ms=self._mono_ms))
+
+    def tick(self) -> None:
+        if self.state.waits:
+            self.handle(Tick(at_ms=self._at_ms, mono_ms=self._mono_ms))
+
+    async def take(self, command: Command, downlink_seq: int) -> None:
+        """Return once the command is in the journal. Raise NotTaken."""
+        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(command.id, []).append(taken)
+        self.handle(
+            CommandArrived(
+                at_ms=self._at_ms,
+                mono_ms=self._mono_ms,
+                command=command,
+                downlink_seq=downlink_seq,
+            )
+        )
+        await taken
+
+    # --- the connection ---
+
+    async def serve(self, link: Link) -> None:
+        """From the handshake to the end. The newest connection wins, once the one before was pinged."""
+        async with self._door:
+            await self._take_over(link)
+        reason = "ocpp-edge stops"
+        try:
+            reason = await link.run(self._taker(link), lambda: self.state.has_room)
+        finally:
+            self.handle(
+                Disconnected(
+                    at_ms=self._at_ms, mono_ms=self._mono_ms, connection=link.id, reason=reason
+                )
+            )
+            if self._link is link:
+                self._link = None
+                log.info("disconnected", extra=self._names(connection=link.id, why=reason))
+
+    async def _take_over(self, link: Link) -> None:
+        old, answered = self._link, False
+        if old:
+            answered = await old.connection.answers_ping(self._services.takeover_ping_s)
+            if self._link is not old:  # it ended by itself meanwhile
+                old = None
+        if old:
+            old.close("replaced by a newer connection")
+            if answered:
+                self._services.metrics.duplicate_connections.inc()
+                log.warning("duplicate identity", extra=self._names(replaced=old.id))
+        self._link = link
+        log.info("connected", extra=self._names(connection=link.id, remote=link.remote))
+        self.handle(
+            Connected(
+                at_ms=self._at_ms,
+                mono_ms=self._mono_ms,
+                connection=link.id,
+                protocol=PROTOCOL,
+                remote=link.remote,
+                replaced=old.id if old else None,
+                replaced_answered=bool(old) and answered,
+            )
+        )
+
+    def _taker(self, link: Link) -> Callable[[str | bytes], None]:
+        """What takes the frames of this connection, one by one."""
+
+        def take(frame: str | bytes) -> None:
+            self.heard_at_ms = self._at_ms
+            parsed = frames.parse(frame)
+            match parsed:
+                case frames.Call():
+                    call = read_call(self._services.schemas, link.id, parsed)
+                    if isinstance(call, frames.Wrong):
+                        self._refuse(link, call, frame)
+                        return
+                    event: Event = CallReceived(
+                        at_ms=self._at_ms,
+                        mono_ms=self._mono_ms,
+                        call=call,
+                        origin=self._origin(call.request),
+                    )
+                case frames.Result() | frames.Error():
+                    event = CallAnswered(
+                        at_ms=self._at_ms,
+                        mono_ms=self._mono_ms,
+                        connection=link.id,
+                        answer=parsed,
+                    )
+                case frames.Wrong():
+                    self._refuse(link, parsed, frame)
+                    return
+                case _:
+                    assert_never(parsed)
+            self.handle(event)
+
+        return take
+
+    def _refuse(self, link: Link, wrong: frames.Wrong, frame: str | bytes) -> None:
+        self._services.metrics.refused_frames.labels(reason=wrong.reason.value).inc()
+        if wrong.reason not in link.said:
+            link.said.add(wrong.reason)
+            names = self._names(connection=link.id, reason=wrong.reason.value, why=wrong.sentence)
+            log.warning("frame refused", extra=names)
+        begin = frame[:FRAME_CHARACTERS_MAX]
+        text = begin.decode("utf-8", "replace") if isinstance(begin, bytes) else begin
+        self.handle(
+            FrameWrong(
+                at_ms=self._at_ms,
+                mono_ms=self._mono_ms,
+                connection=link.id,
+                wrong=wrong,
+                frame=text,
+            )
+        )
+
+    def _origin(self, request: Request) -> Origin | None:
+        if not isinstance(request, Meter | Stop) or request.transaction_id is None:
+            return None
+        transactions = self._services.transactions
+        return Origin(
+            owner=transactions.owner(request.transaction_id),
+            highest=transactions.highest(self._at_ms),
+        )
+
+    # --- effects ---
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Record():
+                self._writer.put(effect)
+            case Sample(fact=fact, cause=cause):
+                self._services.telemetry.offer(fact, cause)
+            case Answer() | SendCall() | CloseConnection():
+                self._toward_charge_point(effect)
+            case AskAuthorise():
+                if effect.request not in self._asking:
+                    self._asking.add(effect.request)
+                    self._services.group.create_task(self._ask_authorise(effect))
+            case AskAdmit():
+                self._services.group.create_task(self._ask_admit(effect))
+            case CommandTaken(command_id=command_id):
+                self._tell(command_id, None)
+            case CommandNotTaken(command_id=command_id, why=why):
+                self._tell(command_id, NotTaken(why))
+            case _:
+                assert_never(effect)
+
+    def _toward_charge_point(self, effect: Answer | SendCall | CloseConnection) -> None:
+        """Nothing goes to another connection than it is meant for."""
+        link = self._link if self._link and self._link.id == effect.connection else None
+        match effect:
+            case Answer(frame=frame, action=action, result=result):
+                self._services.metrics.messages.labels(action=action, result=result).inc()
+                if link:
+                    link.send(frame)
+            case SendCall(frame=frame, command=command):
+                if link:
+                    link.send(frame)
+                    names = self._names(command=command.id, action=command.action)
+                    log.info("command sent", extra=names)
+            case CloseConnection(reason=reason):
+                if link:
+                    log.warning("closing", extra=self._names(connection=link.id, why=reason))
+                    link.close(reason)
+            case _:
+                assert_never(effect)
+
+    def _tell(self, command_id: str, error: NotTaken | None) -> None:
+        for waiting in self._waiting.pop(command_id, []):
+            if waiting.done():
+                continue
+            if error:
+                waiting.set_exception(error)
+            else:
+                waiting.set_result(None)
+
+    async def _ask_authorise(self, effect: AskAuthorise) -> None:
+        authorisation = await questions.authorise(self._services, self.name, effect)
+        self._asking.discard(effect.request)
+        at_ms, mono_ms = self._at_ms, self._mono_ms
+        if authorisation is None:
+            self.handle(NotAuthorised(at_ms=at_ms, mono_ms=mono_ms, request=effect.request))
+            return
+        transactions = self._services.transactions
+        self.handle(
+            Authorised(
+                at_ms=at_ms,
+                mono_ms=mono_ms,
+                request=effect.request,
+                authorisation=authorisation,
+                transaction_id=transactions.allocate(at_ms) if effect.starts_session else None,
+            )
+        )
+
+    async def _ask_admit(self, effect: AskAdmit) -> None:
+        admission = await questions.admit(self._services, self.name, effect)
+        at_ms, mono_ms, id = self._at_ms, self._mono_ms, effect.command.id
+        if admission is None or isinstance(admission, str):
+            self.handle(NotAdmitted(at_ms=at_ms, mono_ms=mono_ms, command_id=id, reason=admission))
+            return
+        self.handle(Admitted(at_ms=at_ms, mono_ms=mono_ms, command_id=id, admission=admission))
+
+    # --- what the log and the site's index want to know ---
+
+    def _note(self, fact: Fact) -> None:
+        """Transitions for the log (a driver token is in none of them), and for the site's index."""
+        match fact:
+            case SessionStarted():
+                log.info("session started", extra=self._names(session=fact.session))
+            case SessionStopped():
+                log.info("session stopped", extra=self._names(session=fact.session))
+            case SessionMetered():
+                pass
+            case CommandSettled(command=command, disposition=disposition):
+                labels = {"action": command.action, "disposition": disposition.value}
+                self._services.metrics.commands.labels(**labels).inc()
+                names = self._names(command=command.id, **labels, why=fact.reason)
+                log.info("command settled", extra=names)
+                return
+            case _:
+                return
+        self._services.transactions.owned(self.name, fact.transaction_id)
+
+    # --- names ---
+
+    @property
+    def name(self) -> str:
+        return self.state.charge_point
+
+    @property
+    def _at_ms(self) -> int:
+        return self._services.clock.now_ms()
+
+    @property
+    def _mono_ms(self) -> int:
+        return self._services.clock.monotonic_ms()
+
+    def _names(self, **names: object) -> dict[str, object]:
+        return {"charge_point": self.name, **names}

@@ -1,0 +1,46 @@
+"""What ocpp-edge needs to know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from holdfast.settings import ServiceConfig
+
+
+class Config(ServiceConfig):
+    host: str = "127.0.0.1"
+    """Where charge points connect. Without TLS in this milestone: a protected network only."""
+    port: int = Field(ge=0, le=65535)
+    """0: any free one (tests)."""
+    path_prefix: str = Field("/ocpp", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    """A charge point connects to `<path_prefix>/<its identity, percent-encoded>`."""
+    charge_points_file: Path
+    """Registry: {"CP-01": {"password_scrypt": "..."}}. Read again when it changes."""
+
+    heartbeat_s: int = Field(300, ge=1, le=86_400)
+    """What a charge point is told at boot."""
+    ping_interval_s: int = Field(20, ge=1)
+    """Below any charge point's attempts x retry interval (OCPP-J errata 3.9), and below NAT time-outs."""
+    ping_timeout_s: int = Field(20, ge=1)
+    handshake_s: int = Field(10, ge=1)
+    """From the first byte to the upgrade, password included."""
+    takeover_ping_s: int = Field(5, ge=1, le=5)
+    """How long an old connection may take to answer before its successor begins."""
+    frame_bytes_max: int = Field(64 * 1024, ge=1024, le=64 * 1024)
+    """A larger frame closes the connection with 1009."""
+    connections_max: int = Field(2_000, ge=1)
+    """Open at a time; further handshakes are answered 503."""
+
+    authorise_ms_max: int = Field(8_000, ge=500)
+    """How long rule-service is asked about a driver token before the socket is closed."""
+    transaction_ms_max: int = Field(9_000, ge=500)
+    """A transactional message not acknowledged after so long: the socket is closed, so that the charge
+    point keeps it. Charge points give up after 10 s and more."""
+    answer_ms_max: int = Field(30_000, ge=500)
+    """How long a charge point may take to answer a command before it is uncertain."""
+    commands_max: int = Field(64, ge=1)
+    """Waiting for one charge point; further ones are refused."""
+    snapshot_every_ms: int = Field(10_000, ge=100, le=20_000)
+    """Below the 30 s after which the journal hands unacknowledged entries out again."""

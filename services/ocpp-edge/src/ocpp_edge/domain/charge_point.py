@@ -1,0 +1,230 @@
+"""One charge point: what to answer, what to store, what to send.
+
+    decide(policy, state, event) -> (state, effects)
+
+A transactional CALL is stored and then acknowledged, or the socket is closed (`lane.py`); Authorize,
+Heartbeat and status may overtake it (`express.py`); commands go the other way (`commands.py`). At a
+restart the same function folds the journal, its effects unheard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDisconnected
+from holdfast.contracts.command import CommandDispatched, CommandReceived, CommandSettled
+from ocpp_edge.domain import commands, express, lane
+from ocpp_edge.domain.calls import Call, Meter, Start, Stop
+from ocpp_edge.domain.dedupe import digest
+from ocpp_edge.domain.events import (
+    Admitted,
+    Authorised,
+    CallAnswered,
+    CallReceived,
+    CommandArrived,
+    CommandNotTaken,
+    CommandTaken,
+    Connected,
+    Disconnected,
+    Effect,
+    Event,
+    FrameWrong,
+    NotAdmitted,
+    NotAuthorised,
+    NotStored,
+    Restarted,
+    Stored,
+    Tick,
+)
+from ocpp_edge.domain.known import Known, fold
+from ocpp_edge.domain.state import Policy, State, record
+
+Step = tuple[State, list[Effect]]
+
+
+def decide(policy: Policy, state: State, event: Event) -> Step:
+    if _is_of_the_past(state, event):
+        return state, []
+    state, effects = _on(policy, state, event)
+    if isinstance(event, NotStored) or (isinstance(event, NotAdmitted) and event.reason is None):
+        return state, effects  # the next tick tries again, not this very moment
+    state, further = commands.advance(policy, state, event.at_ms)
+    return state, [*effects, *further]
+
+
+def _is_of_the_past(state: State, event: Event) -> bool:
+    """What still comes from a connection that was replaced touches nothing."""
+    if isinstance(event, CallReceived | CallAnswered | FrameWrong):
+        return event.connection != state.live.connection
+    return False
+
+
+def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0912  one case per event
+    match event:
+        case CallReceived():
+            return _received(policy, state, event)
+        case FrameWrong():
+            return express.refused(state, event)
+        case Stored():
+            return _stored(policy, state, event)
+        case NotStored():
+            return _not_stored(policy, state, event)
+        case Authorised():
+            return _authorised(state, event)
+        case NotAuthorised():
+            return _not_authorised(state, event)
+        case Connected():
+            return _connected(state, event)
+        case Disconnected():
+            return _disconnected(state, event)
+        case Restarted():
+            return _restarted(state)
+        case CommandArrived():
+            return commands.arrived(state, event)
+        case Admitted():
+            return commands.admitted(state, event)
+        case NotAdmitted():
+            return commands.not_admitted(state, event)
+        case CallAnswered():
+            return commands.answered(state, event)
+        case Tick():
+            return lane.timed_out(
+                policy, commands.timed_out(policy, state, event.mono_ms), event.mono_ms
+            )
+        case _:
+            assert_never(event)
+
+
+# --- calls and decisions ---
+
+
+def _received(policy: Policy, state: State, event: CallReceived) -> Step:
+    match event.call.request:
+        case Start() | Stop():
+            return lane.queued(state, event)
+        case Meter(transaction_id=transaction_id) if transaction_id is not None:
+            return lane.queued(state, event)
+        case _:
+            return express.received(policy, state, event)
+
+
+def _authorised(state: State, event: Authorised) -> Step:
+    call = state.live.asked.get(event.request)
+    if call is not None:
+        return express.authorised(state, call, event)
+    return lane.authorised(state, event)
+
+
+def _not_authorised(state: State, event: NotAuthorised) -> Step:
+    call = state.live.asked.get(event.request)
+    if call is not None:
+        return express.not_authorised(state, call, event)
+    return lane.not_authorised(state, event.request)
+
+
+# --- the journal ---
+
+
+def _stored(policy: Policy, state: State, event: Stored) -> Step:
+    known = fold(state.known, event.seq, event.entry_at_ms, event.fact)
+    state, call = _landed(state, event.id, known)
+    match event.fact:
+        case CommandReceived(command=command):
+            return state, [CommandTaken(command_id=command.id)]
+        case CommandDispatched() as fact:
+            return commands.dispatched(state, event, fact)
+        case CommandSettled() as fact:
+            return commands.settled(state, fact), []
+        case _ if state.live.storing == event.id:
+            return lane.stored(state, event, call)
+        case _ if call is not None:
+            return state, [express.answer_of(policy, call, event.at_ms, "stored")]
+        case _:
+            return state, []
+
+
+def _not_stored(policy: Policy, state: State, event: NotStored) -> Step:
+    state, call = _landed(state, event.id, state.known)
+    if not event.final:
+        # The shell goes on trying: it stays on its way, but nobody waits for its answer any more.
+        state = state.with_live(recording={**state.live.recording, event.id: None})
+    match event.fact:
+        case CommandReceived(command=command):
+            return state, [CommandNotTaken(command_id=command.id, why=event.why)]
+        case CommandDispatched():
+            return state.with_live(sending=None) if event.final else state, []
+        case _ if state.live.storing == event.id:
+            return lane.not_stored(state, event, call)
+        case _ if call is not None:
+            return state, [express.answer_of(policy, call, event.at_ms, "not stored")]
+        case _:
+            return state, []
+
+
+def _landed(state: State, id: str, known: Known) -> tuple[State, Call | None]:
+    """A fact is no longer on its way; and the CALL that waits for it."""
+    recording = dict(state.live.recording)
+    call = recording.pop(id, None)
+    live = replace(state.live, recording=recording)
+    return State(charge_point=state.charge_point, known=known, live=live), call
+
+
+# --- connections ---
+
+
+def _connected(state: State, event: Connected) -> Step:
+    state = _without_connection(state, "the connection was replaced before the answer came")
+    state = state.with_live(
+        connection=event.connection, connected_at_ms=event.at_ms, held=frozenset()
+    )
+    fact = ChargePointConnected(
+        charge_point=state.charge_point,
+        connection=event.connection,
+        protocol=event.protocol,
+        remote=event.remote,
+        replaced=event.replaced,
+        replaced_answered=event.replaced_answered,
+    )
+    return _recorded(state, fact)
+
+
+def _disconnected(state: State, event: Disconnected) -> Step:
+    if event.connection != state.live.connection:
+        return state, []
+    state = _without_connection(state, "the connection closed before the answer came")
+    return _recorded(state, _disconnect(state, event.connection, event.reason))
+
+
+def _restarted(state: State) -> Step:
+    connection = state.known.connection
+    if connection is None:
+        return state, []
+    return _recorded(state, _disconnect(state, connection, "ocpp-edge was restarted"))
+
+
+def _disconnect(state: State, connection: str, reason: str) -> ChargePointDisconnected:
+    return ChargePointDisconnected(
+        charge_point=state.charge_point, connection=connection, reason=reason
+    )
+
+
+def _recorded(state: State, fact: ChargePointConnected | ChargePointDisconnected) -> Step:
+    id = digest(fact.TYPE, state.charge_point, fact.connection)
+    state, effect = record(state, fact, id, cause=fact.connection)
+    return state, [effect]
+
+
+def _without_connection(state: State, because: str) -> State:
+    """The charge point keeps what was not acknowledged and sends it again; what is on its way to the
+    journal goes on, and the next transactional CALL waits for its outcome.
+    """
+    live = state.live
+    return state.with_live(
+        connection=None,
+        connected_at_ms=None,
+        lane=(),
+        asked={},
+        outstanding=None,
+        uncertain_because=because if live.outstanding else live.uncertain_because,
+    )

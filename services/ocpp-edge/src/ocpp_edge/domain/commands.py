@@ -1,0 +1,312 @@
+"""The command lane of one charge point: one at a time, in order, each to exactly one disposition.
+
+    received -> admitted -> dispatched -> sent -> delivered
+                   |            |           `---> uncertain (no answer), settled by what is observed
+                   |            `---------------> refused (the connection was gone before it was sent)
+                   `----------------------------> refused | expired | superseded | obsolete
+
+`advance` looks at the state and asks for what is due next; it is called after every event, so a restart
+needs no other code. Received and dispatched are facts: whatever dies, nothing is forgotten or sent twice.
+"""
+
+from __future__ import annotations
+
+import json
+
+from holdfast.contracts.command import (
+    Command,
+    CommandDispatched,
+    CommandReceived,
+    CommandSettled,
+    Disposition,
+)
+from holdfast.contracts.decision import ConnectorState
+from ocpp_edge.domain import consequences, frames
+from ocpp_edge.domain.dedupe import digest
+from ocpp_edge.domain.events import (
+    Admitted,
+    AskAdmit,
+    CallAnswered,
+    CommandArrived,
+    CommandTaken,
+    Effect,
+    NotAdmitted,
+    SendCall,
+    Stored,
+)
+from ocpp_edge.domain.known import Known, Pending
+from ocpp_edge.domain.state import Outstanding, Policy, State, record
+
+Step = tuple[State, list[Effect]]
+
+
+def message_id_of(command: Command) -> str:
+    return digest("call", command.charge_point, command.id)
+
+
+def received_id(command: Command) -> str:
+    return digest(CommandReceived.TYPE, command.charge_point, command.id)
+
+
+def arrived(state: State, event: CommandArrived) -> Step:
+    command = event.command
+    if command.id in state.known.settled or command.id in state.known.commands:
+        return state, [CommandTaken(command_id=command.id)]
+    if received_id(command) in state.live.recording:
+        return state, []
+    fact = CommandReceived(
+        charge_point=state.charge_point, command=command, downlink_seq=event.downlink_seq
+    )
+    state, effect = record(state, fact, received_id(command), cause=command.id)
+    return state, [effect]
+
+
+def admitted(state: State, event: Admitted) -> Step:
+    state = state.with_live(admitting=None)
+    pending = state.known.commands.get(event.command_id)
+    if pending is None or pending.dispatched_ms is not None:
+        return state, []
+    command, verdict = pending.command, event.admission.verdict
+    decision = event.admission.decision
+    if not verdict.admitted:
+        disposition = verdict.disposition or Disposition.REFUSED
+        return _settle(state, command, disposition, verdict.reason, decision=decision), []
+    if event.at_ms > command.deadline_ms:
+        return _settle(state, command, Disposition.EXPIRED, _PASSED, decision=decision), []
+    if state.live.connection is None:
+        return state.with_live(held=state.live.held | {command.id}), []
+    fact = CommandDispatched(
+        charge_point=state.charge_point, command=command, message_id=message_id_of(command)
+    )
+    state = state.with_live(sending=command.id)
+    state, effect = record(state, fact, _dispatched_id(command), cause=decision)
+    return state, [effect]
+
+
+def not_admitted(state: State, event: NotAdmitted) -> Step:
+    state = state.with_live(admitting=None)
+    pending = state.known.commands.get(event.command_id)
+    if pending is None or event.reason is None:
+        return state, []
+    return _settle(state, pending.command, Disposition.REFUSED, event.reason), []
+
+
+def dispatched(state: State, event: Stored, fact: CommandDispatched) -> Step:
+    """Stored: now, and only now, it may be sent. At a restart nobody is `sending`."""
+    command, connection = fact.command, state.live.connection
+    if state.live.sending != command.id:
+        return state, []
+    state = state.with_live(sending=None)
+    if connection is None:
+        return _settle(state, command, Disposition.REFUSED, _GONE), []
+    if event.at_ms > command.deadline_ms:
+        return _settle(state, command, Disposition.EXPIRED, _PASSED), []
+    message_id = message_id_of(command)
+    outstanding = Outstanding(
+        command_id=command.id, message_id=message_id, since_mono_ms=event.mono_ms
+    )
+    payload = json.dumps(command.payload, separators=(",", ":"))
+    frame = frames.call(message_id, command.action, payload)
+    send = SendCall(connection=connection, frame=frame, command=command)
+    return state.with_live(outstanding=outstanding), [send]
+
+
+def settled(state: State, fact: CommandSettled) -> State:
+    settling = {id: one for id, one in state.live.settling.items() if id != fact.command.id}
+    return state.with_live(settling=settling, held=state.live.held - {fact.command.id})
+
+
+def answered(state: State, event: CallAnswered) -> Step:
+    outstanding = state.live.outstanding
+    message_id = event.answer.message_id
+    if outstanding is None or outstanding.message_id != message_id:
+        return _answered_late(state, event.answer)
+    state = state.with_live(outstanding=None)
+    command = state.known.commands[outstanding.command_id].command
+    match event.answer:
+        case frames.Result(raw=raw):
+            return _settle(state, command, Disposition.DELIVERED, "", answer=raw), []
+        case frames.Error(code=code, description=description):
+            reason = f"the charge point answered {code} {description}".strip()[:500]
+            return _settle(state, command, Disposition.DELIVERED, reason), []
+
+
+def timed_out(policy: Policy, state: State, mono_ms: int) -> State:
+    outstanding = state.live.outstanding
+    if outstanding is None or mono_ms - outstanding.since_mono_ms < policy.answer_ms_max:
+        return state
+    return state.with_live(
+        outstanding=None, uncertain_because=f"no answer within {policy.answer_ms_max} ms"
+    )
+
+
+def advance(policy: Policy, state: State, at_ms: int) -> Step:
+    """What is due next."""
+    if not (state.known.commands or state.known.due or state.live.settling):
+        return state, []
+    state = _superseded(policy, _uncertain(state))
+    effects: list[Effect] = []
+    for command_id, fact in state.live.settling.items():
+        id = digest(fact.TYPE, state.charge_point, command_id)
+        if id not in state.live.recording:
+            state, effect = record(state, fact, id, cause=fact.decision or command_id)
+            effects.append(effect)
+    for id, follows in state.known.due.items():
+        if id not in state.live.recording:
+            state, effect = record(state, follows, id, cause=follows.command_id)
+            effects.append(effect)
+    state, asked = _ask_next(state, at_ms)
+    return state, [*effects, *asked]
+
+
+_PASSED = "the deadline passed before it could be sent"
+_GONE = "the charge point went away before it was sent"
+
+
+def _dispatched_id(command: Command) -> str:
+    return digest(CommandDispatched.TYPE, command.charge_point, command.id)
+
+
+def _settle(
+    state: State,
+    command: Command,
+    disposition: Disposition,
+    reason: str,
+    *,
+    answer: str | None = None,
+    decision: str | None = None,
+) -> State:
+    fact = CommandSettled(
+        charge_point=state.charge_point,
+        command=command,
+        disposition=disposition,
+        reason=reason,
+        answer=answer,
+        decision=decision,
+    )
+    return state.with_live(settling={**state.live.settling, command.id: fact})
+
+
+def _answered_late(state: State, answer: frames.Result | frames.Error) -> Step:
+    for pending in state.known.uncertain.values():
+        if message_id_of(pending.command) == answer.message_id and isinstance(
+            answer, frames.Result
+        ):
+            fact = consequences.late_answer(pending.command, answer.raw)
+            id = consequences.id_of(fact)
+            if id in state.live.recording:
+                return state, []
+            state, effect = record(state, fact, id, cause=fact.command_id)
+            return state, [effect]
+    return state, []
+
+
+def _uncertain(state: State) -> State:
+    """Dispatched, and nobody waits for its answer any more: it is never sent again."""
+    live = state.live
+    for command_id, pending in state.known.commands.items():
+        if pending.dispatched_ms is None or command_id in live.settling:
+            continue
+        waited_for = live.outstanding is not None and live.outstanding.command_id == command_id
+        if not waited_for and live.sending != command_id:
+            reason = live.uncertain_because
+            state = _settle(state, pending.command, Disposition.UNCERTAIN, reason)
+    return state
+
+
+def _waiting(state: State) -> list[Pending]:
+    busy = (state.live.admitting, state.live.sending)
+    return [
+        pending
+        for command_id, pending in state.known.commands.items()
+        if pending.dispatched_ms is None
+        and command_id not in state.live.settling
+        and command_id not in busy
+    ]
+
+
+def _superseded(policy: Policy, state: State) -> State:
+    """A newer command that sets the same thing makes an older one that still waits pointless."""
+    waiting = _waiting(state)
+    newest = {_sets(pending.command): pending.command.id for pending in waiting}
+    kept = 0
+    for pending in waiting:
+        command = pending.command
+        newer = newest[_sets(command)]
+        if newer != command.id:
+            state = _settle(state, command, Disposition.SUPERSEDED, f"by command {newer}")
+            continue
+        kept += 1
+        if kept > policy.commands_max:
+            reason = f"{policy.commands_max} commands wait for this charge point already"
+            state = _settle(state, command, Disposition.REFUSED, reason)
+    return state
+
+
+def _sets(command: Command) -> tuple[str, ...]:
+    """What it sets; a command that sets nothing that lasts stands for itself."""
+    payload = command.payload
+    match command.action:
+        case "ChangeAvailability" | "RemoteStartTransaction":
+            return command.action, str(payload.get("connectorId"))
+        case "SetChargingProfile":
+            profile = payload.get("csChargingProfiles")
+            place = profile if isinstance(profile, dict) else {}
+            parts = (place.get("chargingProfilePurpose"), place.get("stackLevel"))
+            return command.action, str(payload.get("connectorId")), *map(str, parts)
+        case _:
+            return command.action, command.id
+
+
+def _ask_next(state: State, at_ms: int) -> Step:
+    live = state.live
+    if live.admitting or live.sending or live.outstanding:
+        return state, []
+    for pending in _waiting(state):
+        command = pending.command
+        if live.connection or command.id not in live.held or at_ms > command.deadline_ms:
+            ask = AskAdmit(
+                request=digest("admit", command.charge_point, command.id, at_ms),
+                command=command,
+                target=target(state.known, command, connected=live.connection is not None),
+            )
+            return state.with_live(admitting=command.id), [ask]
+    return state, []
+
+
+def target(known: Known, command: Command, *, connected: bool) -> ConnectorState:
+    """What the rules may want to know of the place the command goes to."""
+    connector = _connector(known, command)
+    status = known.connectors.get(connector) if connector is not None else None
+    return ConnectorState(
+        connected=connected,
+        status=status.status if status else None,
+        transaction_id=_transaction(known, command, connector),
+        booted_at_ms=known.booted.at_ms if known.booted else None,
+    )
+
+
+def _connector(known: Known, command: Command) -> int | None:
+    """The one it names; without a name, the only one there is."""
+    named = command.payload.get("connectorId")
+    if isinstance(named, int):
+        return named
+    own = [connector for connector in known.connectors if connector > 0]
+    return own[0] if len(own) == 1 else None
+
+
+def _transaction(known: Known, command: Command, connector: int | None) -> int | None:
+    running = known.running()
+    match command.action:
+        case "RemoteStopTransaction":
+            named = command.payload.get("transactionId")
+            return named if named in {one.transaction_id for one in running} else None
+        case "Reset":
+            return running[0].transaction_id if running else None
+        case _ if connector is not None:
+            session = known.session_on(connector)
+            return session.transaction_id if session else None
+        case _:
+            # It names no connector: a session only stands in its way when no connector is free.
+            free = len(running) < sum(1 for one in known.connectors if one > 0)
+            return None if free or not running else running[0].transaction_id

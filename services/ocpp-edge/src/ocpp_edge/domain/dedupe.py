@@ -1,0 +1,46 @@
+"""What was answered before, so that a repeat gets the same answer and takes no second effect.
+
+    the same effect  <=>  the same business key:
+        StartTransaction   connector, idTag, meterStart, timestamp
+        MeterValues        the payload (which names the transaction, or the connector)
+        StopTransaction    the transaction
+
+Message ids decide nothing. Some firmware retries with the same id, some with a new one, and some uses
+the same ids again after every boot. A message with a known id *and* the same payload has a known business
+key, and one with a known id and another payload is another message: the key covers all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+
+def digest(*parts: str | int) -> str:
+    """Stands for the parts, in every process and every life: a key, or a fact's id."""
+    joined = "\x1f".join(map(str, parts))
+    return sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """The newest `limit` keys with what each was answered. At the bound the oldest is forgotten: then the
+    stream's own window (an hour) drops a repeat, and after it the folds do.
+    """
+
+    limit: int
+    held: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, key: str) -> str | None:
+        return self.held.get(key)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.held
+
+    def remembering(self, key: str, answer: str) -> Memory:
+        held = dict(self.held)
+        held[key] = answer
+        if len(held) > self.limit:
+            del held[next(iter(held))]
+        return Memory(limit=self.limit, held=held)

@@ -1,0 +1,241 @@
+"""What can happen to a charge point, and what the core may ask the shell to do about it.
+
+Every event says when. Effects are data; performing one twice is harmless, because ids are derived.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from holdfast.contracts.command import Command
+from holdfast.contracts.decision import Admitted as Admission
+from holdfast.contracts.decision import Authorised as Authorisation
+from holdfast.contracts.decision import ConnectorState
+from holdfast.contracts.envelope import Fact
+from ocpp_edge.domain import calls, frames
+from ocpp_edge.domain.sessions import Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    at_ms: int
+    """Wall clock: for records and deadlines."""
+    mono_ms: int
+    """For time-outs."""
+
+
+# --- events ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restarted(Timed):
+    """The journal has been folded: go on from there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected(Timed):
+    connection: str
+    protocol: str
+    remote: str
+    replaced: str | None
+    replaced_answered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnected(Timed):
+    connection: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallReceived(Timed):
+    call: calls.Call
+    origin: Origin | None = None
+    """Of the transaction that the CALL names, if it names one."""
+
+    @property
+    def connection(self) -> str:
+        return self.call.connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameWrong(Timed):
+    connection: str
+    wrong: frames.Wrong
+    frame: str
+    """Its beginning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorised(Timed):
+    request: str
+    authorisation: Authorisation
+    transaction_id: int | None
+    """A fresh one, when the question was a start's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotAuthorised(Timed):
+    """rule-service gave no answer in the time there is."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored(Timed):
+    """A fact is in the journal: now live, or read back at a restart."""
+
+    id: str
+    seq: int
+    entry_at_ms: int
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotStored(Timed):
+    """The journal did not take a fact."""
+
+    id: str
+    fact: Fact
+    why: str
+    final: bool
+    """False: whether it did is not known, and the shell goes on trying."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallAnswered(Timed):
+    """The charge point answered a CALL of ours."""
+
+    connection: str
+    answer: frames.Result | frames.Error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandArrived(Timed):
+    command: Command
+    downlink_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted(Timed):
+    command_id: str
+    admission: Admission
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotAdmitted(Timed):
+    """No verdict: the command can't be sent at all (`reason`), or rule-service is away (None)."""
+
+    command_id: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick(Timed):
+    pass
+
+
+Event = (
+    Restarted
+    | Connected
+    | Disconnected
+    | CallReceived
+    | FrameWrong
+    | Authorised
+    | NotAuthorised
+    | Stored
+    | NotStored
+    | CallAnswered
+    | CommandArrived
+    | Admitted
+    | NotAdmitted
+    | Tick
+)
+
+
+# --- effects ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Store in the journal, after what was asked to be stored before; then `Stored` or `NotStored`."""
+
+    fact: Fact
+    id: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Write to telemetry; whether it arrives nobody waits for."""
+
+    fact: Fact
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    connection: str
+    frame: str
+    action: str
+    """With `result`: what the metrics count."""
+    result: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAuthorise:
+    """Ask rule-service, again and again with the same request while it is away, within the time there is."""
+
+    request: str
+    driver_token: str
+    starts_session: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAdmit:
+    request: str
+    command: Command
+    target: ConnectorState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendCall:
+    connection: str
+    frame: str
+    command: Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseConnection:
+    """The charge point keeps what was not acknowledged."""
+
+    connection: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandTaken:
+    """The command is in the journal (or was settled before): whoever brought it may forget it."""
+
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandNotTaken:
+    """It is not: whoever brought it keeps it."""
+
+    command_id: str
+    why: str
+
+
+Effect = (
+    Record
+    | Sample
+    | Answer
+    | AskAuthorise
+    | AskAdmit
+    | SendCall
+    | CloseConnection
+    | CommandTaken
+    | CommandNotTaken
+)

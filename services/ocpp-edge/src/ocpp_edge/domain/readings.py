@@ -1,0 +1,41 @@
+"""Energy readings out of MeterValues: the lifetime register in Wh, as integers, and nothing guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from holdfast.contracts.session import Reading
+from ocpp_edge.domain.text import number_is_sound, plain
+
+REGISTER = "Energy.Active.Import.Register"
+"""The default measurand of OCPP 1.6, too."""
+READINGS_MAX = 256
+"""Of one message; more stay in its raw payload."""
+
+
+def energy_readings(meter_values: Iterable[Mapping[str, Any]]) -> tuple[Reading, ...]:
+    readings = (
+        Reading(at=plain(value["timestamp"]), energy_wh=energy_wh)
+        for value in meter_values
+        for sample in value["sampledValue"]
+        if (energy_wh := _energy_wh(sample)) is not None
+    )
+    return tuple(reading for reading, _ in zip(readings, range(READINGS_MAX), strict=False))
+
+
+def _energy_wh(sample: Mapping[str, Any]) -> int | None:
+    """None for another measurand, one phase of several, a signed blob, or what is no number."""
+    if sample.get("measurand", REGISTER) != REGISTER or sample.get("phase"):
+        return None
+    if sample.get("format", "Raw") != "Raw":
+        return None
+    try:
+        value = Decimal(sample["value"])
+    except InvalidOperation:
+        return None
+    if not value.is_finite() or abs(value.adjusted()) > 15:
+        return None
+    energy_wh = round(value * 1000 if sample.get("unit") == "kWh" else value)
+    return energy_wh if number_is_sound(energy_wh) else None

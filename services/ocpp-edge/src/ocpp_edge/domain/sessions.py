@@ -1,0 +1,182 @@
+"""Transactional CALLs: which session a message belongs to, and what is recorded of it. Never guessed.
+
+    fact_of(known, call, ...) -> the fact to store, with its id        (None: a repeat, nothing to store)
+
+A positive id that this charge point does not know may be of an earlier life of the site's disk: it is
+recorded under that id, so that the cloud can join the parts. Every message is acknowledged; what belongs
+to no session is kept as unmatched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from holdfast.contracts.decision import Authorised
+from holdfast.contracts.envelope import Fact
+from holdfast.contracts.session import (
+    SessionMessageUnmatched,
+    SessionMetered,
+    SessionStarted,
+    SessionStopped,
+    SessionStopRepeated,
+    session_key,
+)
+from ocpp_edge.domain import answers
+from ocpp_edge.domain.calls import Call, Meter, Start, Stop
+from ocpp_edge.domain.dedupe import digest
+from ocpp_edge.domain.known import Ended, Known, other_key, start_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What the site knows of a transaction id beyond this charge point."""
+
+    owner: str | None
+    """The charge point that the id was given to; None when the site does not know it."""
+    highest: int
+    """No id above it was ever given out here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmatched:
+    reason: str
+
+
+def repeat_of(known: Known, call: Call) -> str | None:
+    """The stored answer, when this CALL took its effect before."""
+    match call.request:
+        case Start() as start:
+            return known.starts.get(_key(start))
+        case Stop() as stop if stop.transaction_id in known.ended:
+            if _values(stop) == known.ended[stop.transaction_id]:
+                return answers.EMPTY
+    return known.others.get(other_key(call.raw))
+
+
+def start_id(charge_point: str, start: Start) -> str:
+    """Of the fact, and of the question whether it is authorised: asked again, answered alike."""
+    return digest("session.started", charge_point, _key(start))
+
+
+def started(charge_point: str, call: Call, verdict: Authorised, transaction_id: int) -> Fact:
+    """Recorded whatever the verdict: it happened."""
+    start = call.request
+    assert isinstance(start, Start)
+    return SessionStarted(
+        charge_point=charge_point,
+        connector=start.connector,
+        session=session_key(charge_point, transaction_id),
+        transaction_id=transaction_id,
+        driver_token=start.driver_token,
+        meter_start_wh=start.meter_start_wh,
+        at=start.at,
+        status=verdict.verdict.status,
+        parent=verdict.verdict.parent,
+        basis=verdict.verdict.basis,
+        flagged=verdict.verdict.flagged,
+        decision=verdict.decision,
+        message_id=call.message_id,
+        raw=call.raw,
+    )
+
+
+def fact_of(known: Known, charge_point: str, call: Call, origin: Origin) -> tuple[Fact, str]:
+    """The fact of a MeterValues or StopTransaction, and its id."""
+    assert isinstance(call.request, Meter | Stop)
+    transaction_id = _bound(known, charge_point, call.request, origin)
+    if isinstance(transaction_id, Unmatched):
+        fact = SessionMessageUnmatched(
+            charge_point=charge_point,
+            transaction_id=call.request.transaction_id or 0,
+            message_id=call.message_id,
+            action=call.action,
+            reason=transaction_id.reason,
+            raw=call.raw,
+        )
+        return fact, digest(fact.TYPE, charge_point, other_key(call.raw))
+    if isinstance(call.request, Meter):
+        return _metered(charge_point, call, call.request, transaction_id)
+    return _stopped(known, charge_point, call, call.request, transaction_id)
+
+
+def _bound(
+    known: Known, charge_point: str, request: Meter | Stop, origin: Origin
+) -> int | Unmatched:
+    transaction_id = request.transaction_id
+    assert transaction_id is not None
+    if transaction_id <= 0:
+        return _bound_without_id(known, request)
+    if transaction_id in known.sessions or transaction_id in known.ended:
+        return transaction_id
+    if origin.owner not in (None, charge_point):
+        return Unmatched(reason="the transaction is another charge point's")
+    if transaction_id > origin.highest:
+        return Unmatched(reason="no such transaction was ever begun here")
+    return transaction_id
+
+
+def _bound_without_id(known: Known, request: Meter | Stop) -> int | Unmatched:
+    """OCPP 1.6 errata 3.18: a charge point that got no answer to its start writes -1."""
+    if isinstance(request, Meter):
+        session = known.session_on(request.connector)
+        if session is None:
+            return Unmatched(reason=f"no session is open on connector {request.connector}")
+        return session.transaction_id
+    running = known.running()
+    same_token = [one for one in running if one.driver_token == request.driver_token]
+    candidates = running if len(running) == 1 else same_token
+    if len(candidates) == 1:
+        return candidates[0].transaction_id
+    return Unmatched(
+        reason=f"{len(running)} sessions are open, and the stop does not say which it ends"
+    )
+
+
+def _metered(charge_point: str, call: Call, meter: Meter, transaction_id: int) -> tuple[Fact, str]:
+    fact = SessionMetered(
+        charge_point=charge_point,
+        connector=meter.connector,
+        session=session_key(charge_point, transaction_id),
+        transaction_id=transaction_id,
+        readings=meter.readings,
+        message_id=call.message_id,
+        raw=call.raw,
+    )
+    return fact, digest(fact.TYPE, charge_point, other_key(call.raw))
+
+
+def _stopped(
+    known: Known, charge_point: str, call: Call, stop: Stop, transaction_id: int
+) -> tuple[Fact, str]:
+    session = session_key(charge_point, transaction_id)
+    first = known.ended.get(transaction_id)
+    if first is not None:
+        repeated = SessionStopRepeated(
+            charge_point=charge_point,
+            session=session,
+            transaction_id=transaction_id,
+            meter_stop_wh=stop.meter_stop_wh,
+            first_meter_stop_wh=first.meter_stop_wh,
+            message_id=call.message_id,
+            raw=call.raw,
+        )
+        return repeated, digest(repeated.TYPE, charge_point, other_key(call.raw))
+    fact = SessionStopped(
+        charge_point=charge_point,
+        session=session,
+        transaction_id=transaction_id,
+        meter_stop_wh=stop.meter_stop_wh,
+        at=stop.at,
+        reason=stop.reason,
+        message_id=call.message_id,
+        raw=call.raw,
+    )
+    return fact, digest(fact.TYPE, charge_point, transaction_id)
+
+
+def _key(start: Start) -> str:
+    return start_key(start.connector, start.driver_token, start.meter_start_wh, start.at)
+
+
+def _values(stop: Stop) -> Ended:
+    return Ended(meter_stop_wh=stop.meter_stop_wh, at=stop.at, reason=stop.reason)

@@ -1,0 +1,105 @@
+"""A charge point as the core sees it: what the journal knows, and what this process has in hand.
+
+state = known (a fold over the journal) + live (empty at each start)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from holdfast.contracts.command import CommandSettled
+from holdfast.contracts.envelope import Fact
+from ocpp_edge.domain.calls import Call
+from ocpp_edge.domain.events import CallReceived, Record
+from ocpp_edge.domain.known import Known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    heartbeat_s: int = 300
+    """What a charge point is told at boot."""
+    transaction_ms_max: int = 9_000
+    """A transactional CALL not acknowledged after so long: the socket is closed. Charge points give up
+    after 10 s and more; from an open socket without answers they delete."""
+    answer_ms_max: int = 30_000
+    """A charge point's answer to a command; then the command is uncertain."""
+    commands_max: int = 64
+    """Waiting for one charge point; further ones are refused."""
+    new_sessions: bool = True
+    """False: the journal is above its soft limit, and what is left finishes the running sessions."""
+
+
+LANE_MAX = 32
+"""Transactional CALLs of one charge point in hand; at the bound its socket is not read on."""
+ASKED_MAX = 8
+"""Authorize questions of one charge point in hand; at the bound its socket is not read on."""
+RECORDING_MAX = 64
+"""Facts of one charge point on their way to the journal; at the bound its socket is not read on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outstanding:
+    """Our CALL that the charge point has not answered: at most one (OCPP-J 4.1.1)."""
+
+    command_id: str
+    message_id: str
+    since_mono_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    connection: str | None = None
+    connected_at_ms: int | None = None
+    lane: tuple[CallReceived, ...] = ()
+    """Transactional CALLs in their order; the first is being worked on."""
+    storing: str | None = None
+    """Id of the transactional fact on its way: its outcome decides before the next one begins. It may
+    belong to a connection that is gone."""
+    asked: Mapping[str, Call] = field(default_factory=dict)
+    """Authorize questions by request."""
+    recording: Mapping[str, Call | None] = field(default_factory=dict)
+    """Facts on their way to the journal, and the CALL to answer once they are there."""
+    admitting: str | None = None
+    """The command rule-service is asked about."""
+    held: frozenset[str] = frozenset()
+    """Commands admitted while the charge point was away: asked about anew when it comes, or at their end."""
+    sending: str | None = None
+    """The command to send once its dispatch is stored."""
+    settling: Mapping[str, CommandSettled] = field(default_factory=dict)
+    """Dispositions that are clear and not stored yet, by command."""
+    outstanding: Outstanding | None = None
+    uncertain_because: str = "ocpp-edge was restarted after the command was sent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    charge_point: str
+    known: Known = field(default_factory=Known)
+    live: Live = field(default_factory=Live)
+
+    @property
+    def has_room(self) -> bool:
+        """False: read nothing more from its socket for now."""
+        live = self.live
+        return (
+            len(live.lane) < LANE_MAX
+            and len(live.asked) < ASKED_MAX
+            and len(live.recording) < RECORDING_MAX
+        )
+
+    @property
+    def waits(self) -> bool:
+        """Something here ends by time."""
+        return bool(self.live.lane or self.known.commands or self.known.due or self.live.settling)
+
+    def with_live(self, **changes: object) -> State:
+        return replace(self, live=replace(self.live, **changes))  # type: ignore[arg-type]
+
+
+def record(
+    state: State, fact: Fact, id: str, cause: str, call: Call | None = None, **live: object
+) -> tuple[State, Record]:
+    """Ask for the fact to be stored; `live` changes with it."""
+    recording = {**state.live.recording, id: call}
+    return state.with_live(recording=recording, **live), Record(fact=fact, id=id, cause=cause)

@@ -1,0 +1,209 @@
+"""All charge points of the site: who attends to which, what the site's own services ask, and snapshots."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from holdfast.bus import Bus, NotAcknowledged
+from holdfast.contracts.charge_point import ChargePointsStatus, ChargePointView, ConnectorView
+from holdfast.contracts.command import Command, CommandLanes, CommandReceipt, Issuer
+from holdfast.contracts.envelope import ContractError
+from holdfast.contracts.rpc import Empty
+from holdfast.entries import Read, read
+from holdfast.ids import Ids
+from ocpp_edge.adapters.connection import INTERNAL, Connection
+from ocpp_edge.adapters.store import Store
+from ocpp_edge.attendant import Attendant, NotTaken
+from ocpp_edge.domain.state import State
+from ocpp_edge.link import Link
+from ocpp_edge.services import Services
+
+log = logging.getLogger(__name__)
+
+SOURCE = "ocpp-edge"
+CHARGE_POINTS_MAX = 10_000
+"""Known by one process; beyond it, commands to charge points that are not registered are quarantined."""
+PAYLOAD_BYTES_MAX = 16 * 1024
+
+
+class TooMany(Exception):
+    """More charge points than one process attends to."""
+
+
+class Edge:
+    def __init__(self, services: Services, ids: Ids, store: Store) -> None:
+        self._services = services
+        self._ids = ids
+        self._store = store
+        self._attendants: dict[str, Attendant] = {}
+        self.downlink_seq = 0
+        """Highest DOWNLINK sequence whose command is in the journal (or in quarantine)."""
+
+    # --- start ---
+
+    async def restore(self, bus: Bus) -> None:
+        """The snapshot, then the journal after it; then what is due."""
+        snapshot = self._store.load()
+        for identity, known in snapshot.known.items():
+            state = State(charge_point=identity, known=known)
+            self._attendants[identity] = Attendant(self._services, state)
+        journal = self._services.recorder.incarnation.journal
+        stands = await bus.state(journal)
+        last_seq = stands.last_seq
+        if last_seq >= max(stands.first_seq, snapshot.seq + 1):
+            async for message in bus.follow(journal, start=snapshot.seq + 1):
+                try:
+                    self._restore(read(message))
+                except ContractError as error:
+                    # The journal service quarantines it; the next ones go on.
+                    names = {"seq": message.seq, "why": str(error)}
+                    log.warning("unreadable entry", extra=names)
+                if message.seq >= last_seq:
+                    break
+        self._services.position.seen = last_seq
+        self.downlink_seq = snapshot.downlink_seq
+        for attendant in self._attendants.values():
+            known = attendant.state.known
+            self._services.transactions.restore(attendant.name, known.transaction_ids())
+            self.downlink_seq = max(self.downlink_seq, known.downlink_seq)
+            attendant.restarted()
+        log.info(
+            "restored",
+            extra={"seq": last_seq, "charge_points": len(self._attendants)},
+        )
+
+    def _restore(self, found: Read) -> None:
+        envelope = found.entry.envelope
+        identity = envelope.body.get("charge_point")
+        if envelope.source == SOURCE and isinstance(identity, str):
+            self._attendant(identity).restore(found.entry, found.fact)
+
+    # --- charge points ---
+
+    async def serve(self, identity: str, connection: Connection, remote: str) -> None:
+        """One authenticated connection, to its end."""
+        link = Link(self._ids.new(), connection, remote)
+        try:
+            await self._attendant(identity).serve(link)
+        except TooMany as error:
+            link.close(str(error))
+        except Exception:
+            log.exception("a fault of ours", extra={"charge_point": identity})
+            link.close("internal error", INTERNAL)
+        await link.shut()
+
+    def _attendant(self, identity: str) -> Attendant:
+        found = self._attendants.get(identity)
+        if found is None:
+            if len(self._attendants) >= CHARGE_POINTS_MAX:
+                raise TooMany(f"{CHARGE_POINTS_MAX} charge points are attended to already")
+            found = Attendant(self._services, State(charge_point=identity))
+            self._attendants[identity] = found
+        return found
+
+    def tick(self) -> None:
+        for attendant in list(self._attendants.values()):
+            attendant.tick()
+
+    def allow_new_sessions(self, allowed: bool) -> None:
+        if self._services.policy.new_sessions != allowed:
+            log.warning("new sessions", extra={"allowed": allowed})
+            self._services.policy = replace(self._services.policy, new_sessions=allowed)
+
+    # --- commands ---
+
+    async def take_from_downlink(self, command: Command, seq: int) -> None:
+        """Return once it is in the journal. Raise NotTaken or TooMany."""
+        if command.issuer is Issuer.OPERATOR_AT_SITE:
+            # Only who stands at the site is the operator there: rules let that one do more.
+            command = command.model_copy(update={"issuer": Issuer.CLOUD})
+        await self._attendant(command.charge_point).take(command, seq)
+        self.downlink_seq = max(self.downlink_seq, seq)
+
+    async def command(self, command: Command, _: str) -> CommandReceipt:
+        """`rpc.command`: the operator at the site."""
+        refusal = self._refusal(command)
+        if refusal:
+            return CommandReceipt(id=command.id, accepted=False, reason=refusal)
+        command = command.model_copy(update={"issuer": Issuer.OPERATOR_AT_SITE})
+        try:
+            await self._attendant(command.charge_point).take(command, 0)
+        except NotTaken as error:
+            raise NotAcknowledged(f"command {command.id} is not journaled: {error}") from error
+        return CommandReceipt(id=command.id, accepted=True)
+
+    def _refusal(self, command: Command) -> str | None:
+        if command.charge_point not in self._services.registry:
+            return f"no charge point {command.charge_point!r} is registered at this site"
+        if len(command.to_bytes()) > PAYLOAD_BYTES_MAX:
+            return f"a command has at most {PAYLOAD_BYTES_MAX} bytes"
+        problem = self._services.schemas.problem(command.action, command.payload)
+        return f"{problem.sentence} of {command.action}" if problem else None
+
+    async def lanes(self, _: Empty, __: str) -> CommandLanes:
+        """`rpc.lanes`."""
+        attendants = self._attendants.values()
+        pending = [id for one in attendants for id in one.state.known.commands]
+        return CommandLanes(pending=tuple(pending), downlink_seq=self.downlink_seq)
+
+    # --- views ---
+
+    async def charge_points(self, _: Empty, __: str) -> ChargePointsStatus:
+        """`rpc.charge-points`."""
+        identities = sorted({*self._services.registry.identities(), *self._attendants})
+        views = (
+            view_of(one.state, one.heard_at_ms)
+            if one
+            else view_of(State(charge_point=identity), None)
+            for identity in identities
+            for one in [self._attendants.get(identity)]
+        )
+        return ChargePointsStatus(at_ms=self._services.clock.now_ms(), charge_points=tuple(views))
+
+    # --- snapshots ---
+
+    def saw(self, seq: int) -> None:
+        """The journal has come so far: entries of other services must not hold its trimming up."""
+        self._services.position.saw(seq)
+
+    def save(self) -> int:
+        """Write what changed; the sequence up to which the journal may be forgotten."""
+        seq = self._services.position.folded
+        changed = {
+            one.name: one.state.known
+            for one in self._attendants.values()
+            if one.state.known.seq > one.snapshot_seq
+        }
+        self._store.save(seq, self.downlink_seq, changed)
+        for name, known in changed.items():
+            self._attendants[name].snapshot_seq = known.seq
+        return seq
+
+
+def view_of(state: State, heard_at_ms: int | None) -> ChargePointView:
+    known, live = state.known, state.live
+    running = {session.connector: session.transaction_id for session in known.running()}
+    connectors = sorted({*known.connectors, *running})
+    return ChargePointView(
+        charge_point=state.charge_point,
+        connected=live.connection is not None,
+        connection=live.connection,
+        connected_at_ms=live.connected_at_ms,
+        heard_at_ms=heard_at_ms,
+        booted_at_ms=known.booted.at_ms if known.booted else None,
+        vendor=known.booted.vendor if known.booted else None,
+        model=known.booted.model if known.booted else None,
+        connectors=tuple(
+            ConnectorView(
+                connector=connector,
+                status=stands.status if stands else None,
+                error_code=stands.error_code if stands else None,
+                transaction_id=running.get(connector),
+            )
+            for connector in connectors
+            for stands in [known.connectors.get(connector)]
+        ),
+        waiting_messages=len(live.lane),
+        waiting_commands=len(known.commands),
+    )

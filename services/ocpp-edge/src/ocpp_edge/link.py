@@ -1,0 +1,77 @@
+"""One life of one socket, with its id: what is read, what is to be sent, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ocpp_edge.adapters.connection import GOING_AWAY, POLICY, Connection, ConnectionEnded
+
+OUTBOX_MAX = 128
+"""Frames a charge point may leave unread; beyond it, it is too slow and its connection closed."""
+OUTBOX_FULL = 32
+"""From here on nothing more is read from it until it reads."""
+
+
+class Link:
+    def __init__(self, id: str, connection: Connection, remote: str) -> None:
+        self.id = id
+        self.connection = connection
+        self.remote = remote
+        self.said: set[str] = set()
+        """Kinds of refused frames logged already: once each."""
+        self._outbox: asyncio.Queue[str] = asyncio.Queue(OUTBOX_MAX)
+        self._drained = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._end: tuple[int, str] | None = None
+
+    def send(self, frame: str) -> None:
+        try:
+            self._outbox.put_nowait(frame)
+        except asyncio.QueueFull:
+            self.close("it does not read what it is sent", POLICY)
+
+    def close(self, reason: str, code: int = GOING_AWAY) -> None:
+        """From our side; the first reason counts."""
+        self._end = self._end or (code, reason)
+        self._closing.set()
+
+    async def run(self, take: Callable[[str | bytes], None], has_room: Callable[[], bool]) -> str:
+        """Until the connection is over; the reason."""
+        lost = "connection lost"
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(take, has_room))
+                group.create_task(self._send())
+                await self._closing.wait()
+                raise _Over
+        except* _Over:
+            pass
+        except* ConnectionEnded as ended:
+            lost = str(ended.exceptions[0])
+        return self._end[1] if self._end else lost
+
+    async def shut(self) -> None:
+        """Say goodbye, in bounded time."""
+        await self.connection.close(*(self._end or (GOING_AWAY, "")))
+
+    def made_room(self) -> None:
+        self._drained.set()
+
+    async def _read(
+        self, take: Callable[[str | bytes], None], has_room: Callable[[], bool]
+    ) -> None:
+        while True:
+            take(await self.connection.receive())
+            while not has_room() or self._outbox.qsize() >= OUTBOX_FULL:
+                self._drained.clear()
+                await self._drained.wait()
+
+    async def _send(self) -> None:
+        while True:
+            await self.connection.send(await self._outbox.get())
+            self._drained.set()
+
+
+class _Over(Exception):
+    """Closed from our side."""

@@ -1,0 +1,71 @@
+"""Asking rule-service: again while it is away, always the same request, never longer than there is time."""
+
+from __future__ import annotations
+
+import logging
+from typing import TypeVar
+
+from holdfast import rpc, subjects
+from holdfast.bus import RequestFailed
+from holdfast.contracts.decision import Admit, Admitted, Authorise, Authorised
+from holdfast.contracts.envelope import Contract
+from ocpp_edge.domain.events import AskAdmit, AskAuthorise
+from ocpp_edge.services import Services
+
+log = logging.getLogger(__name__)
+
+TRY_MS = 3_000
+"""One try: the cloud's budget inside it is below a second by default."""
+PAUSE_MS = 200
+ADMIT_MS_MAX = 5_000
+
+Reply = TypeVar("Reply", bound=Contract)
+
+
+async def authorise(
+    services: Services, charge_point: str, effect: AskAuthorise
+) -> Authorised | None:
+    """None: no decision in the time there is."""
+    request = Authorise(
+        request=effect.request, charge_point=charge_point, driver_token=effect.driver_token
+    )
+    return await _ask(services, "authorise", request, Authorised, services.authorise_ms_max)
+
+
+async def admit(services: Services, charge_point: str, effect: AskAdmit) -> Admitted | str | None:
+    """A sentence: this command can't be sent at all. None: rule-service is away, ask again later."""
+    command = effect.command
+    if charge_point not in services.registry:
+        return "no such charge point is registered at this site"
+    problem = services.schemas.problem(command.action, command.payload)
+    if problem:
+        return f"{problem.sentence} of {command.action}"
+    request = Admit(request=effect.request, command=command, target=effect.target)
+    try:
+        return await _ask(services, "admit", request, Admitted, ADMIT_MS_MAX)
+    except rpc.Refused as refused:
+        return str(refused)
+
+
+async def _ask(
+    services: Services, verb: str, request: Contract, kind: type[Reply], within_ms: int
+) -> Reply | None:
+    """Raise rpc.Refused when asking again will not help and the question is about a command."""
+    clock, subject = services.clock, subjects.rpc(services.site, verb)
+    ends_ms = clock.monotonic_ms() + within_ms
+    while (left_ms := ends_ms - clock.monotonic_ms()) > 0:
+        try:
+            return await rpc.call(
+                services.bus, subject, request, kind, timeout_ms=min(TRY_MS, left_ms)
+            )
+        except rpc.Refused as refused:
+            if not refused.failure.retry:
+                log.warning("not decided", extra={"verb": verb, "why": refused.failure.error})
+                if isinstance(request, Admit):
+                    raise
+                return None
+        except RequestFailed:
+            pass
+        await clock.sleep_ms(min(PAUSE_MS + services.rng.randrange(PAUSE_MS), max(1, left_ms)))
+    log.warning("rule-service does not answer", extra={"verb": verb})
+    return None

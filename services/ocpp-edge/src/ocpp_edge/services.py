@@ -1,0 +1,40 @@
+"""What the shell of a charge point works with, in one record."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+from holdfast.bus import Bus
+from holdfast.clock import Clock
+from holdfast.health import Health
+from holdfast.recorder import Recorder
+from ocpp_edge.adapters.schemas import Schemas
+from ocpp_edge.domain.state import Policy
+from ocpp_edge.domain.transactions import Transactions
+from ocpp_edge.metrics import Metrics
+from ocpp_edge.position import Position
+from ocpp_edge.registry import Registry
+from ocpp_edge.telemetry import Telemetry
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    site: str
+    bus: Bus
+    clock: Clock
+    rng: random.Random
+    health: Health
+    group: asyncio.TaskGroup
+    recorder: Recorder
+    telemetry: Telemetry
+    registry: Registry
+    schemas: Schemas
+    transactions: Transactions
+    position: Position
+    metrics: Metrics
+    policy: Policy
+    """Replaced when the storage level changes."""
+    authorise_ms_max: int
+    takeover_ping_s: int

@@ -1,0 +1,89 @@
+"""The way of one charge point's facts into the journal: one at a time, in order, each to its certain end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from holdfast.bus import AppendRefused, StreamFull
+from holdfast.contracts.envelope import Entry, Fact
+from ocpp_edge.domain.events import NotStored, Record, Stored
+from ocpp_edge.services import Services
+
+PAUSE_MS, PAUSE_MS_MAX = 200, 2_000
+"""Between tries of an append whose outcome is not known."""
+
+
+class Writer:
+    def __init__(
+        self,
+        services: Services,
+        handle: Callable[[Stored | NotStored], None],
+        note: Callable[[Fact], None],
+    ) -> None:
+        self._services = services
+        self._handle = handle
+        self._note = note
+        self._records: asyncio.Queue[Record] = asyncio.Queue()
+        """Bounded by the core: it has at most so many facts on their way that it stops reading."""
+
+    def put(self, effect: Record) -> None:
+        self._records.put_nowait(effect)
+
+    async def run(self) -> None:
+        services = self._services
+        while True:
+            effect = await self._records.get()
+            append = services.position.begin()
+            entry = await self._carry(effect)
+            if entry:
+                self._stored(effect, entry)
+            services.position.end(append, entry.seq if entry else None)
+
+    def _stored(self, effect: Record, entry: Entry) -> None:
+        # A repeat gives back what stands in the journal: that counts, not what we were about to write.
+        fact = entry.envelope.fact()
+        self._note(fact)
+        self._handle(
+            Stored(
+                at_ms=self._services.clock.now_ms(),
+                mono_ms=self._services.clock.monotonic_ms(),
+                id=effect.id,
+                seq=entry.seq,
+                entry_at_ms=entry.envelope.at_ms,
+                fact=fact,
+            )
+        )
+
+    async def _carry(self, effect: Record) -> Entry | None:
+        """Stored: the entry as it stands. None: certainly not. In doubt: again, with the same id."""
+        services, pause_ms = self._services, PAUSE_MS
+        while True:
+            try:
+                with services.metrics.append_seconds.time():
+                    entry = await services.recorder.record(
+                        effect.fact, id=effect.id, cause=effect.cause
+                    )
+            except StreamFull as error:
+                self._not_stored(effect, str(error), final=True)
+                return None
+            except AppendRefused as error:
+                self._not_stored(effect, str(error), final=False)
+                await services.clock.sleep_ms(pause_ms + services.rng.randrange(pause_ms))
+                pause_ms = min(2 * pause_ms, PAUSE_MS_MAX)
+                continue
+            services.health.ok("journal takes facts")
+            return entry
+
+    def _not_stored(self, effect: Record, why: str, *, final: bool) -> None:
+        self._services.health.wrong("journal takes facts", why)
+        self._handle(
+            NotStored(
+                at_ms=self._services.clock.now_ms(),
+                mono_ms=self._services.clock.monotonic_ms(),
+                id=effect.id,
+                fact=effect.fact,
+                why=why,
+                final=final,
+            )
+        )

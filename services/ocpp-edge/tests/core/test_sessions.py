@@ -1,0 +1,247 @@
+"""Goal: a session is recorded once, whatever the charge point repeats, mixes up or leaves out; each message is
+acknowledged after it is stored, and never before.
+"""
+
+from __future__ import annotations
+
+from holdfast.contracts.charge_point import ChargePointSampled
+from holdfast.contracts.rules import TokenStatus
+from holdfast.contracts.session import (
+    SessionMessageUnmatched,
+    SessionMetered,
+    SessionStarted,
+    SessionStopped,
+    SessionStopRepeated,
+)
+from ocpp_edge.domain import events
+
+
+def test_a_session_is_recorded_and_each_message_acknowledged(bench):
+    bench.start("m1")
+    transaction = bench.told("m1")["transactionId"]
+    bench.meter("m2", transaction)
+    bench.stop("m3", transaction)
+
+    (started,) = bench.facts(SessionStarted)
+    assert (started.transaction_id, started.session) == (transaction, f"CP-1/{transaction}")
+    assert started.raw.startswith('{"connectorId": 1')
+    assert bench.told("m1") == {
+        "idTagInfo": {"status": "Accepted", "parentIdTag": "GROUP"},
+        "transactionId": transaction,
+    }
+    (metered,) = bench.facts(SessionMetered)
+    assert [reading.energy_wh for reading in metered.readings] == [150]
+    (stopped,) = bench.facts(SessionStopped)
+    assert (stopped.meter_stop_wh, stopped.reason) == (200, "Local")
+    assert (bench.told("m2"), bench.told("m3")) == ({}, {})
+    assert not bench.state.known.sessions
+
+
+def test_a_start_that_is_not_accepted_is_recorded_and_answered_with_its_id(bench):
+    bench.status = TokenStatus.BLOCKED
+    bench.start("m1")
+    assert bench.told("m1")["idTagInfo"]["status"] == "Blocked"
+    (started,) = bench.facts(SessionStarted)
+    assert started.status is TokenStatus.BLOCKED
+    assert bench.told("m1")["transactionId"] == started.transaction_id
+
+
+def test_a_repeated_start_gets_the_stored_answer_with_the_same_or_a_new_message_id(bench):
+    bench.start("m1")
+    bench.start("m1")
+    bench.start("another")
+    assert len(bench.facts(SessionStarted)) == 1
+    assert [payload for _, payload in bench.answers] == [bench.told("m1")] * 3
+
+
+def test_a_repeat_is_answered_alike_after_a_restart(bench):
+    bench.start("m1")
+    first = bench.told("m1")
+    bench.crash()
+    bench.connect()
+    bench.start("m1")
+    assert bench.told("m1") == first
+    assert len(bench.facts(SessionStarted)) == 1
+
+
+def test_message_ids_used_again_after_a_boot_with_other_payloads_are_served_anew(bench):
+    bench.start("1")
+    bench.stop("2", bench.told("1")["transactionId"])
+    bench.disconnect()
+    bench.connect()
+    bench.start("1", meter=200, at="2025-06-15T16:00:00Z")
+    bench.stop("2", bench.told("1")["transactionId"], wh=300, at="2025-06-15T16:10:00Z")
+    assert len(bench.facts(SessionStarted)) == len(bench.facts(SessionStopped)) == 2
+
+
+def test_a_repeated_reading_is_recorded_once(bench):
+    bench.start("m1")
+    transaction = bench.told("m1")["transactionId"]
+    for message_id in ("m2", "m2", "other"):
+        bench.meter(message_id, transaction)
+    assert len(bench.facts(SessionMetered)) == 1
+    assert bench.told("other") == {}
+
+
+def test_a_second_different_stop_is_shown_and_answered_alike(bench):
+    bench.start("m1")
+    transaction = bench.told("m1")["transactionId"]
+    bench.stop("m2", transaction)
+    bench.stop("m3", transaction)
+    bench.stop("m4", transaction, wh=999)
+    bench.stop("m5", transaction, wh=999)
+    assert len(bench.facts(SessionStopped)) == 1
+    (repeated,) = bench.facts(SessionStopRepeated)
+    assert (repeated.meter_stop_wh, repeated.first_meter_stop_wh) == (999, 200)
+    assert [bench.told(id) for id in ("m3", "m4", "m5")] == [{}, {}, {}]
+
+
+def test_readings_after_the_stop_are_recorded(bench):
+    bench.start("m1")
+    transaction = bench.told("m1")["transactionId"]
+    bench.stop("m2", transaction)
+    bench.meter("m3", transaction)
+    assert bench.facts(SessionMetered)[0].transaction_id == transaction
+
+
+def test_minus_one_is_bound_to_the_open_session_of_the_connector(bench):
+    bench.start("m1", connector=1)
+    bench.start("m2", connector=2, token="OTHER")
+    bench.meter("m3", -1, connector=2)
+    assert bench.facts(SessionMetered)[0].transaction_id == bench.told("m2")["transactionId"]
+
+
+def test_a_stop_with_minus_one_is_bound_only_where_it_can_mean_one_session(bench):
+    bench.start("m1", connector=1, token="ONE")
+    bench.start("m2", connector=2, token="TWO")
+    bench.stop("m3", -1)
+    (unmatched,) = bench.facts(SessionMessageUnmatched)
+    assert unmatched.transaction_id == -1
+    assert bench.told("m3") == {}
+    bench.stop("m4", -1, token="TWO", wh=300)
+    assert bench.facts(SessionStopped)[0].transaction_id == bench.told("m2")["transactionId"]
+    bench.stop("m5", -1, wh=400)  # one is left
+    assert bench.facts(SessionStopped)[1].transaction_id == bench.told("m1")["transactionId"]
+    bench.stop("m6", -1, wh=400)  # a repeat
+    assert len(bench.facts(SessionStopped)) == 2
+    assert len(bench.facts(SessionMessageUnmatched)) == 1
+
+
+def test_minus_one_means_the_newest_session_where_an_older_one_lost_its_stop(bench):
+    bench.start("m1")
+    bench.start("m2", meter=500, at="2025-06-15T17:00:00Z")
+    bench.stop("m3", -1)
+    assert bench.facts(SessionStopped)[0].transaction_id == bench.told("m2")["transactionId"]
+
+
+def test_an_id_that_could_be_of_an_earlier_life_of_the_disk_is_recorded_under_it(bench):
+    from_before = bench.transactions.highest(bench.at_ms) - 100_000
+    bench.meter("m1", from_before)
+    bench.stop("m2", from_before)
+    assert bench.facts(SessionMetered)[0].session == f"CP-1/{from_before}"
+    assert bench.facts(SessionStopped)[0].transaction_id == from_before
+    assert (bench.told("m1"), bench.told("m2")) == ({}, {})
+
+
+def test_an_id_that_was_never_given_out_is_acknowledged_and_kept_as_unmatched(bench):
+    bench.stop("m1", 2**31)
+    assert bench.facts(SessionMessageUnmatched)[0].action == "StopTransaction"
+    assert bench.told("m1") == {}
+
+
+def test_another_charge_points_transaction_is_never_touched(bench):
+    bench.transactions.owned("CP-2", 44_000_000)
+    bench.meter("m1", 44_000_000)
+    assert "another charge point" in bench.facts(SessionMessageUnmatched)[0].reason
+    assert bench.told("m1") == {}
+
+
+def test_transactional_messages_wait_for_the_start_and_others_overtake_it(bench):
+    bench.authorises = False
+    bench.start("m1")
+    bench.meter("m2", -1)
+    bench.call("Heartbeat", {}, "m3")
+    assert [id for id, _ in bench.answers] == ["m3"]
+    bench.authorise(bench.asked[0])
+    bench.tick()
+    assert [id for id, _ in bench.answers] == ["m3", "m1", "m2"]
+    assert bench.facts(SessionMetered)[0].transaction_id == bench.told("m1")["transactionId"]
+
+
+def test_without_a_decision_the_socket_is_closed_and_nothing_acknowledged(bench):
+    bench.authorises = False
+    bench.start("m1")
+    bench.feed(events.NotAuthorised(**bench.now, request=bench.asked[0].request))
+    assert bench.closed == ["connection-1"]
+    assert not bench.answers
+    bench.authorises = True
+    bench.connect()
+    bench.start("m1")
+    assert bench.asked[1].request == bench.asked[0].request
+    assert len(bench.facts(SessionStarted)) == 1
+
+
+def test_what_the_disk_refuses_is_not_acknowledged(bench):
+    bench.start("m1")
+    transaction = bench.told("m1")["transactionId"]
+    bench.journal_takes = False
+    bench.stop("m2", transaction)
+    assert bench.closed == ["connection-1"]
+    assert [id for id, _ in bench.answers] == ["m1"]
+    bench.journal_takes = True
+    bench.connect()
+    bench.stop("m2", transaction)
+    assert bench.told("m2") == {}
+    assert len(bench.facts(SessionStopped)) == 1
+
+
+def test_an_append_in_doubt_is_waited_for_before_the_next_transactional_message(bench):
+    bench.journal_takes = None
+    bench.start("m1")
+    assert bench.closed
+    assert not bench.answers
+    bench.journal_takes = True
+    bench.connect()
+    bench.start("m1")
+    assert not bench.answers  # its outcome is not known yet
+    bench.resolve(stored=True)
+    assert len(bench.facts(SessionStarted)) == 1
+    assert bench.told("m1")["transactionId"] == bench.facts(SessionStarted)[0].transaction_id
+
+
+def test_a_message_that_is_not_acknowledged_in_time_closes_the_socket(bench):
+    bench.journal_takes = None
+    bench.start("m1")
+    bench.connect()
+    bench.start("m1")
+    bench.tick(bench.policy.transaction_ms_max)
+    assert bench.closed == ["connection-1", "connection-2"]
+    assert not bench.answers
+
+
+def test_meter_values_of_no_transaction_are_telemetry(bench):
+    values = [{"timestamp": "2025-06-15T15:05:00Z", "sampledValue": [{"value": "1"}]}]
+    bench.call("MeterValues", {"connectorId": 0, "meterValue": values}, "m1")
+    assert bench.told("m1") == {}
+    assert isinstance(bench.telemetry[-1], ChargePointSampled)
+
+
+def test_an_answer_never_goes_to_another_connection(bench):
+    bench.authorises = False
+    bench.start("m1")
+    bench.disconnect()
+    bench.connect()
+    bench.authorise(bench.asked[0])
+    bench.tick()
+    assert not bench.answers
+    assert not bench.facts(SessionStarted)
+
+
+def test_a_late_close_of_an_old_connection_touches_nothing(bench):
+    bench.connect()
+    bench.disconnect("connection-1")
+    assert bench.state.live.connection == "connection-2"
+    bench.start("m1")
+    assert bench.told("m1")
+    bench.call("Heartbeat", {}, "m2", connection="connection-1")
+    assert "m2" not in dict(bench.answers)
