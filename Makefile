@@ -69,6 +69,8 @@ drills: setup  ## every scenario, one after the other
 
 docs: $(READY)  ## write the generated documents anew
 	@$(BIN)/python -m holdfast.asyncapi > docs/spec/asyncapi.json
+	@$(BIN)/python -m mode_manager.spec > docs/spec/modes.md
+	@$(BIN)/python -m rule_service.schema > docs/spec/rules.schema.json
 
 lock: $(READY)  ## write the lock files anew
 	@requirements/lock.sh

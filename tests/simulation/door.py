@@ -1,0 +1,99 @@
+"""Where simulated charge points meet ocpp-edge: its `listen`, without a network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from ocpp_edge.adapters.connection import Connection, ConnectionEnded
+from ocpp_edge.adapters.in_memory import InMemoryConnection, pair
+from ocpp_edge.config import Config
+from ocpp_edge.metrics import Metrics
+from ocpp_edge.registry import Registry
+from simulation.charge_point import LineEnded
+
+Serve = Callable[[str, Connection, str], Awaitable[None]]
+
+
+class Door:
+    """Open while an ocpp-edge listens; when that process dies, every connection ends with it."""
+
+    def __init__(self, on_send: Callable[[], None]) -> None:
+        self._on_send = on_send
+        self._lines: list[InMemoryConnection] = []
+        self._group: asyncio.TaskGroup | None = None
+        self._serve: Serve | None = None
+
+    async def listen(
+        self, config: Config, registry: Registry, metrics: Metrics, serve: Serve
+    ) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group, self._serve = group, serve
+                await asyncio.get_running_loop().create_future()
+        finally:
+            if self._serve is serve:
+                self.shut()
+
+    def shut(self) -> None:
+        """The process died: the kernel closes what it held."""
+        self._group = self._serve = None
+        for line in self._lines:
+            line.lose()
+        self._lines.clear()
+
+    def connect(self, identity: str) -> Line | None:
+        """None: nobody listens."""
+        if self._group is None or self._serve is None:
+            return None
+        edge_end, own_end = pair()
+        self._lines.append(own_end)
+        self._group.create_task(self._serve(identity, _EdgeEnd(edge_end, self._on_send), "simulated"))
+        return Line(own_end, edge_end)
+
+
+class Line:
+    """A charge point's end."""
+
+    def __init__(self, own: InMemoryConnection, peer: InMemoryConnection) -> None:
+        self._own = own
+        self._peer = peer
+
+    async def receive(self) -> str:
+        try:
+            frame = await self._own.receive()
+        except ConnectionEnded:
+            raise LineEnded from None
+        assert isinstance(frame, str)
+        return frame
+
+    async def send(self, frame: str) -> None:
+        try:
+            await self._own.send(frame)
+        except ConnectionEnded:
+            raise LineEnded from None
+
+    def lose(self) -> None:
+        self._own.lose()
+
+
+class _EdgeEnd:
+    """ocpp-edge's end: a frame sent is an effect, after which the process may die."""
+
+    def __init__(self, connection: InMemoryConnection, on_send: Callable[[], None]) -> None:
+        self._connection = connection
+        self._on_send = on_send
+
+    async def receive(self) -> str | bytes:
+        return await self._connection.receive()
+
+    async def send(self, frame: str) -> None:
+        await self._connection.send(frame)
+        self._on_send()
+
+    async def answers_ping(self, within_s: float) -> bool:
+        return await self._connection.answers_ping(within_s)
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._connection.close(code, reason)

@@ -1,0 +1,275 @@
+"""A whole site and its cloud in one event loop: every service as it ships, two servers, a link, charge points.
+
+    async with SimWorld.open(faults, folder) as world:
+        await story...            drivers, operators, faults
+        evidence_of(world)        what the checkers look at
+
+Time is virtual, chance comes from the seed, so the same seed gives the same life to the last line of its trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import journal.app
+import mode_manager.app
+import ocpp_edge.app
+import reconciler.app
+import rule_service.app
+from journal.config import Config as JournalConfig
+from mode_manager.config import Config as ModeManagerConfig
+from ocpp_edge.config import Config as OcppEdgeConfig
+from reconciler.config import Config as ReconcilerConfig
+from rule_service.config import Config as RuleServiceConfig
+from sqlalchemy import Connection, Engine, event
+
+from holdfast import subjects
+from holdfast.settings import ServiceConfig
+from holdfast_testkit.sim_bus import SimBus
+from holdfast_testkit.sim_clock import SimClock
+from holdfast_testkit.sim_link import SimLink
+from holdfast_testkit.sim_server import Effect
+from simulation.charge_point import Habits, SimChargePoint
+from simulation.door import Door
+from simulation.faults import Faults
+from simulation.process import App, Died, Process
+from simulation.provisioning import CHARGE_POINTS, CLOUD_STREAMS, SITE, Provisioned, provision
+from simulation.witness import Witness
+
+EDGE = "site.ocpp-edge"
+
+
+class SimWorld:
+    def __init__(self, faults: Faults, folder: Path, charge_points: int) -> None:
+        self.faults = faults
+        self.clock = SimClock()
+        """Of the world: never steps."""
+        self.site_clock, self.cloud_clock = SimClock(), SimClock()
+        self.trace: list[str] = []
+        self.files: Provisioned = provision(folder)
+        self.site = self._server(subjects.domain(SITE), self.site_clock)
+        self.cloud = self._server(subjects.CLOUD, self.cloud_clock)
+        self.link = SimLink(
+            self.site, self.cloud, site=SITE, options=faults.bus, rng=self.chance("link")
+        )
+        self.door = Door(functools.partial(self._did, EDGE, "send"))
+        self.processes = {one.name: one for one in self._services()}
+        self.charge_points = [self._charge_point(name) for name in CHARGE_POINTS[:charge_points]]
+        self.effects = 0
+        """How many lasting effects all processes have had."""
+        self.kill_at_effect: int | None = None
+        """Whoever has this one dies of it."""
+        self.killed: str | None = None
+        """By `kill_at_effect`: who, and after what."""
+        self.witness = Witness(self.site, self.files)
+        self._luck = self.chance("effects")
+        for server in (self.site.server, self.cloud.server):
+            server.after_effect = self._after_effect
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, faults: Faults, folder: Path, *, charge_points: int = len(CHARGE_POINTS)
+    ) -> AsyncIterator[SimWorld]:
+        world = cls(faults, folder, charge_points)
+        for spec in CLOUD_STREAMS:
+            await world.cloud.ensure_stream(spec)
+        with world._commits_are_effects():
+            async with world.link, asyncio.TaskGroup() as group:
+                running = [
+                    group.create_task(one.supervise()) for one in world.processes.values()
+                ] + [group.create_task(one.run()) for one in world.charge_points]
+                yield world
+                for task in running:
+                    task.cancel()
+
+    # --- for the story ---
+
+    def chance(self, purpose: str) -> random.Random:
+        """A source of its own for each purpose: one fault's luck does not shift another's."""
+        return random.Random(f"{self.faults.seed} {purpose}")
+
+    @property
+    def fingerprint(self) -> str:
+        return sha256("\n".join(self.trace).encode()).hexdigest()
+
+    @property
+    def died(self) -> list[Died]:
+        return [death for process in self.processes.values() for death in process.died]
+
+    def at_site(self) -> list[Process]:
+        return [one for one in self.processes.values() if one.scope == "site"]
+
+    def note(self, what: str) -> None:
+        self.trace.append(f"{self.clock.monotonic_ms()} world {what}")
+
+    def calm(self) -> None:
+        """Every fault ends; what is down comes up."""
+        self.note("calm")
+        self.faults = Faults(seed=self.faults.seed)
+        for server in (self.site, self.cloud):
+            server.server.options = self.faults.bus
+            server.start()
+        self.link.options = self.faults.bus
+        self.link.heal()
+        self.site.disk.refuse_writes = False
+        for clock in (self.site_clock, self.cloud_clock):
+            clock.step_ms(self.clock.now_ms() - clock.now_ms())  # a time server is in reach again
+
+    def lose_power(self, *, wipe: bool) -> None:
+        """The site's machine goes down with everything on it; with `wipe` its disk is a new one after."""
+        self.note(f"site down wipe={wipe}")
+        for process in self.at_site():
+            process.keep_down()
+        self.site.crash(wipe=wipe)
+        if wipe:
+            shutil.rmtree(self.files.data / "site", ignore_errors=True)
+
+    def power_up(self) -> None:
+        self.note("site up")
+        self.site.start()
+        for process in self.at_site():
+            process.let_up()
+
+    # --- effects ---
+
+    def _after_effect(self, effect: Effect) -> None:
+        self.witness.saw(effect)
+        self._did(effect.client.name, f"{effect.verb} {effect.stream} {effect.seq}", effect.client)
+
+    def _did(self, name: str, what: str, client: SimBus | None = None) -> None:
+        process = self.processes.get(name)
+        if process is None or (client is not None and not process.owns(client)):
+            return
+        self.effects += 1
+        chosen = self.effects == self.kill_at_effect
+        ratio = self.faults.kill_after_effect_ratio
+        if chosen or (ratio > 0 and self._luck.random() < ratio):
+            self.note(f"{name} dies after {what}")
+            self.killed = f"{name} after {what}" if chosen else self.killed
+            process.kill()
+
+    def _commits_are_effects(self) -> Any:
+        return _listening(self._committed)
+
+    def _committed(self, connection: Connection) -> None:
+        """Just before it is durable; the process dies at its next await, which is after it."""
+        folder = Path(connection.engine.url.database or "").parent
+        if folder.is_relative_to(self.files.data):
+            scope, service = folder.relative_to(self.files.data).parts
+            self._did(f"{scope}.{service}", "commit")
+
+    # --- parts ---
+
+    def _server(self, domain: str, clock: SimClock) -> SimBus:
+        return SimBus(
+            clock,
+            domain=domain,
+            options=self.faults.bus,
+            rng=self.chance(domain),
+            trace=self.trace,
+        )
+
+    def _charge_point(self, identity: str) -> SimChargePoint:
+        rng = self.chance(identity)
+        habits = Habits(
+            retry_ids=rng.choice(("same", "new")),
+            repeats_ids=rng.random() < 0.3,
+            boots_on_reconnect=rng.random() < 0.6,
+            starts_offline=rng.random() < 0.7,
+        )
+        return SimChargePoint(
+            identity,
+            clock=self.clock,
+            site_clock=self.site_clock,
+            rng=rng,
+            connect=self.door.connect,
+            habits=habits,
+        )
+
+    def _services(self) -> list[Process]:
+        conf = self.files.conf
+        return [
+            self._process("cloud", "journal", journal.app.run, JournalConfig, site_keys={SITE: self.files.site_key}, stalled_after_ms=4_000),
+            self._process(
+                "cloud",
+                "rule-service",
+                rule_service.app.run,
+                RuleServiceConfig,
+                rules_key_file=conf / "rules.key",
+                driver_tokens_file=conf / "driver-tokens.json",
+                sites=[SITE],
+            ),
+            self._process("cloud", "reconciler", reconciler.app.run, ReconcilerConfig),
+            self._process(
+                "site",
+                "journal",
+                journal.app.run,
+                JournalConfig,
+                site_key_file=conf / "site.key",
+                confirm_ms=3_000,
+            ),
+            self._process("site", "mode-manager", mode_manager.app.run, ModeManagerConfig),
+            self._process(
+                "site",
+                "rule-service",
+                rule_service.app.run,
+                RuleServiceConfig,
+                rules_file=conf / "rules.json",
+                trusted_rule_keys=[self.files.rules_key],
+                driver_tokens_file=conf / "driver-tokens.json",
+                token_hash_key_file=conf / "token-hash.key",
+            ),
+            self._process(
+                "site",
+                "ocpp-edge",
+                functools.partial(ocpp_edge.app.run, listen=self.door.listen),
+                OcppEdgeConfig,
+                port=0,
+                charge_points_file=conf / "charge-points.json",
+                answer_ms_max=8_000,
+            ),
+            self._process("site", "reconciler", reconciler.app.run, ReconcilerConfig),
+        ]
+
+    def _process(
+        self, scope: str, service: str, app: App, config_type: type[ServiceConfig], **values: Any
+    ) -> Process:
+        at_site = scope == "site"
+        config = config_type(
+            scope=scope,
+            site=SITE if at_site else "",
+            nats_url="simulated",
+            nats_user=scope,
+            nats_password_file=self.files.conf / "nats.password",
+            data_dir=self.files.data_dir(scope, service),
+            **values,
+        )
+        return Process(
+            scope=scope,
+            service=service,
+            app=app,
+            config=config,
+            bus=self.site if at_site else self.cloud,
+            clock=self.site_clock if at_site else self.cloud_clock,
+            seed=self.faults.seed,
+        )
+
+
+class _listening:
+    def __init__(self, committed: Callable[[Connection], None]) -> None:
+        self._committed = committed
+
+    def __enter__(self) -> None:
+        event.listen(Engine, "commit", self._committed)
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(Engine, "commit", self._committed)
