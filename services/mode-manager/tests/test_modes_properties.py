@@ -6,7 +6,7 @@ through them; the history of changes is checked as a whole.
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from holdfast.contracts.journal import StorageLevel
@@ -132,6 +132,8 @@ def test_a_link_that_flaps_within_degraded_changes_the_mode_twice_a_minute_at_mo
     site = paper_site(tick_ms=500).connected()
     site.up = flapping([(up_ms, down_ms)])
     site.run(HOUR_MS // 6)
+    # A rhythm that meets every pulse in its gaps is a cut like any other: the tests above and below are of those.
+    assume(all(change.mode is not Mode.AUTONOMOUS for change in site.changes))
     all_ms = [change.mono_ms for change in site.changes]
     assert most_in_a_window(all_ms, site.policy.changes_window_ms) <= 2
 

@@ -119,8 +119,8 @@ class Confirm(Contract):
 class Confirmed(Contract):
     """Reply of `up.confirmed`. The site compares, and opens a new incarnation when the two differ."""
 
-    incarnation: str | None
-    """None: the cloud does not know this incarnation yet."""
+    incarnation: str
+    """The one asked about. One that the cloud does not know yet is answered by a `Failure`."""
     watermark: int
     """Everything up to here is verified and committed durably."""
     hash: str

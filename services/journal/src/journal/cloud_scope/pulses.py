@@ -88,7 +88,7 @@ class Pulses:
         statement = self._verified(name, site, request.head)
         if statement is None or reader is None:
             raise ContractError(
-                f"incarnation {incarnation!r} of site {name!r} is not known here yet"
+                f"incarnation {incarnation[:40]!r} of site {name!r} is not known here yet"
             )
         last = await self._bus.last(subjects.DOWNLINK, subjects.down_all(name))
         end = await self._bus.state(subjects.DOWNLINK)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 
 from holdfast import rpc, subjects
-from holdfast.bus import RequestFailed
+from holdfast.bus import AdminRefused, RequestFailed
 from holdfast.contracts.journal import Confirm, Confirmed
 from holdfast.service import Context
 from journal.config import Config
@@ -41,7 +41,7 @@ class Confirming:
             if self._chainer.is_caught_up:
                 try:
                     await self.ask()
-                except RequestFailed as error:
+                except (RequestFailed, AdminRefused) as error:
                     log.debug("not confirmed", extra={"why": str(error)})
                 await self._clock.sleep_ms(self._every_ms)
             else:

@@ -1,0 +1,180 @@
+"""Goal: killed after any lasting effect (an append, a stream made, a consumer bound, a copy retired, a batch
+committed), the journal service takes up exactly what is left to do: one incarnation, one archive, no loss.
+
+Method: the process is closed inside its nth effect, before it knows of it; its supervisor starts it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from holdfast import subjects
+from holdfast_testkit.eventually import eventually
+from holdfast_testkit.sim_clock import virtual_time
+from holdfast_testkit.sim_options import SimOptions
+from holdfast_testkit.sim_server import Effect
+
+SITE = "berlin01"
+Worlds = Callable[..., Any]
+
+
+def kill_after(it: Any, process: Any, server: Any, count: int) -> None:
+    """The service dies inside its `count`th effect from now on; once."""
+    left = [count]
+
+    def after(effect: Effect) -> None:
+        if effect.client.name != "journal":
+            return
+        left[0] -= 1
+        if left[0] == 0:
+            process.bus.close()
+
+    server.server.after_effect = after
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+@virtual_time
+async def test_a_site_killed_while_it_opens_its_life_opens_exactly_one(
+    world: Worlds, count: int
+) -> None:
+    async with world() as it:
+        kill_after(it, it.at_site, it.site, count)
+        await it.record(3)
+        head = await it.in_sync()
+        journals = [name for name in it.site.disk.streams if name.startswith("JOURNAL_")]
+        assert journals == [subjects.journal_stream(SITE, head.incarnation)]
+        messages = it.site.disk.streams[journals[0]].messages.values()
+        assert sum(b"incarnation-opened" in one.data for one in messages) == 1
+        telemetry = it.site.disk.streams[subjects.telemetry_stream(SITE, head.incarnation)]
+        assert subjects.up_consumer(SITE) in telemetry.consumers
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+@virtual_time
+async def test_a_site_killed_while_it_ends_a_forked_life_opens_exactly_one_more(
+    world: Worlds, count: int
+) -> None:
+    async with world() as it:
+        await it.record(10)
+        old = await it.in_sync()
+        stream = it.site.disk.streams[subjects.journal_stream(SITE, old.incarnation)]
+        for seq in range(6, stream.last_seq + 1):
+            stream.remove(seq)
+        stream.last_seq = 5
+        it.lives += 1
+        kill_after(it, it.at_site, it.site, count)
+        await it.at_site.restart()
+
+        async def anew() -> bool:
+            return (await it.head()).incarnation != old.incarnation
+
+        await eventually(anew, within_s=90)
+        await it.record(2)
+        await it.in_sync()
+        assert len([name for name in it.site.disk.streams if name.startswith("JOURNAL_")]) == 2
+
+
+@pytest.mark.parametrize("count", range(1, 14))
+@virtual_time
+async def test_a_cloud_killed_after_any_effect_republishes_everything_once_and_in_order(
+    world: Worlds, count: int
+) -> None:
+    async with world() as it:
+        kill_after(it, it.in_cloud, it.cloud, count)
+        await it.record(8)
+        old = await it.in_sync()
+        await it.lose_disk()
+        kill_after(it, it.in_cloud, it.cloud, count)
+        await it.record(4)
+        new = await it.in_sync()
+        expected = [(old.incarnation, seq) for seq in range(1, old.seq + 1)]
+        expected += it.stored(new.incarnation)[: new.seq]
+        await eventually(lambda: it.published() == expected, within_s=30)
+        assert len((await it.gaps()).gaps) == 1
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+@pytest.mark.parametrize("moment", ["begin", "commit"])
+@virtual_time
+async def test_a_cloud_killed_around_any_transaction_ends_with_the_same_archive(
+    world: Worlds, moment: str, count: int
+) -> None:
+    left = [count]
+
+    async with world() as it:
+
+        def die(*_: object) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                it.in_cloud.bus.close()
+                raise OSError("killed")
+
+        event.listen(Engine, moment, die)
+        try:
+            await it.record(8)
+            head = await it.in_sync()
+            assert (
+                await it.pages(it.cloud, subjects.cloud_rpc("entries"))
+                == (it.stored(head.incarnation)[: head.seq])
+            )
+            await eventually(
+                lambda: it.published() == it.stored(head.incarnation)[: head.seq], within_s=30
+            )
+        finally:
+            event.remove(Engine, moment, die)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@virtual_time
+async def test_killed_again_and_again_both_ends_finish_with_the_same_journal(
+    world: Worlds, seed: int
+) -> None:
+    options = SimOptions(
+        seed=seed,
+        ack_loss_ratio=0.02,
+        duplicate_ratio=0.1,
+        delay_ms_max=40,
+        append_ms_max=5,
+        copy_loss_ratio=0.01,
+        request_loss_ratio=0.05,
+    )
+    async with world(options) as it:
+        for _ in range(15):
+            await it.record_through(it.rng.randint(1, 30))
+            await it.try_pulse()
+            await it.clock.sleep_ms(it.rng.randint(1, 3_000))
+            await misfortune(it)
+        it.link.heal()
+        it.link.options = it.site.server.options = it.cloud.server.options = SimOptions()
+        await it.record(1)
+        head = await it.in_sync()
+        stored = it.stored(head.incarnation)[: head.seq]
+        assert stored == [(head.incarnation, seq) for seq in range(1, head.seq + 1)]
+        await eventually(lambda: it.published() == stored, within_s=60)
+        assert (await it.gaps()).gaps == ()
+        (copy,) = await it.copies()
+        assert copy.chain_verified
+
+
+async def misfortune(it: Any) -> None:
+    match it.rng.randint(0, 5):
+        case 0:
+            await it.at_site.restart()
+        case 1:
+            await it.in_cloud.restart()
+        case 2:
+            it.link.cut(silent=it.rng.random() < 0.5)
+        case 3:
+            it.link.heal()
+        case 4:
+            it.site.crash()
+            await it.clock.sleep_ms(500)
+            it.site.start()
+        case 5:
+            it.cloud.crash()
+            await it.clock.sleep_ms(500)
+            it.cloud.start()
