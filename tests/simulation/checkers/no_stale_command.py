@@ -2,6 +2,9 @@
 
 What a charge point executed was dispatched for it before, once, within its deadline, and is not said to have
 been refused, expired, superseded or obsolete.
+
+All of it per life of the site's disk: with a lost disk goes the memory of what was sent, and the command, which
+DOWNLINK still holds, is judged anew by the next life.
 """
 
 from __future__ import annotations
@@ -32,23 +35,27 @@ def check(evidence: Evidence) -> list[str]:
 
 def _executed(evidence: Evidence) -> list[str]:
     found = []
-    dispatched: dict[str, CommandDispatched] = {}
-    settled: dict[str, set[Disposition]] = defaultdict(set)
+    dispatched: dict[str, list[tuple[str, CommandDispatched]]] = defaultdict(list)
+    settled: dict[tuple[str, str], set[Disposition]] = defaultdict(set)
     for entry in evidence.written:
         match entry.fact:
             case CommandDispatched() as fact:
-                dispatched[fact.message_id] = fact
+                dispatched[fact.message_id].append((entry.incarnation, fact))
             case CommandSettled(command=command, disposition=disposition):
-                settled[command.id].add(disposition)
+                settled[entry.incarnation, command.id].add(disposition)
     times = Counter(done.message_id for done in evidence.executed)
-    found += [f"CALL {id} was executed {count} times" for id, count in times.items() if count > 1]
+    found += [
+        f"CALL {id} was executed {count} times"
+        for id, count in times.items()
+        if count > max(1, len({life for life, _ in dispatched[id]}))
+    ]
     for done in evidence.executed:
         told = f"{done.action} {done.message_id} at {done.charge_point}"
-        sent = dispatched.get(done.message_id)
-        if sent is None:
+        sent = dispatched[done.message_id]
+        if not sent:
             found.append(f"{told} was executed and never dispatched")
             continue
-        command = sent.command
+        command = sent[0][1].command
         if command.charge_point != done.charge_point:
             found.append(f"{told} was meant for {command.charge_point}")
         late_ms = done.at_ms - command.deadline_ms
@@ -56,7 +63,8 @@ def _executed(evidence: Evidence) -> list[str]:
             found.append(f"{told} ({command.id}) was executed {late_ms} ms after its deadline")
         found += [
             f"{told} ({command.id}) was executed and is said to be {disposition}"
-            for disposition in settled[command.id] & NOT_SENT
+            for life, _ in sent
+            for disposition in settled[life, command.id] & NOT_SENT
         ]
     return found
 

@@ -64,7 +64,10 @@ async def current_incarnation(bus: Bus, site: str) -> Incarnation | None:
 async def wait_for_incarnation(bus: Bus, clock: Clock, site: str) -> Incarnation:
     """Services start in any order: the journal service opens the incarnation."""
     while True:
-        found = await current_incarnation(bus, site)
+        try:
+            found = await current_incarnation(bus, site)
+        except RequestFailed:
+            found = None  # the server itself may still be starting
         if found:
             return found
         await clock.sleep_ms(POLL_MS)

@@ -9,15 +9,18 @@ import yaml
 from pydantic import ValidationError
 
 from holdfast import subjects
-from holdfast.bus import Bus
+from holdfast.bus import Bus, RequestFailed
 from holdfast.contracts.envelope import ContractError, Fact, first_problem
-from holdfast.contracts.mode import Mode, ModeChanged
-from holdfast.contracts.rules import Rules, RulesActivated
+from holdfast.contracts.mode import Mode, ModeChanged, ModeStatus
+from holdfast.contracts.rpc import Empty
+from holdfast.contracts.rules import Rules, RulesActivated, RulesStatus
 from holdfast.entries import read
 from holdfast.recorder import Incarnation
+from holdfast.rpc import call
 
 log = logging.getLogger(__name__)
 
+ASK_MS = 500
 RULES_TEXT_BYTES_MAX = 256 * 1024
 
 
@@ -63,13 +66,31 @@ class Standing:
                 pass
 
 
+async def _ask(bus: Bus, site: str, standing: Standing) -> None:
+    """The journal may be trimmed past the last change: those who decide still know. A new site has neither."""
+    try:
+        mode = await call(bus, subjects.rpc(site, "mode"), Empty(), ModeStatus, timeout_ms=ASK_MS)
+        standing.mode, standing.disruption = mode.mode, mode.disruption
+        rules = await call(
+            bus, subjects.rpc(site, "rules"), Empty(), RulesStatus, timeout_ms=ASK_MS
+        )
+        if rules.text:
+            standing.rules = parse_rules(rules.text)
+            standing.rules_hash, standing.rules_version = rules.hash, rules.version
+    except (RequestFailed, ContractError) as error:
+        log.info("nothing stands yet", extra={"why": str(error)})
+
+
 async def follow_standing(bus: Bus, incarnation: Incarnation, standing: Standing) -> None:
     """For ever: the last mode and rules, then each change. Run it in the service's task group."""
     topics = tuple(
         subjects.journal(incarnation.site, *kind.TYPE.split("."))
         for kind in (ModeChanged, RulesActivated)
     )
-    if not any([await bus.last(incarnation.journal, topic) for topic in topics]):
+    stored = [await bus.last(incarnation.journal, topic) is not None for topic in topics]
+    if not all(stored):
+        await _ask(bus, incarnation.site, standing)
+    if not any(stored):
         standing.known.set()
     stream = bus.follow(incarnation.journal, subjects=topics, start="last-per-subject")
     async for message in stream:

@@ -55,7 +55,7 @@ STORAGE_POLL_MS = 5_000
 async def run(context: Context[Config]) -> None:
     """Until cancelled. Raise IncarnationChanged when this life of the disk is over."""
     bus, clock = context.bus, context.clock
-    incarnation = await _until_answered(context)
+    incarnation = await wait_for_incarnation(bus, clock, context.config.site)
     recorder = Recorder(bus, clock, context.ids, incarnation, source="mode-manager")
     snapshots = Snapshots(open_store(sqlite_url(context.config.data_dir, "mode-manager")))
     memory = Memory(snapshots, incarnation)
@@ -71,16 +71,6 @@ async def run(context: Context[Config]) -> None:
         group.create_task(tick(clock, manager))
         group.create_task(watch_storage(bus, clock, incarnation.site, manager))
         await answer_mode(bus, incarnation.site, manager)
-
-
-async def _until_answered(context: Context[Config]) -> Incarnation:
-    backoff = Backoff(context.clock, context.rng)
-    while True:
-        try:
-            return await wait_for_incarnation(context.bus, context.clock, context.config.site)
-        except RequestFailed as error:
-            log.warning("not yet", extra={"what": "incarnation", "why": str(error)})
-            await backoff.wait()
 
 
 async def _recall(

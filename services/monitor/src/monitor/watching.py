@@ -16,7 +16,7 @@ from holdfast.contracts.recovery import RecoveryStatus
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import RulesStatus
 from holdfast.contracts.session import Sessions, SessionsRequest
-from holdfast.recorder import Incarnation, wait_for_incarnation
+from holdfast.recorder import wait_for_incarnation
 from holdfast.service import Context
 from monitor.config import Config
 from monitor.domain.readings import Reading, never
@@ -105,19 +105,12 @@ class SiteWatch:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sampler.ask_all(self._context.config.sample_ms))
-            found = await self._incarnation()
+            found = await wait_for_incarnation(self._context.bus, self._clock, self._site)
             self.incarnation = found.name
             home = (found.site, found.name)
             self._journal = Journal(self._context.bus, self._clock, found.journal, home)
             group.create_task(self._journal.follow())
             group.create_task(self._journal.watch())
-
-    async def _incarnation(self) -> Incarnation:
-        while True:
-            try:
-                return await wait_for_incarnation(self._context.bus, self._clock, self._site)
-            except RequestFailed:
-                await self._clock.sleep_ms(WAIT_MS)
 
 
 class CloudWatch:

@@ -248,6 +248,8 @@ class RulesStatus(Contract):
     staged_version: int | None = None
     refused: str | None = None
     """Why the newest bundle offered was not taken."""
+    text: str = ""
+    """The bundle in force, for a service whose journal was trimmed past its activation; empty: built-in."""
 
 
 class Desired(Contract):

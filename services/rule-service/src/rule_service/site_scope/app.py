@@ -52,7 +52,7 @@ async def run_at_site(context: Context[Config]) -> None:
     assert config.rules_file is not None
     assert config.token_hash_key_file is not None
     key = files.hash_key(config.token_hash_key_file)
-    incarnation = await _stands(context)
+    incarnation = await wait_for_incarnation(bus, clock, config.site)
     recorder = Recorder(bus, clock, context.ids, incarnation, source="rule-service")
     engine = open_store(sqlite_url(config.data_dir, "rule-service"))
     metrics = Metrics(context.health.registry)
@@ -89,16 +89,6 @@ def _policy(config: Config) -> Policy:
                 f"trusted_rule_keys: {key[:20]!r} is no Ed25519 key of 32 bytes as hex"
             )
     return Policy(site=config.site, trusted_keys=keys)
-
-
-async def _stands(context: Context[Config]) -> Incarnation:
-    backoff = Backoff(context.clock, context.rng)
-    while True:
-        try:
-            return await wait_for_incarnation(context.bus, context.clock, context.config.site)
-        except RequestFailed as error:
-            log.warning("not yet", extra={"what": "incarnation", "why": str(error)})
-            await backoff.wait()
 
 
 async def _recall(context: Context[Config], bundles: Bundles, lists: Lists) -> None:
@@ -204,6 +194,7 @@ async def answer_rules(bus: Bus, site: str, bundles: Bundles, lists: Lists) -> N
             driver_tokens_version=lists.version,
             staged_version=state.staged.version if state.staged else None,
             refused=state.refused,
+            text=state.active.text if state.active else "",
         )
 
     await serve(bus, subjects.rpc(site, "rules"), Empty, answer)
