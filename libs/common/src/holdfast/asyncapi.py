@@ -56,6 +56,7 @@ SITE_REQUESTS = (
 UP_REQUESTS = (
     Asked("pulse", "journal", contracts.mode.Pulse, contracts.mode.PulseReply),
     Asked("confirmed", "journal", contracts.journal.Confirm, contracts.journal.Confirmed),
+    Asked("downlink", "journal", contracts.journal.BindDownlink, contracts.journal.DownlinkBound),
     Asked(
         "authorise", "rule-service", contracts.decision.Authorise, contracts.decision.CloudVerdict
     ),
