@@ -13,6 +13,8 @@ import pytest
 from sqlalchemy import Engine, event
 
 from holdfast import subjects
+from holdfast.contracts.journal import GapCause
+from holdfast.contracts.rules import RulesActivated
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.sim_clock import virtual_time
 from holdfast_testkit.sim_options import SimOptions
@@ -178,3 +180,103 @@ async def misfortune(it: Any) -> None:
             it.cloud.crash()
             await it.clock.sleep_ms(500)
             it.cloud.start()
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+@virtual_time
+async def test_what_was_published_before_a_long_death_is_not_published_again(
+    world: Worlds, count: int
+) -> None:
+    """Beyond the dedupe window only CLOUD_JOURNAL itself can tell how far it was."""
+    async with world() as it:
+        left = [count]
+
+        def after(effect: Effect) -> None:
+            if (effect.verb, effect.stream) == ("append", subjects.CLOUD_JOURNAL):
+                left[0] -= 1
+                if left[0] == 0:
+                    it.in_cloud.bus.close()
+
+        it.cloud.server.after_effect = after
+        await it.record(8)
+
+        async def is_dead() -> bool:
+            await it.try_pulse()
+            return left[0] <= 0
+
+        await eventually(is_dead)
+        await it.in_cloud.kill()
+        assert len(it.published()) == count
+        await it.clock.sleep_ms(2 * 3_600_000)
+        it.in_cloud.start()
+        head = await it.in_sync()
+        stored = it.stored(head.incarnation)[: head.seq]
+        await eventually(lambda: it.published() == stored, within_s=30)
+
+
+@pytest.mark.parametrize("verb", ["append", "trim"])
+@virtual_time
+async def test_a_site_killed_while_it_trims_has_its_anchor_even_without_its_own_store(
+    world: Worlds, verb: str
+) -> None:
+    async with world() as it:
+        recorder = await it.recorder("rule-service")
+        text = "version: 1\nstorage: {retention_ms: 30000}"
+        await recorder.record(RulesActivated(version=1, hash="h", text=text, previous_version=0))
+        for _ in range(3):
+            await it.record(600)
+            await it.clock.sleep_ms(2_000)
+        head = await it.in_sync()
+        stream = it.site.disk.streams[subjects.journal_stream(SITE, head.incarnation)]
+        died: list[int] = []
+
+        def after(effect: Effect) -> None:
+            trims = effect.verb == "trim"
+            anchors = effect.verb == "append" and b"journal.trimmed" in _data(stream, effect.seq)
+            if not died and (trims if verb == "trim" else anchors):
+                died.append(effect.seq)
+                it.lives += 1  # its store dies with it
+                it.at_site.bus.close()
+
+        it.site.server.after_effect = after
+        await eventually(lambda: died, within_s=300)
+        await it.at_site.restart()
+        await it.record(3)
+        await it.in_sync()
+        assert stream.first_seq > 1
+        assert (await it.gaps()).gaps == ()
+        (copy,) = await it.copies()
+        assert copy.chain_verified
+
+
+def _data(stream: Any, seq: int) -> bytes:
+    message = stream.messages.get(seq)
+    return message.data if message else b""
+
+
+@virtual_time
+async def test_what_the_copy_of_a_lost_disk_still_holds_is_read_before_the_loss_is_named(
+    world: Worlds,
+) -> None:
+    async with world() as it:
+        await it.record(5)
+        old = await it.in_sync()
+        await it.in_cloud.kill()
+        await it.record(40)  # the servers copy on by themselves
+        last = it.stored(old.incarnation)[-1][1]
+        copied = it.cloud.disk.streams[subjects.journal_stream(SITE, old.incarnation)]
+        await eventually(lambda: copied.last_seq == last)
+        await it.lose_disk()
+        it.in_cloud.start()
+        await it.record(3)
+        new = await it.in_sync()
+
+        async def named() -> bool:
+            return bool((await it.gaps()).gaps)
+
+        await eventually(named)
+        (gap,) = (await it.gaps()).gaps
+        assert (gap.from_seq, gap.to_seq, gap.cause) == (last + 1, None, GapCause.DISK_LOST)
+        expected = [(old.incarnation, seq) for seq in range(1, last + 1)]
+        expected += it.stored(new.incarnation)[: new.seq]
+        await eventually(lambda: it.published() == expected, within_s=30)

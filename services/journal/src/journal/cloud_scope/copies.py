@@ -97,15 +97,16 @@ class Copies:
         if reader.kept.phase is Phase.LIVE:
             reader.heard(head)
 
-    def discover(self, key: Key) -> None:
+    def discover(self, key: Key, head: Statement) -> None:
         """Make the copies of an incarnation not known yet; in the background, again at the next pulse if it fails."""
         if key not in self._making:
             self._making.add(key)
-            self._spawn(self._discover(key))
+            self._spawn(self._discover(key, head))
 
-    async def _discover(self, key: Key) -> None:
+    async def _discover(self, key: Key, head: Statement) -> None:
         try:
             await self._make(key)
+            self.sites[key.site].lives[key.incarnation].heard(head)
         except PASSING as error:
             log.warning(
                 "copies not made yet",

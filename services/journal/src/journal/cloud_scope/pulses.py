@@ -128,7 +128,7 @@ class Pulses:
     ) -> None:
         self._copies.heard(site, incarnation, statement, self._now(mode))
         if incarnation not in site.lives:
-            self._copies.discover(Key(name, incarnation))
+            self._copies.discover(Key(name, incarnation), statement)
 
     def _heard_without_head(self, site: Site, mode: Mode) -> None:
         if site.newest:
