@@ -62,7 +62,7 @@ demo: setup  ## the main job: a site, a cloud, a minute without WAN, a report
 	@$(BIN)/holdfast drill
 
 up: setup  ## the same world, kept running with its pages
-	@$(BIN)/holdfast up
+	@$(BIN)/holdfast up --simulate
 
 drills: setup  ## every scenario, one after the other
 	@for it in cli/src/holdfast_cli/scenarios/*.yaml; do $(BIN)/holdfast drill --quiet --scenario $$it || exit 1; done

@@ -20,6 +20,7 @@ from holdfast_cli.provision.layout import ProvisionError, load_world
 from holdfast_cli.provision.rules import default_rules_text
 from holdfast_cli.provision.step import provision
 from holdfast_cli.provision.streams import provision_streams
+from holdfast_cli.world import simulated
 from holdfast_cli.world.running import RunningWorld, WorldError, running
 from holdfast_cli.world.talk import TalkError
 
@@ -80,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Provisions the world if need be, starts it and keeps it running until Ctrl-C.",
     )
     _world_arguments(it)
+    it.add_argument("--simulate", action="store_true",
+                    help="simulated charge points at each site, with drivers who come and go")  # fmt: skip
     it.set_defaults(run=_up)
 
     it = commands.add_parser(
@@ -149,15 +152,23 @@ async def _provision(arguments: argparse.Namespace) -> int:
 async def _up(arguments: argparse.Namespace) -> int:
     await _provision(arguments)
     world = load_world(arguments.world.resolve())
-    async with running(world, Timeline().supervisor) as up:
+    timeline = Timeline()
+    async with running(world, timeline.supervisor) as up, asyncio.TaskGroup() as group:
         print(_addresses(up), flush=True)
+        for site in world.plan.sites if arguments.simulate else ():
+            devices = simulated.calm_devices(world)
+            talk = simulated.charge_points(
+                world, site, devices, timeline.supervisor, timeline.simulator
+            )
+            await up.run(talk.child)
+            group.create_task(simulated.drivers(talk, world.plan.charge_point_ids()))
         await asyncio.Event().wait()
     return 0
 
 
 def _addresses(up: RunningWorld) -> str:
     world = up.world
-    lines = ["", "running; Ctrl-C stops everything"]
+    lines = ["", "running; Ctrl-C stops everything. A browser asks for a name (any) and the credential."]
     for scope in world.scopes:
         credential = world.secrets / f"{scope}.api-credential"
         lines.append(f"  {scope:<12} {world.api(scope)}/   credential in {credential}")

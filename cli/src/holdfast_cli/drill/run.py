@@ -19,6 +19,7 @@ from holdfast_cli.drill.timeline import Timeline
 from holdfast_cli.provision.layout import CLOUD, World
 from holdfast_cli.provision.rules import laid_over_default
 from holdfast_cli.provision.step import provision
+from holdfast_cli.world import simulated
 from holdfast_cli.world.running import RunningWorld, running
 from holdfast_cli.world.talk import Conversation, TalkError
 
@@ -56,7 +57,10 @@ async def _play_and_settle(scenario: Scenario, up: RunningWorld, timeline: Timel
         for account in accounts.values():
             stack.push_async_callback(account.close)
         await accounts[SITE].until_mode("connected", CONNECTED_WITHIN_S)
-        charge_points = _charge_points(world, scenario, timeline)
+        devices = [device.model_dump() for device in scenario.charge_points]
+        charge_points = simulated.charge_points(
+            world, SITE, devices, timeline.supervisor, timeline.simulator
+        )
         await up.run(charge_points.child)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         stack.callback(group.create_task(_watch_modes(accounts[SITE], timeline)).cancel)
@@ -123,7 +127,7 @@ async def _ask_oracle(world: World) -> dict[str, Any]:
     """The independent judge, as a process of its own."""
     command: list[str | Path] = [
         Path(sys.executable).with_name("holdfast-sim"), "oracle",
-        "--state", _ledgers(world), "--api", world.api(CLOUD), "--site", SITE,
+        "--state", simulated.ledgers(world, SITE), "--api", world.api(CLOUD), "--site", SITE,
         "--credential", world.secrets / f"{CLOUD}.api-credential",
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(*map(str, command), stdout=PIPE, stderr=PIPE)
@@ -133,43 +137,6 @@ async def _ask_oracle(world: World) -> dict[str, Any]:
     except ValueError:
         raise AccountError(f"the oracle could not judge: {error.decode()[-500:]}") from None
     return verdict
-
-
-def _charge_points(world: World, scenario: Scenario, timeline: Timeline) -> Conversation:
-    """The process that simulates them, not yet started."""
-    passwords = json.loads((world.secrets / f"{SITE}.charge-points.json").read_text())
-    config = {
-        "url": world.ocpp_url(SITE),
-        "charge_points": [
-            {
-                "id": charge_point.id,
-                "password": passwords[charge_point.id],
-                "vendor": charge_point.vendor,
-                "model": charge_point.model,
-                "connectors": charge_point.connectors,
-                "behaviour": charge_point.behaviour,
-            }
-            for charge_point in scenario.charge_points
-        ],
-    }
-    path = world.secrets / "charge-points-simulated.json"
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(config, indent=2))
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("holdfast-sim"), "charge-points",
-        "--config", path, "--state", _ledgers(world),
-    ]  # fmt: skip
-    return Conversation(
-        "charge-points",
-        command,
-        world.log("charge-points"),
-        timeline.supervisor,
-        timeline.simulator,
-    )
-
-
-def _ledgers(world: World) -> Path:
-    return world.root / "charge-points"
 
 
 async def _watch_modes(account: Account, timeline: Timeline) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from ocpp_edge.registry import hash_password
 
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.rules import DriverTokenList, ListedToken, SignedRules, TokenStatus
@@ -17,6 +16,7 @@ from holdfast_cli.provision.certificates import ensure_ca, ensure_server_certifi
 from holdfast_cli.provision.layout import CLOUD, ProvisionError, World, plan_world
 from holdfast_cli.provision.nats_conf import CloudNode, SiteAccess, SiteNode, cloud_conf, site_conf
 from holdfast_cli.provision.services import service_configs
+from ocpp_edge.registry import hash_password
 
 DEMO_TOKENS = (
     *(ListedToken(driver_token=f"DRIVER-{number:02d}") for number in range(1, 21)),

@@ -1,0 +1,72 @@
+"""Simulated charge points of one site: their process, and drivers who come and go while a world is kept running."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from holdfast_cli.provision.layout import World
+from holdfast_cli.world.talk import Conversation
+
+DRIVER_EVERY_S = 6.0
+DRIVERS = [*(f"DRIVER-{number:02d}" for number in range(1, 21)), "DRIVER-BLOCKED", "DRIVER-UNKNOWN"]
+CALM = {"power_w": 11_000, "meter_interval_s": 10}
+
+
+def charge_points(
+    world: World,
+    site: str,
+    devices: Sequence[dict[str, Any]],
+    told: Callable[[str, str], None],
+    heard: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> Conversation:
+    """Not yet started. A device is `{id, vendor, model, connectors, behaviour}`; its password is looked up."""
+    passwords = json.loads((world.secrets / f"{site}.charge-points.json").read_text())
+    config = {
+        "url": world.ocpp_url(site),
+        "charge_points": [{**device, "password": passwords[device["id"]]} for device in devices],
+    }
+    path = world.secrets / f"{site}.simulated.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(config, indent=2))
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("holdfast-sim"), "charge-points",
+        "--config", path, "--state", ledgers(world, site),
+    ]  # fmt: skip
+    name = f"{site}/charge-points"
+    return Conversation(name, command, world.log(name), told, heard)
+
+
+def ledgers(world: World, site: str) -> Path:
+    """Where they keep their queues, and the truth of what they did."""
+    return world.root / "charge-points" / site
+
+
+def calm_devices(world: World) -> list[dict[str, Any]]:
+    return [
+        {"id": it, "vendor": "Holdfast", "model": "Sim-1", "connectors": 1, "behaviour": CALM}
+        for it in world.plan.charge_point_ids()
+    ]
+
+
+async def drivers(conversation: Conversation, ids: Sequence[str]) -> None:
+    """For ever: somebody plugs in where it is free, or leaves."""
+    rng = random.Random()
+    charging: set[str] = set()
+    while ids:
+        charge_point = rng.choice(ids)
+        if charge_point in charging:
+            charging.discard(charge_point)
+            await conversation.say({"do": "unplug", "charge_point": charge_point})
+        else:
+            charging.add(charge_point)
+            driver = rng.choice(DRIVERS)
+            await conversation.say(
+                {"do": "plug", "charge_point": charge_point, "driver_token": driver}
+            )
+        await asyncio.sleep(DRIVER_EVERY_S)
