@@ -64,8 +64,9 @@ demo: setup  ## the main job: a site, a cloud, a minute without WAN, a report
 up: setup  ## the same world, kept running with its pages
 	@$(BIN)/holdfast up --simulate
 
-drills: setup  ## every scenario, one after the other
+drills: setup  ## the long campaign: every scenario, then every kill in the standard drill (half an hour)
 	@for it in cli/src/holdfast_cli/scenarios/*.yaml; do $(BIN)/holdfast drill --quiet --scenario $$it || exit 1; done
+	@HOLDFAST_KILL_SCENARIO=standard $(BIN)/pytest tests/integration -k killing -n 2
 
 docs: $(READY)  ## write the generated documents anew
 	@$(BIN)/python -m holdfast.asyncapi > docs/spec/asyncapi.json

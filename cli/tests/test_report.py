@@ -34,7 +34,7 @@ def evidence(**changes: Any) -> Evidence:
             {"mode": mode, "since_ms": at, "reasons": ["why"]}
             for mode, at in zip(MODES, TIMES, strict=True)
         ],
-        "sessions": [{"state": "stopped"}, {"state": "stopped"}],
+        "sessions": [{"state": "stopped", "status": "Accepted"}] * 2,
         "decisions": [
             {"kind": "authorise", "outcome": "Accepted", "clause": "authorise.connected"},
             {"kind": "authorise", "outcome": "Blocked", "clause": "authorise.list"},
@@ -111,6 +111,7 @@ def test_a_clean_account_passes_with_its_figures():
         ({"copies": []}, "chain"),
         ({"modes": []}, "connected"),
         ({"decisions": []}, "refused"),
+        ({"sessions": [{"state": "fragment", "status": None}]}, "without a beginning"),
         ({"commands": []}, "c1"),
         (
             {

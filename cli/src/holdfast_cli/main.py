@@ -6,13 +6,12 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from holdfast.bus import BusError
 from holdfast_cli.drill.account import AccountError
 from holdfast_cli.drill.run import drill
-from holdfast_cli.drill.scenario import Scenario, ScenarioError, load_scenario
+from holdfast_cli.drill.scenario import Scenario, ScenarioError, load_scenario, shipped
 from holdfast_cli.drill.text import render
 from holdfast_cli.drill.timeline import Timeline
 from holdfast_cli.nats_server import NatsServerError
@@ -68,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     it.add_argument(
         "--scenario", default="standard", metavar="NAME|FILE",
-        help=f"one of {', '.join(_scenarios())}, or a YAML file (default: standard)",
+        help=f"one of {', '.join(shipped())}, or a YAML file (default: standard)",
     )  # fmt: skip
     it.add_argument("--world", type=Path, default=Path("build/drill"), metavar="DIR",
                     help="where its files go; made anew each time (default: build/drill)")  # fmt: skip
@@ -106,15 +105,8 @@ def _world_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the first rule bundle, YAML (default: the one that comes with Holdfast)")  # fmt: skip
 
 
-def _scenarios() -> list[str]:
-    folder = files("holdfast_cli") / "scenarios"
-    return sorted(Path(str(it)).stem for it in folder.iterdir() if str(it).endswith(".yaml"))
-
-
 def _scenario(name: str) -> Scenario:
-    if name in _scenarios():
-        return load_scenario(Path(str(files("holdfast_cli") / "scenarios" / f"{name}.yaml")))
-    return load_scenario(Path(name))
+    return load_scenario(shipped().get(name, Path(name)))
 
 
 async def _drill(arguments: argparse.Namespace) -> int:
@@ -168,7 +160,10 @@ async def _up(arguments: argparse.Namespace) -> int:
 
 def _addresses(up: RunningWorld) -> str:
     world = up.world
-    lines = ["", "running; Ctrl-C stops everything. A browser asks for a name (any) and the credential."]
+    lines = [
+        "",
+        "running; Ctrl-C stops everything. A browser asks for a name (any) and the credential.",
+    ]
     for scope in world.scopes:
         credential = world.secrets / f"{scope}.api-credential"
         lines.append(f"  {scope:<12} {world.api(scope)}/   credential in {credential}")

@@ -156,13 +156,14 @@ def spans(rows: list[dict[str, Any]]) -> list[ModeSpan]:
 
 
 def impact(sessions: list[dict[str, Any]], decisions: list[dict[str, Any]]) -> Impact:
-    """Drivers whose session began, and authorisations that were refused, with the clause that did."""
+    """Drivers who got energy, and authorisations that were refused, with the clause that did."""
     because = Counter(
         f"{row['outcome']} by {row['clause']}"
         for row in decisions
         if row["kind"] == "authorise" and row["outcome"] != "Accepted"
     )
-    return Impact(served=len(sessions), refused=because.total(), refused_because=dict(because))
+    served = sum(row["status"] == "Accepted" for row in sessions)
+    return Impact(served=served, refused=because.total(), refused_because=dict(because))
 
 
 def _command(row: dict[str, Any]) -> CommandEnd:
@@ -207,6 +208,10 @@ def _truth(report: Report, oracle: dict[str, Any]) -> list[str]:
         (
             report.watermark >= report.head > 0,
             f"watermark {report.watermark} is behind head {report.head}",
+        ),
+        (
+            "fragment" not in report.sessions or bool(report.gaps),
+            "sessions without a beginning, and no gap that took it",
         ),
         (report.quarantined == 0, f"{report.quarantined} messages in quarantine"),
         (report.acknowledged_events > 0, "no event was acknowledged: nothing was tested"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -198,18 +199,53 @@ class Scenario(Part):
 
 
 def load_scenario(path: Path) -> Scenario:
-    """Raise ScenarioError."""
+    """Raise ScenarioError.
+
+    `like: NAME` begins from the shipped scenario of that name: what stands here replaces what stands there, and
+    `wan` (a `cut` or `flap` without its time) takes the place of its cut.
+    """
+    document = _read(path)
+    if isinstance(document, dict) and "like" in document:
+        document = _laid_over(path, document)
+    try:
+        return Scenario.model_validate(document)
+    except ValidationError as error:
+        raise ScenarioError(f"{path}: {first_problem(error)}: correct this field") from error
+
+
+def _read(path: Path) -> Any:
     try:
         if path.stat().st_size > SCENARIO_BYTES_MAX:
             raise ScenarioError(f"{path}: larger than {SCENARIO_BYTES_MAX} bytes: split it")
-        document = yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text())
     except OSError as error:
         raise ScenarioError(
             f"{path}: can't be read ({error.strerror}): give --scenario FILE"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ScenarioError(f"{path}: is not YAML: {error}") from error
-    try:
-        return Scenario.model_validate(document)
-    except ValidationError as error:
-        raise ScenarioError(f"{path}: {first_problem(error)}: correct this field") from error
+
+
+def shipped() -> dict[str, Path]:
+    """The scenarios that come with Holdfast, by name."""
+    folder = Path(str(files("holdfast_cli") / "scenarios"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _laid_over(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    known = shipped()
+    name = document["like"]
+    if name not in known:
+        raise ScenarioError(
+            f"{path}: like: there is no scenario {name!r}: use one of {', '.join(known)}"
+        )
+    base = _read(known[name])
+    wan = document.get("wan")
+    if wan is not None and not isinstance(wan, dict):
+        raise ScenarioError(f"{path}: wan: must be a step such as {{do: cut, how: black-hole}}")
+    steps = [
+        {"at_s": step["at_s"], **wan} if wan and step["do"] == "cut" else step
+        for step in base["steps"]
+    ]
+    own = {key: value for key, value in document.items() if key not in ("like", "wan")}
+    return {**base, "steps": steps, **own}
