@@ -8,6 +8,7 @@ import pytest
 
 from holdfast_cli.provision.layout import ProvisionError, World
 from holdfast_cli.provision.rules import default_rules_text, laid_over_default
+from holdfast_cli.provision.secrets import write_private
 from holdfast_cli.provision.services import toml
 from holdfast_cli.provision.step import provision
 
@@ -61,12 +62,27 @@ def test_a_name_that_is_no_site_is_refused(tmp_path: Path, site: str):
         make(tmp_path / "world", sites=(site,))
 
 
-def test_rules_that_are_no_rules_are_not_signed(tmp_path: Path):
-    with pytest.raises(ProvisionError, match=r"modes\.speed"):
+def test_rules_that_are_no_rules_are_named_before_anything_is_made(tmp_path: Path):
+    with pytest.raises(ProvisionError, match=r"mine\.yaml.*modes\.speed"):
         provision(
             tmp_path / "world", sites=("berlin01",), charge_points=1,
-            rules_text=laid_over_default({"modes": {"speed": 1}}),
+            rules_text=laid_over_default({"modes": {"speed": 1}}), rules_name="mine.yaml",
         )  # fmt: skip
+    assert not (tmp_path / "world").exists()
+
+
+def test_a_write_that_fails_leaves_the_old_secret_and_no_rest(tmp_path: Path, monkeypatch):
+    path = tmp_path / "secrets" / "it.key"
+    write_private(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("holdfast_cli.provision.secrets.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_private(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_toml_is_read_back_as_it_was_meant():

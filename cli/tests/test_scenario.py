@@ -20,6 +20,16 @@ GOOD = {
     "steps": [{"at_s": 1, "do": "cut", "how": "reset"}, {"at_s": 0, "do": "heal"}],
 }
 
+PLUG = {"at_s": 1, "do": "plug", "charge_point": "CP-01", "driver_token": "DRIVER-01"}
+COMMAND = {
+    "at_s": 1, "do": "command", "id": "c1", "charge_point": "CP-01", "action": "Reset",
+    "payload": {"type": "Soft"}, "deadline_s": 3,
+}  # fmt: skip
+
+
+def behaving(**behaviour: object) -> dict[str, object]:
+    return {"id": "CP-01", "behaviour": behaviour}
+
 
 def written(tmp_path: Path, **changes: object) -> Path:
     path = tmp_path / "it.yaml"
@@ -46,7 +56,25 @@ def test_steps_are_played_in_order_of_time(tmp_path: Path):
         ({"steps": []}, "steps"),
         ({"charge_points": [{"id": "X"}]}, "CP-01"),
         ({"name": "../up"}, "name"),
-        ({"colour": "red"}, "colour"),
+        ({"colour": "red"}, "colour: there is no such field"),
+        ({"charge_points": "CP-01"}, "charge_points: must be a list"),
+        ({"charge_points": ["CP-01"]}, "charge_points.0: must be a mapping such as"),
+        ({"charge_points": [behaving(colour=1)]}, "behaviour.colour"),
+        ({"charge_points": [behaving(power_w="much")]}, "behaviour.power_w"),
+        ({"charge_points": [behaving(attempts=None)]}, "attempts must not be null"),
+        ({"charge_points": [behaving(retry_ids="other")]}, "behaviour.retry_ids"),
+        ({"charge_points": [behaving(reconnect_s=[])]}, "behaviour.reconnect_s"),
+        ({"steps": [{"at_s": 1, "do": "kill", "process": "site/wan"}]}, "use one of site/nats"),
+        ({"steps": [{"at_s": 1, "do": "kill", "process": "cloud/ocpp-edge"}]}, "kill.process"),
+        ({"steps": ["heal"]}, "steps.0: must be a mapping such as"),
+        ({"steps": [{**PLUG, "connector": 2}]}, "steps.0.connector: CP-01 has 1"),
+        ({"steps": [{**COMMAND, "action": "Explode"}]}, "steps.0.command.action"),
+        ({"steps": [{**COMMAND, "id": "a b"}]}, "steps.0.command.id"),
+        ({"steps": [COMMAND, COMMAND]}, "two commands have the id"),
+        ({"expect": {"dispositions": {"c9": "delivered"}}}, "c9"),
+        ({"expect": {"modes": ["offline"]}}, "expect.modes.0"),
+        ({"rules": {"modes": {"speed": 1}}}, "modes.speed"),
+        ({"like": ["standard"]}, "like"),
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, object], field: str):
@@ -55,14 +83,35 @@ def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, object], fiel
         load_scenario(path)
     assert str(path) in str(error.value)
     assert field in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["[", "\x00", "- - -", "a: &a [*a]"])
 def test_what_is_no_scenario_is_refused_with_its_path(tmp_path: Path, text: str):
     path = tmp_path / "it.yaml"
     path.write_text(text)
-    with pytest.raises(ScenarioError, match=str(path)):
+    with pytest.raises(ScenarioError, match=str(path)) as error:
         load_scenario(path)
+    assert "\n" not in str(error.value)
+
+
+def test_broken_yaml_is_said_with_its_line(tmp_path: Path):
+    path = tmp_path / "it.yaml"
+    path.write_text("name: a\nsummary: [b\nsteps: c\n")
+    with pytest.raises(ScenarioError, match="line 3: "):
+        load_scenario(path)
+
+
+def test_a_file_that_is_no_mapping_is_told_what_it_must_have(tmp_path: Path):
+    path = tmp_path / "it.yaml"
+    path.write_text("")
+    with pytest.raises(ScenarioError, match="must be a mapping with name, summary"):
+        load_scenario(path)
+
+
+def test_only_the_behaviour_that_was_given_reaches_the_simulator(tmp_path: Path):
+    scenario = load_scenario(written(tmp_path, charge_points=[behaving(ping_s=None, power_w=7)]))
+    assert scenario.charge_points[0].model_dump()["behaviour"] == {"ping_s": None, "power_w": 7}
 
 
 def test_a_missing_file_says_which_option_to_give(tmp_path: Path):

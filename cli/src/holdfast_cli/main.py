@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,26 +15,29 @@ from holdfast_cli.drill.run import drill
 from holdfast_cli.drill.scenario import Scenario, ScenarioError, load_scenario, shipped
 from holdfast_cli.drill.text import render
 from holdfast_cli.drill.timeline import Timeline
-from holdfast_cli.nats_server import NatsServerError
-from holdfast_cli.provision.layout import ProvisionError, load_world
+from holdfast_cli.nats_server import NatsServerError, find
+from holdfast_cli.provision.layout import ProvisionError, World, load_world
 from holdfast_cli.provision.rules import default_rules_text
 from holdfast_cli.provision.step import provision
-from holdfast_cli.provision.streams import provision_streams
+from holdfast_cli.provision.streams import provision_streams, server_listens
 from holdfast_cli.world import simulated
+from holdfast_cli.world.lock import held
+from holdfast_cli.world.ports import check_ports_free
 from holdfast_cli.world.running import RunningWorld, WorldError, running
 from holdfast_cli.world.talk import TalkError
 
 EXPECTED = (
-    ScenarioError, ProvisionError, WorldError, AccountError, TalkError, NatsServerError, BusError,
+    ScenarioError, ProvisionError, WorldError, AccountError, TalkError, NatsServerError, BusError, OSError,
 )  # fmt: skip
+STOPPED = "\nstopped; no process is left behind"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     try:
-        sys.exit(asyncio.run(arguments.run(arguments)))
+        sys.exit(asyncio.run(_until_terminated(arguments)))
     except KeyboardInterrupt:
-        print("\nstopped; no process is left behind", file=sys.stderr)
+        print(STOPPED, file=sys.stderr)
         sys.exit(130)
     except BaseExceptionGroup as group:
         expected, rest = group.split(EXPECTED)
@@ -44,11 +48,42 @@ def main(argv: Sequence[str] | None = None) -> None:
         _fail(error)
 
 
+async def _until_terminated(arguments: argparse.Namespace) -> int:
+    """SIGTERM ends the command as Ctrl-C does: children are stopped in order."""
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+
+    def terminate() -> None:
+        if not told.is_set():  # a second one must not disturb the stopping
+            told.set()
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        code: int = await arguments.run(arguments)
+    except asyncio.CancelledError:
+        if not told.is_set():
+            raise
+        print(STOPPED, file=sys.stderr)
+        return 128 + signal.SIGTERM
+    return code
+
+
 def _fail(error: BaseException) -> None:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    print(f"holdfast: {error}", file=sys.stderr)
+    print(f"holdfast: {_sentence(error)}", file=sys.stderr)
     sys.exit(2)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and not isinstance(error, EXPECTED[:-1]):
+        where = f"{error.filename}: " if error.filename else ""
+        what = error.strerror or str(error) or type(error).__name__
+        return f"{where}{what}: check that it is there, is yours, and that the disk has room"
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,28 +161,43 @@ def _rules_text(path: Path | None) -> str:
         raise ProvisionError(f"{path}: can't be read ({error}): give --rules FILE") from error
 
 
-async def _provision(arguments: argparse.Namespace) -> int:
-    world, changes = provision(
-        arguments.world,
+def _provisioned(arguments: argparse.Namespace) -> tuple[World, list[str]]:
+    return provision(
+        arguments.world.resolve(),
         sites=tuple(arguments.site or ["berlin01"]),
         charge_points=arguments.charge_points,
         rules_text=_rules_text(arguments.rules),
+        rules_name=str(arguments.rules or "the rule bundle"),
     )
-    try:
-        changes += await provision_streams(world)
-    except BusError:
-        print("the cloud's NATS server is not running: its streams are made when it starts")
+
+
+async def _provision(arguments: argparse.Namespace) -> int:
+    with held(arguments.world.resolve()):
+        world, changes = _provisioned(arguments)
+        if await server_listens(world):
+            changes += await provision_streams(world)
+        else:
+            print("the cloud's NATS server is not running: its streams are made when it starts")
     print("\n".join(changes) or f"{arguments.world}: nothing to do")
     return 0
 
 
 async def _up(arguments: argparse.Namespace) -> int:
-    await _provision(arguments)
-    world = load_world(arguments.world.resolve())
+    find()
+    root = arguments.world.resolve()
+    with held(root):
+        if (root / "world.json").exists():
+            check_ports_free(load_world(root))
+        world, changes = _provisioned(arguments)
+        print("\n".join(changes) or f"{arguments.world}: nothing to do")
+        return await _keep_running(world, simulate=arguments.simulate)
+
+
+async def _keep_running(world: World, *, simulate: bool) -> int:
     timeline = Timeline()
     async with running(world, timeline.supervisor) as up, asyncio.TaskGroup() as group:
         print(_addresses(up), flush=True)
-        for site in world.plan.sites if arguments.simulate else ():
+        for site in world.plan.sites if simulate else ():
             devices = simulated.calm_devices(world)
             talk = simulated.charge_points(
                 world, site, devices, timeline.supervisor, timeline.simulator

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sys
 from asyncio.subprocess import PIPE
 from contextlib import AsyncExitStack
@@ -16,10 +15,13 @@ from holdfast_cli.drill.play import Marks, Player
 from holdfast_cli.drill.report import Evidence, Report, judge
 from holdfast_cli.drill.scenario import Scenario
 from holdfast_cli.drill.timeline import Timeline
+from holdfast_cli.nats_server import find
 from holdfast_cli.provision.layout import CLOUD, World
 from holdfast_cli.provision.rules import laid_over_default
 from holdfast_cli.provision.step import provision
 from holdfast_cli.world import simulated
+from holdfast_cli.world.lock import held
+from holdfast_cli.world.replace import clear_drill
 from holdfast_cli.world.running import RunningWorld, running
 from holdfast_cli.world.talk import Conversation, TalkError
 
@@ -33,13 +35,20 @@ TRY_EVERY_S = 2.0
 
 async def drill(scenario: Scenario, root: Path, timeline: Timeline) -> Report:
     """Play it in a fresh world under `root`; the report is also written to `root/report.json`."""
-    if (root / "world.json").exists():
-        shutil.rmtree(root)
+    with held(root):
+        return await _drill(scenario, root, timeline)
+
+
+async def _drill(scenario: Scenario, root: Path, timeline: Timeline) -> Report:
+    find()
+    clear_drill(root)
     world, made = provision(
         root,
         sites=(SITE,),
         charge_points=len(scenario.charge_points),
         rules_text=laid_over_default(scenario.rules),
+        rules_name=f"the rules of scenario {scenario.name}",
+        made_by="drill",
     )
     timeline.say("drill", f"{scenario.name}: {scenario.summary}")
     timeline.say("drill", f"provisioned {world.root} ({len(made)} files), starting all processes")

@@ -7,11 +7,31 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
-from holdfast.contracts.envelope import first_problem
+from holdfast.contracts.command import Action
+from holdfast.standing import parse_rules
+from holdfast_cli.drill.behaviour import Behaviour
+from holdfast_cli.drill.problem import WHOLE, problem, yaml_problem
+from holdfast_cli.provision.layout import CLOUD, CLOUD_SERVICES, SITE_SERVICES
+from holdfast_cli.provision.rules import laid_over_default
 
 SCENARIO_BYTES_MAX = 1 << 20
+PROCESSES = (
+    *(f"site/{name}" for name in ("nats", *SITE_SERVICES)),
+    *(f"{CLOUD}/{name}" for name in ("nats", *CLOUD_SERVICES)),
+)
+"""What `kill` takes: the product's own. The WAN is cut, a charge point rebooted."""
+ModeName = Literal["connected", "degraded", "autonomous", "recovery"]
+DispositionName = Literal["delivered", "refused", "expired", "superseded", "obsolete", "uncertain"]
 
 
 class ScenarioError(Exception):
@@ -110,6 +130,13 @@ class Kill(Step):
     process: str
     """As `site/ocpp-edge`, `cloud/journal`, `site/nats`: `site` stands for the drill's site."""
 
+    @field_validator("process")
+    @classmethod
+    def _known(cls, process: str) -> str:
+        if process not in PROCESSES:
+            raise ValueError(f"there is no process {process!r}: use one of {', '.join(PROCESSES)}")
+        return process
+
     def sentence(self) -> str:
         return f"SIGKILL to {self.process}"
 
@@ -126,9 +153,9 @@ class Wipe(Step):
 class SendCommand(Step):
     do: Literal["command"]
     by: Literal["cloud", "operator at site"] = "cloud"
-    id: str
+    id: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
     charge_point: str
-    action: str
+    action: Action
     payload: dict[str, Any]
     deadline_s: float = Field(gt=0)
 
@@ -148,14 +175,18 @@ AnyStep = Annotated[
 class ChargePoint(Part):
     id: str
     connectors: int = Field(1, ge=1, le=4)
-    vendor: str = "Holdfast"
-    model: str = "Sim-1"
-    behaviour: dict[str, Any] = {}
-    """As `simulators/README.md` lists them; checked there."""
+    vendor: str = Field("Holdfast", max_length=20)
+    model: str = Field("Sim-1", min_length=1, max_length=20)
+    behaviour: Behaviour = Behaviour()
+
+    @field_serializer("behaviour")
+    def _only_what_was_given(self, behaviour: Behaviour) -> dict[str, Any]:
+        """Not by `exclude_none`: a null `ping_s` that was given means never."""
+        return behaviour.model_dump(exclude_unset=True)
 
 
 class Expect(Part):
-    modes: tuple[str, ...] | None = None
+    modes: tuple[ModeName, ...] | None = None
     """The exact mode history from the first connected on; None: it must begin and end connected."""
     seconds_to_degraded_max: float | None = 15
     seconds_to_autonomous_max: float | None = 30
@@ -164,7 +195,7 @@ class Expect(Part):
     calm: bool = False
     """At most two mode changes in any minute: an unstable link must not be followed at every turn."""
     refused_drivers_min: int = 0
-    dispositions: dict[str, str] = {}
+    dispositions: dict[str, DispositionName] = {}
     """Command id to how it must have ended."""
     gaps: bool = False
     """A wiped disk: what it took must be named; nothing else may be missing."""
@@ -179,18 +210,51 @@ class Scenario(Part):
     steps: tuple[AnyStep, ...] = Field(min_length=1, max_length=10_000)
     expect: Expect = Expect()
 
+    @field_validator("rules")
+    @classmethod
+    def _rules_hold(cls, rules: dict[str, Any]) -> dict[str, Any]:
+        """As the site will read them; raise ContractError."""
+        parse_rules(laid_over_default(rules))
+        return rules
+
     @model_validator(mode="after")
-    def _consistent(self) -> Scenario:
-        known = {charge_point.id for charge_point in self.charge_points}
-        for step in self.steps:
+    def _steps_fit(self) -> Scenario:
+        connectors = {it.id: it.connectors for it in self.charge_points}
+        for number, step in enumerate(self.steps):
             named = getattr(step, "charge_point", None)
-            if named is not None and named not in known:
+            if named is None:
+                continue
+            if named not in connectors:
                 raise ValueError(
-                    f"step at {step.at_s} s names {named!r}, which is no charge point here"
+                    f"steps.{number}.charge_point: {named!r} is no charge point here: "
+                    "add it to charge_points, or correct its name"
                 )
+            if getattr(step, "connector", 1) > connectors[named]:
+                raise ValueError(
+                    f"steps.{number}.connector: {named} has {connectors[named]} connectors: "
+                    "give it more, or take a lower one"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _commands_fit(self) -> Scenario:
+        ids = [step.id for step in self.steps if isinstance(step, SendCommand)]
+        if twice := next((it for it in ids if ids.count(it) > 1), None):
+            raise ValueError(f"steps: two commands have the id {twice!r}: give each its own")
+        if none := next((it for it in self.expect.dispositions if it not in ids), None):
+            raise ValueError(
+                f"expect.dispositions: no command has the id {none!r}: correct it, or add the command"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _charge_points_numbered(self) -> Scenario:
+        known = {charge_point.id for charge_point in self.charge_points}
         numbers = [f"CP-{n:02d}" for n in range(1, len(self.charge_points) + 1)]
-        if sorted(known) != sorted(numbers):
-            raise ValueError(f"charge points must be called {numbers[0]} to {numbers[-1]}")
+        if known != set(numbers):
+            raise ValueError(
+                f"charge_points: must be called {numbers[0]} to {numbers[-1]}: correct their ids"
+            )
         return self
 
     @property
@@ -207,10 +271,12 @@ def load_scenario(path: Path) -> Scenario:
     document = _read(path)
     if isinstance(document, dict) and "like" in document:
         document = _laid_over(path, document)
+    if not isinstance(document, dict):
+        raise ScenarioError(f"{path}: {WHOLE}")
     try:
         return Scenario.model_validate(document)
     except ValidationError as error:
-        raise ScenarioError(f"{path}: {first_problem(error)}: correct this field") from error
+        raise ScenarioError(f"{path}: {problem(error)}") from error
 
 
 def _read(path: Path) -> Any:
@@ -222,8 +288,8 @@ def _read(path: Path) -> Any:
         raise ScenarioError(
             f"{path}: can't be read ({error.strerror}): give --scenario FILE"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ScenarioError(f"{path}: is not YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ScenarioError(f"{path}: is not YAML: {yaml_problem(error)}") from error
 
 
 def shipped() -> dict[str, Path]:
@@ -235,7 +301,7 @@ def shipped() -> dict[str, Path]:
 def _laid_over(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     known = shipped()
     name = document["like"]
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ScenarioError(
             f"{path}: like: there is no scenario {name!r}: use one of {', '.join(known)}"
         )

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from holdfast.clock import SystemClock
-from holdfast_cli.provision.secrets import write_private
+from holdfast_cli.provision.secrets import write_private, write_whole
 
 LOCAL_NAMES = ("127.0.0.1", "localhost")
 CA_DAYS = 3650
@@ -41,7 +41,7 @@ class Issued:
             serialization.NoEncryption(),
         )
         write_private(key, pem)
-        certificate.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+        write_whole(certificate, self.certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def ensure_ca(folder: Path) -> list[Made]:

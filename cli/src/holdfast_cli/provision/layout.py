@@ -5,6 +5,7 @@ build/<world>/world.json    this record
               conf/         one file per process
               data/         what must outlive a process: delete data/<site> and that disk is lost
               logs/
+              world.lock    held while it runs or is provisioned
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from holdfast import subjects
 from holdfast.contracts.envelope import first_problem
+from holdfast_cli.provision.secrets import write_whole
 
 CLOUD = subjects.CLOUD
 SITE_SERVICES = ("journal", "mode-manager", "rule-service", "ocpp-edge", "reconciler", "monitor")
 CLOUD_SERVICES = ("journal", "rule-service", "reconciler", "monitor")
 CHARGE_POINTS_MAX = 500
+MadeBy = Literal["drill", "up"]
 
 
 class ProvisionError(Exception):
@@ -38,6 +42,8 @@ class WorldPlan(BaseModel):
     charge_points: int = Field(ge=0, le=CHARGE_POINTS_MAX)
     """Per site, called CP-01 and so on."""
     ports: dict[str, int]
+    made_by: MadeBy = "up"
+    """A drill replaces only what a drill made; `up` stands for provision too."""
 
     @field_validator("sites")
     @classmethod
@@ -136,7 +142,7 @@ def load_world(root: Path) -> World:
 
 
 def plan_world(
-    root: Path, name: str, sites: tuple[str, ...], charge_points: int
+    root: Path, name: str, sites: tuple[str, ...], charge_points: int, made_by: MadeBy
 ) -> tuple[World, bool]:
     """The world that is there, or a new plan for it; True when the plan is new."""
     path = root / "world.json"
@@ -150,10 +156,13 @@ def plan_world(
         return world, False
     try:
         plan = WorldPlan(
-            name=name, sites=sites, charge_points=charge_points, ports=free_ports(port_names(sites))
+            name=name,
+            sites=sites,
+            charge_points=charge_points,
+            ports=free_ports(port_names(sites)),
+            made_by=made_by,
         )
     except ValidationError as error:
         raise ProvisionError(f"world {name!r}: {first_problem(error)}") from error
-    root.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(plan.model_dump(mode="json"), indent=2) + "\n")
+    write_whole(path, (json.dumps(plan.model_dump(mode="json"), indent=2) + "\n").encode())
     return World(root, plan), True

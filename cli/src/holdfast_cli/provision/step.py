@@ -13,7 +13,7 @@ from holdfast.contracts.rules import DriverTokenList, ListedToken, SignedRules, 
 from holdfast.standing import parse_rules
 from holdfast_cli.provision import secrets
 from holdfast_cli.provision.certificates import ensure_ca, ensure_server_certificate
-from holdfast_cli.provision.layout import CLOUD, ProvisionError, World, plan_world
+from holdfast_cli.provision.layout import CLOUD, MadeBy, ProvisionError, World, plan_world
 from holdfast_cli.provision.nats_conf import CloudNode, SiteAccess, SiteNode, cloud_conf, site_conf
 from holdfast_cli.provision.services import service_configs
 from ocpp_edge.registry import hash_password
@@ -40,21 +40,35 @@ class Changes:
         before = path.read_text() if path.exists() else None
         if before == text:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         if private:
             secrets.write_private(path, text.encode())
         else:
-            path.write_text(text)
+            secrets.write_whole(path, text.encode())
         word = "made" if before is None else "changed"
         self.lines.append(f"{word} {path.relative_to(self._root)}")
 
 
 def provision(
-    root: Path, *, sites: tuple[str, ...], charge_points: int, rules_text: str
+    root: Path,
+    *,
+    sites: tuple[str, ...],
+    charge_points: int,
+    rules_text: str,
+    rules_name: str = "the rule bundle",
+    made_by: MadeBy = "up",
 ) -> tuple[World, list[str]]:
-    """Idempotent. Returns the world and one line per thing made or changed."""
+    """Idempotent. Returns the world and one line per thing made or changed.
+
+    `rules_name` is for people: the file that the rules came from.
+    """
     root = root.resolve()
-    world, planned = plan_world(root, root.name, sites, charge_points)
+    try:
+        rules = parse_rules(rules_text)
+    except ContractError as error:
+        raise ProvisionError(
+            f"{rules_name} can't be signed: {' '.join(str(error).split())}: correct it; nothing was made"
+        ) from error
+    world, planned = plan_world(root, root.name, sites, charge_points, made_by)
     changes = Changes(root)
     changes.made(root / "world.json", planned)
 
@@ -78,7 +92,7 @@ def provision(
         changes.made(path, secrets.random_key(path))
 
     _nats(world, changes, passwords)
-    _rules(world, changes, rules_text)
+    _rules(world, changes, rules_text, rules.version)
     for site in sites:
         _charge_points(world, changes, site)
     for path, text in service_configs(world, site_keys, rules_key).items():
@@ -127,12 +141,8 @@ def _nats(world: World, changes: Changes, passwords: dict[str, str]) -> None:
         changes.write(world.nats_conf(site), conf, private=True)
 
 
-def _rules(world: World, changes: Changes, text: str) -> None:
+def _rules(world: World, changes: Changes, text: str, version: int) -> None:
     """The first bundle, signed; and the driver tokens that the demo's drivers hold."""
-    try:
-        rules = parse_rules(text)
-    except ContractError as error:
-        raise ProvisionError(f"the rule bundle can't be signed: {error}") from error
     pem = (world.secrets / "rules.key").read_bytes()
     key = serialization.load_pem_private_key(pem, password=None)
     assert isinstance(key, Ed25519PrivateKey)
@@ -140,7 +150,7 @@ def _rules(world: World, changes: Changes, text: str) -> None:
         serialization.Encoding.Raw, serialization.PublicFormat.Raw
     )
     signed = SignedRules(
-        version=rules.version, text=text, key=public.hex(), signature=key.sign(text.encode()).hex()
+        version=version, text=text, key=public.hex(), signature=key.sign(text.encode()).hex()
     )
     tokens = DriverTokenList(version=1, tokens=DEMO_TOKENS)
     for site in world.plan.sites:

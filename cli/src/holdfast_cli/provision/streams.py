@@ -4,11 +4,14 @@ go with incarnations.
 
 from __future__ import annotations
 
+import asyncio
+
 from holdfast import subjects
 from holdfast.bus import StreamSpec
 from holdfast.nats_bus import open_bus
 from holdfast_cli.provision.layout import CLOUD, World
 
+LISTENS_WITHIN_S = 1.0
 CLOUD_STREAMS = (
     StreamSpec(
         name=subjects.DOWNLINK,
@@ -26,6 +29,17 @@ CLOUD_STREAMS = (
         age_max_s=30 * 86_400,
     ),
 )
+
+
+async def server_listens(world: World) -> bool:
+    """At once: whether anything takes connections where the cloud's server would."""
+    try:
+        async with asyncio.timeout(LISTENS_WITHIN_S):
+            _, writer = await asyncio.open_connection("127.0.0.1", world.port("cloud.nats"))
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def provision_streams(world: World) -> list[str]:

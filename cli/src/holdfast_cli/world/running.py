@@ -36,8 +36,8 @@ class RunningWorld:
     async def start(self, group: asyncio.TaskGroup) -> None:
         """Return once every part has said that it is ready."""
         self._group = group
-        check_ports_free(self.world)
         server = find()
+        check_ports_free(self.world)
         await self._start(f"{CLOUD}/nats", [server, "-c", self.world.nats_conf(CLOUD)])
         await provision_streams(self.world)
         for site in self.world.plan.sites:

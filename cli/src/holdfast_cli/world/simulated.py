@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast_cli.provision.layout import World
+from holdfast_cli.provision.secrets import write_private
 from holdfast_cli.world.talk import Conversation
 
 DRIVER_EVERY_S = 6.0
@@ -32,8 +33,7 @@ def charge_points(
         "charge_points": [{**device, "password": passwords[device["id"]]} for device in devices],
     }
     path = world.secrets / f"{site}.simulated.json"
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(config, indent=2))
+    write_private(path, json.dumps(config, indent=2).encode())
     command: list[str | Path] = [
         Path(sys.executable).with_name("holdfast-sim"), "charge-points",
         "--config", path, "--state", ledgers(world, site),
