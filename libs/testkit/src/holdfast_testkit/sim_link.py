@@ -225,7 +225,7 @@ class SimLink:
         )
         if going in self._closed or not still or not (origin.is_up and target.is_up):
             return False
-        received = self._receive(copy, window)
+        received = self._receive(copy, window, going)
         if received:
             target.note(f"copied {copy.name} to {copy.last_seq}")
             target.changed()
@@ -234,12 +234,13 @@ class SimLink:
         consumer.floor = consumer.delivered = window[-1].seq
         return True
 
-    def _receive(self, copy: SimStream, window: list[Message]) -> int:
+    def _receive(self, copy: SimStream, window: list[Message], way: Way) -> int:
         received = 0
+        options = self.options
+        lost = options.copy_loss_ratio if way == "up" else options.down_copy_loss_ratio
         for message in window:
             if message.seq <= copy.last_seq:
                 continue  # seen already
-            lost = self.options.copy_loss_ratio
             if lost > 0 and self._rng.random() < lost:
                 self._site.note(f"hole {copy.name} {message.seq}")
                 continue

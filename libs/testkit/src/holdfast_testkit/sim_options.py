@@ -27,7 +27,9 @@ class SimOptions:
     request_loss_ratio: float = 0.0
     """Per direction: the request may be lost, or its reply."""
     copy_loss_ratio: float = 0.0
-    """A copied message never arrives although the origin thinks so: a hole."""
+    """A message copied from site to cloud never arrives although the origin thinks so: a hole."""
+    down_copy_loss_ratio: float = 0.0
+    """The same from cloud to site."""
     cut_every_ms: int = 0
     """Mean time between cuts; 0: only the test cuts."""
     cut_ms_max: int = 60_000

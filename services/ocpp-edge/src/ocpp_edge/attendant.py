@@ -58,6 +58,9 @@ from ocpp_edge.writer import Writer
 log = logging.getLogger(__name__)
 
 
+REPLACED = "replaced by a newer connection"
+
+
 class NotTaken(Exception):
     """The command is not in the journal; whoever brought it keeps it."""
 
@@ -72,6 +75,8 @@ class Attendant:
         self._services = services
         self._link: Link | None = None
         self._door = asyncio.Lock()
+        self._knocking: asyncio.Timeout | None = None
+        """The wait of the newest connection that waits for the door."""
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._asking: set[str] = set()
         self._writer = Writer(services, self.handle, self._note)
@@ -127,8 +132,13 @@ class Attendant:
 
     async def serve(self, link: Link) -> None:
         """From the handshake to the end. The newest connection wins, once the one before was pinged."""
-        async with self._door:
+        if not await self._enters():
+            link.close(REPLACED)
+            return
+        try:
             await self._take_over(link)
+        finally:
+            self._door.release()
         reason = "ocpp-edge stops"
         try:
             reason = await link.run(self._taker(link), lambda: self.state.has_room)
@@ -142,6 +152,21 @@ class Attendant:
                 self._link = None
                 log.info("disconnected", extra=self._names(connection=link.id, why=reason))
 
+    async def _enters(self) -> bool:
+        """Wait for the door, which is free in the time of one ping. False: a newer connection waits now."""
+        if self._knocking:
+            self._knocking.reschedule(0)
+        self._knocking = waiting = asyncio.timeout(None)
+        try:
+            async with waiting:
+                await self._door.acquire()
+        except TimeoutError:
+            return False
+        finally:
+            if self._knocking is waiting:
+                self._knocking = None
+        return True
+
     async def _take_over(self, link: Link) -> None:
         old, answered = self._link, False
         if old:
@@ -149,7 +174,7 @@ class Attendant:
             if self._link is not old:  # it ended by itself meanwhile
                 old = None
         if old:
-            old.close("replaced by a newer connection")
+            old.close(REPLACED)
             if answered:
                 self._services.metrics.duplicate_connections.inc()
                 log.warning("duplicate identity", extra=self._names(replaced=old.id))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from holdfast import subjects
 from holdfast.bus import Bus, NotAcknowledged
 from holdfast.contracts.charge_point import ChargePointsStatus, ChargePointView, ConnectorView
 from holdfast.contracts.command import Command, CommandLanes, CommandReceipt, Issuer
 from holdfast.contracts.envelope import ContractError
+from holdfast.contracts.journal import IncarnationOpened
 from holdfast.contracts.rpc import Empty
 from holdfast.entries import Read, read
 from holdfast.ids import Ids
@@ -37,6 +39,7 @@ class Edge:
         self._ids = ids
         self._store = store
         self._attendants: dict[str, Attendant] = {}
+        self._opening_is_known = False
         self.downlink_seq = 0
         """Highest DOWNLINK sequence whose command is in the journal (or in quarantine)."""
 
@@ -44,6 +47,7 @@ class Edge:
 
     async def restore(self, bus: Bus) -> None:
         """The snapshot, then the journal after it; then what is due."""
+        await self._learn_opening()
         snapshot = self._store.load()
         for identity, known in snapshot.known.items():
             state = State(charge_point=identity, known=known)
@@ -72,6 +76,24 @@ class Edge:
             "restored",
             extra={"seq": last_seq, "charge_points": len(self._attendants)},
         )
+
+    async def _learn_opening(self) -> None:
+        """When this life of the disk began: the journal's first fact says it, and the store keeps it beyond
+        the trimming. The journal service writes it before it makes the copy of DOWNLINK.
+        """
+        if self._opening_is_known:
+            return
+        at_ms = self._store.opened_at_ms()
+        if at_ms is None:
+            incarnation = self._services.recorder.incarnation
+            opened = subjects.journal(incarnation.site, *IncarnationOpened.TYPE.split("."))
+            message = await self._services.bus.last(incarnation.journal, opened)
+            if message is None:
+                return
+            at_ms = read(message).entry.envelope.at_ms
+            self._store.remember_opening(at_ms)
+        self._opening_is_known = True
+        self._services.policy = replace(self._services.policy, opened_at_ms=at_ms)
 
     def _restore(self, found: Read) -> None:
         envelope = found.entry.envelope
@@ -118,6 +140,7 @@ class Edge:
         if command.issuer is Issuer.OPERATOR_AT_SITE:
             # Only who stands at the site is the operator there: rules let that one do more.
             command = command.model_copy(update={"issuer": Issuer.CLOUD})
+        await self._learn_opening()
         await self._attendant(command.charge_point).take(command, seq)
         self.downlink_seq = max(self.downlink_seq, seq)
 

@@ -62,10 +62,11 @@ class Link:
         self, take: Callable[[str | bytes], None], has_room: Callable[[], bool]
     ) -> None:
         while True:
-            take(await self.connection.receive())
+            # Room first: else each of many short connections would bring one frame beyond the bound.
             while not has_room() or self._outbox.qsize() >= OUTBOX_FULL:
                 self._drained.clear()
                 await self._drained.wait()
+            take(await self.connection.receive())
 
     async def _send(self) -> None:
         while True:

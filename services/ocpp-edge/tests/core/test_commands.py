@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from holdfast.contracts.charge_point import AvailabilityChanged, ChargingProfileInstalled
 from holdfast.contracts.command import (
+    Command,
     CommandDispatched,
     CommandObserved,
     CommandReceived,
     CommandSettled,
     Disposition,
+    Issuer,
 )
 from holdfast.contracts.decision import AdmitVerdict
 from ocpp_edge.domain import events, frames
@@ -283,3 +287,39 @@ def test_the_rules_are_told_what_the_command_meets(bench):
     assert targets["c3"].transaction_id == transaction
     assert targets["c4"].transaction_id is None
     assert targets["c5"].transaction_id == transaction
+
+
+def test_remote_starts_of_two_drivers_without_a_connector_do_not_supersede_each_other(new_bench):
+    bench = new_bench()
+    bench.command("c1", "RemoteStartTransaction", idTag="ONE")
+    bench.command("c2", "RemoteStartTransaction", idTag="TWO")
+    bench.command("c3", "RemoteStartTransaction", idTag="ONE")
+    ends = {fact.command.id: fact.disposition for fact in bench.facts(CommandSettled)}
+    assert ends == {"c1": Disposition.SUPERSEDED}
+
+
+def test_a_command_of_an_earlier_life_of_the_disk_is_uncertain_and_never_sent(bench):
+    bench.policy = replace(bench.policy, opened_at_ms=bench.at_ms + 1)
+    bench.command("c1", "Reset", type="Soft")
+    assert settled(bench).disposition is Disposition.UNCERTAIN
+    assert "earlier life" in settled(bench).reason
+    bench.at_ms += 1
+    bench.command("c2", requestedMessage="Heartbeat")
+    bench.crash()
+    bench.connect()
+    assert [action for _, action, _ in bench.sent] == ["TriggerMessage"]
+
+
+def test_the_operator_at_the_sites_commands_are_of_now(bench):
+    bench.policy = replace(bench.policy, opened_at_ms=bench.at_ms + 1)
+    command = Command(
+        id="c1",
+        charge_point="CP-1",
+        action="Reset",
+        payload={"type": "Soft"},
+        issued_at_ms=bench.at_ms,
+        deadline_ms=bench.at_ms + 60_000,
+        issuer=Issuer.OPERATOR_AT_SITE,
+    )
+    bench.feed(events.CommandArrived(**bench.now, command=command, downlink_seq=0))
+    assert len(bench.sent) == 1

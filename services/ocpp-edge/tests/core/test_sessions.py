@@ -245,3 +245,46 @@ def test_a_late_close_of_an_old_connection_touches_nothing(bench):
     assert bench.told("m1")
     bench.call("Heartbeat", {}, "m2", connection="connection-1")
     assert "m2" not in dict(bench.answers)
+
+
+BOOT = {"chargePointVendor": "v", "chargePointModel": "m"}
+
+
+def test_without_a_clock_a_session_after_a_boot_is_another_one(bench):
+    """Nothing was charged, and the time is always the same: only the boot tells the two apart."""
+    for life in range(3):
+        bench.call("BootNotification", BOOT, f"boot{life}")
+        bench.start(f"start{life}")
+        bench.start(f"start{life}")
+        bench.stop(f"stop{life}", bench.told(f"start{life}")["transactionId"], wh=100)
+    transactions = {fact.transaction_id for fact in bench.facts(SessionStarted)}
+    assert len(transactions) == len(bench.facts(SessionStarted)) == 3
+    assert len({id for id, _, fact in bench.journal if isinstance(fact, SessionStarted)}) == 3
+
+
+def test_with_the_same_message_id_it_is_a_repeat_over_a_boot_and_a_crash(bench):
+    bench.start("m1")
+    first = bench.told("m1")
+    bench.stop("m2", first["transactionId"])
+    bench.call("BootNotification", BOOT, "boot")
+    bench.crash()
+    bench.connect()
+    bench.start("m1")
+    assert bench.told("m1") == first
+    assert len(bench.facts(SessionStarted)) == 1
+
+
+def test_a_start_sent_again_after_a_boot_is_a_repeat_while_its_session_has_not_ended(bench):
+    bench.start("m1")
+    for boot in ("boot1", "boot2"):
+        bench.call("BootNotification", BOOT, boot)
+        bench.start(f"after {boot}")
+        assert bench.told(f"after {boot}") == bench.told("m1")
+    assert len(bench.facts(SessionStarted)) == 1
+
+
+def test_an_ended_session_without_a_boot_since_is_still_repeated(bench):
+    bench.start("m1")
+    bench.stop("m2", bench.told("m1")["transactionId"])
+    bench.start("m3")
+    assert bench.told("m3") == bench.told("m1")

@@ -29,7 +29,12 @@ from holdfast.contracts.command import (
     Disposition,
     Issuer,
 )
-from holdfast.contracts.journal import MessageQuarantined, StorageLevel, StorageLevelChanged
+from holdfast.contracts.journal import (
+    IncarnationOpened,
+    MessageQuarantined,
+    StorageLevel,
+    StorageLevelChanged,
+)
 from holdfast.contracts.session import SessionStarted, SessionStopped
 from holdfast.recorder import Incarnation, IncarnationChanged, Recorder
 from holdfast_testkit.eventually import eventually
@@ -427,4 +432,48 @@ async def test_a_burst_beyond_every_bound_is_answered_completely_and_in_order(ne
     answered = [(await receive_call(charger))[1] for _ in range(burst)]
     await sending
     assert answered == [f"b{n}" for n in range(burst)]
+    await place.kill()
+
+
+@virtual_time
+async def test_what_was_issued_before_this_life_of_the_disk_is_never_sent(new_place):
+    place = await new_place()
+    place.begin()
+    charger = await place.connect()
+    old = command(place, "old")
+    await place.clock.sleep_ms(1_000)
+    await recorder_of(place).record(IncarnationOpened(cause="new disk", previous=None))
+    await place.make_downlink()
+    await place.send_down(old)
+    await place.send_down(command(place, "new"))
+    await receive_call(charger)
+    (fact,) = place.facts(CommandSettled)
+    assert (fact.command.id, fact.disposition) == ("old", Disposition.UNCERTAIN)
+    await place.kill()
+    await place.bus.trim(place.journal, 100)  # only the store knows it now
+    place.begin()
+    await place.connect()
+    older = old.model_copy(update={"id": "older"})
+    await place.send_down(older)
+    await eventually(lambda: any(one.command.id == "older" for one in place.facts(CommandSettled)))
+    (fact,) = [one for one in place.facts(CommandSettled) if one.command.id == "older"]
+    assert fact.disposition is Disposition.UNCERTAIN
+    await place.kill()
+
+
+@virtual_time
+async def test_of_many_that_wait_for_a_dead_connection_only_the_newest_comes_in(new_place):
+    place = await new_place()
+    place.begin()
+    old = await place.connect()
+    await old.call("Heartbeat", {})
+    old.end.is_silent = True
+    begun_ms = place.clock.monotonic_ms()
+    waiting = [await place.connect() for _ in range(10)]
+    for one in waiting[1:-1]:
+        with pytest.raises(ConnectionEnded, match="newer"):
+            await one.end.receive()
+    assert place.clock.monotonic_ms() - begun_ms < 1_000
+    assert "currentTime" in await waiting[-1].call("Heartbeat", {})
+    assert place.clock.monotonic_ms() - begun_ms <= 6_000
     await place.kill()

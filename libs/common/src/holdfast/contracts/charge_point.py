@@ -19,6 +19,8 @@ class ChargePointConnected(Fact):
     """The connection that this one took over from: the newest authenticated one wins."""
     replaced_answered: bool = False
     """The one before still answered a ping: two charge points may go by one identity."""
+    coalesced: int = 0
+    """So many facts of connections before this one were left out: the journal did not take them in time."""
 
 
 class ChargePointDisconnected(Fact):
@@ -27,6 +29,8 @@ class ChargePointDisconnected(Fact):
     charge_point: str
     connection: str
     reason: str
+    coalesced: int = 0
+    """As for `ChargePointConnected`."""
 
 
 class ChargePointBooted(Fact):

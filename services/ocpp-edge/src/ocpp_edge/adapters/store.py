@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import (
+    BigInteger,
     Column,
     Engine,
     Integer,
@@ -44,6 +45,13 @@ _known = Table(
     _metadata,
     Column("charge_point", String(1024), primary_key=True),
     Column("state", LargeBinary, nullable=False),
+)
+
+_opening = Table(
+    "opening",
+    _metadata,
+    Column("incarnation", String(64), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
 )
 
 _KNOWN = TypeAdapter(Known)
@@ -80,6 +88,17 @@ class Store:
             log.error("snapshot unreadable, folding the journal anew: %s", error.title)  # noqa: TRY400
             return Snapshot(0, 0, {})
         return Snapshot(found.seq, found.downlink_seq, known)
+
+    def opened_at_ms(self) -> int | None:
+        """When this incarnation was opened; None: not known here."""
+        mine = select(_opening.c.at_ms).where(_opening.c.incarnation == self._incarnation)
+        with self._engine.connect() as connection:
+            return connection.execute(mine).scalar()
+
+    def remember_opening(self, at_ms: int) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(delete(_opening))
+            connection.execute(insert(_opening).values(incarnation=self._incarnation, at_ms=at_ms))
 
     def save(self, seq: int, downlink_seq: int, changed: Mapping[str, Known]) -> None:
         with self._engine.begin() as connection:

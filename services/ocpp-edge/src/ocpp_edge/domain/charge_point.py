@@ -3,8 +3,9 @@
     decide(policy, state, event) -> (state, effects)
 
 A transactional CALL is stored and then acknowledged, or the socket is closed (`lane.py`); Authorize,
-Heartbeat and status may overtake it (`express.py`); commands go the other way (`commands.py`). At a
-restart the same function folds the journal, its effects unheard.
+Heartbeat and status may overtake it (`express.py`); commands go the other way (`commands.py`); what is
+told of connections is bounded (`connections.py`). At a restart the same function folds the journal, its
+effects unheard.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from typing import assert_never
 
 from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDisconnected
 from holdfast.contracts.command import CommandDispatched, CommandReceived, CommandSettled
-from ocpp_edge.domain import commands, express, lane
+from ocpp_edge.domain import commands, connections, express, lane
 from ocpp_edge.domain.calls import Call, Meter, Start, Stop
-from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.events import (
     Admitted,
     Authorised,
@@ -38,7 +38,7 @@ from ocpp_edge.domain.events import (
     Tick,
 )
 from ocpp_edge.domain.known import Known, fold
-from ocpp_edge.domain.state import Policy, State, record
+from ocpp_edge.domain.state import Policy, State
 
 Step = tuple[State, list[Effect]]
 
@@ -49,8 +49,9 @@ def decide(policy: Policy, state: State, event: Event) -> Step:
     state, effects = _on(policy, state, event)
     if isinstance(event, NotStored) or (isinstance(event, NotAdmitted) and event.reason is None):
         return state, effects  # the next tick tries again, not this very moment
+    state, news = connections.advance(state)
     state, further = commands.advance(policy, state, event.at_ms)
-    return state, [*effects, *further]
+    return state, [*effects, *news, *further]
 
 
 def _is_of_the_past(state: State, event: Event) -> bool:
@@ -75,11 +76,11 @@ def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0
         case NotAuthorised():
             return _not_authorised(state, event)
         case Connected():
-            return _connected(state, event)
+            return connections.connected(state, event), []
         case Disconnected():
-            return _disconnected(state, event)
+            return connections.disconnected(state, event), []
         case Restarted():
-            return _restarted(state)
+            return connections.restarted(state), []
         case CommandArrived():
             return commands.arrived(state, event)
         case Admitted():
@@ -145,15 +146,19 @@ def _stored(policy: Policy, state: State, event: Stored) -> Step:
 
 
 def _not_stored(policy: Policy, state: State, event: NotStored) -> Step:
-    state, call = _landed(state, event.id, state.known)
-    if not event.final:
+    if event.final:
+        state, call = _landed(state, event.id, state.known)
+    else:
         # The shell goes on trying: it stays on its way, but nobody waits for its answer any more.
+        call = state.live.recording.get(event.id)
         state = state.with_live(recording={**state.live.recording, event.id: None})
     match event.fact:
         case CommandReceived(command=command):
             return state, [CommandNotTaken(command_id=command.id, why=event.why)]
         case CommandDispatched():
             return state.with_live(sending=None) if event.final else state, []
+        case ChargePointConnected() | ChargePointDisconnected() as fact:
+            return connections.refused(state, fact) if event.final else state, []
         case _ if state.live.storing == event.id:
             return lane.not_stored(state, event, call)
         case _ if call is not None:
@@ -167,64 +172,6 @@ def _landed(state: State, id: str, known: Known) -> tuple[State, Call | None]:
     recording = dict(state.live.recording)
     call = recording.pop(id, None)
     live = replace(state.live, recording=recording)
+    if live.news_on_its_way == id:
+        live = replace(live, news_on_its_way=None)
     return State(charge_point=state.charge_point, known=known, live=live), call
-
-
-# --- connections ---
-
-
-def _connected(state: State, event: Connected) -> Step:
-    state = _without_connection(state, "the connection was replaced before the answer came")
-    state = state.with_live(
-        connection=event.connection, connected_at_ms=event.at_ms, held=frozenset()
-    )
-    fact = ChargePointConnected(
-        charge_point=state.charge_point,
-        connection=event.connection,
-        protocol=event.protocol,
-        remote=event.remote,
-        replaced=event.replaced,
-        replaced_answered=event.replaced_answered,
-    )
-    return _recorded(state, fact)
-
-
-def _disconnected(state: State, event: Disconnected) -> Step:
-    if event.connection != state.live.connection:
-        return state, []
-    state = _without_connection(state, "the connection closed before the answer came")
-    return _recorded(state, _disconnect(state, event.connection, event.reason))
-
-
-def _restarted(state: State) -> Step:
-    connection = state.known.connection
-    if connection is None:
-        return state, []
-    return _recorded(state, _disconnect(state, connection, "ocpp-edge was restarted"))
-
-
-def _disconnect(state: State, connection: str, reason: str) -> ChargePointDisconnected:
-    return ChargePointDisconnected(
-        charge_point=state.charge_point, connection=connection, reason=reason
-    )
-
-
-def _recorded(state: State, fact: ChargePointConnected | ChargePointDisconnected) -> Step:
-    id = digest(fact.TYPE, state.charge_point, fact.connection)
-    state, effect = record(state, fact, id, cause=fact.connection)
-    return state, [effect]
-
-
-def _without_connection(state: State, because: str) -> State:
-    """The charge point keeps what was not acknowledged and sends it again; what is on its way to the
-    journal goes on, and the next transactional CALL waits for its outcome.
-    """
-    live = state.live
-    return state.with_live(
-        connection=None,
-        connected_at_ms=None,
-        lane=(),
-        asked={},
-        outstanding=None,
-        uncertain_because=because if live.outstanding else live.uncertain_because,
-    )

@@ -4,6 +4,7 @@
                    |            |           `---> uncertain (no answer), settled by what is observed
                    |            `---------------> refused (the connection was gone before it was sent)
                    `----------------------------> refused | expired | superseded | obsolete
+                                                  | uncertain (issued in an earlier life of the disk)
 
 `advance` looks at the state and asks for what is due next; it is called after every event, so a restart
 needs no other code. Received and dispatched are facts: whatever dies, nothing is forgotten or sent twice.
@@ -19,6 +20,7 @@ from holdfast.contracts.command import (
     CommandReceived,
     CommandSettled,
     Disposition,
+    Issuer,
 )
 from holdfast.contracts.decision import ConnectorState
 from ocpp_edge.domain import consequences, frames
@@ -144,7 +146,7 @@ def advance(policy: Policy, state: State, at_ms: int) -> Step:
     """What is due next."""
     if not (state.known.commands or state.known.due or state.live.settling):
         return state, []
-    state = _superseded(policy, _uncertain(state))
+    state = _superseded(policy, _of_an_earlier_life(policy, _uncertain(state)))
     effects: list[Effect] = []
     for command_id, fact in state.live.settling.items():
         id = digest(fact.TYPE, state.charge_point, command_id)
@@ -161,6 +163,7 @@ def advance(policy: Policy, state: State, at_ms: int) -> Step:
 
 _PASSED = "the deadline passed before it could be sent"
 _GONE = "the charge point went away before it was sent"
+_EARLIER_LIFE = "issued before this disk's life began: an earlier life may have executed it"
 
 
 def _dispatched_id(command: Command) -> str:
@@ -214,6 +217,18 @@ def _uncertain(state: State) -> State:
     return state
 
 
+def _of_an_earlier_life(policy: Policy, state: State) -> State:
+    """DOWNLINK brings old commands again to a new disk, which does not know what became of them. The
+    operator at the site commands this disk, now.
+    """
+    for pending in _waiting(state):
+        command = pending.command
+        is_old = command.issued_at_ms < policy.opened_at_ms
+        if is_old and command.issuer is not Issuer.OPERATOR_AT_SITE:
+            state = _settle(state, command, Disposition.UNCERTAIN, _EARLIER_LIFE)
+    return state
+
+
 def _waiting(state: State) -> list[Pending]:
     busy = (state.live.admitting, state.live.sending)
     return [
@@ -247,8 +262,11 @@ def _sets(command: Command) -> tuple[str, ...]:
     """What it sets; a command that sets nothing that lasts stands for itself."""
     payload = command.payload
     match command.action:
+        case "RemoteStartTransaction" if payload.get("connectorId") is None:
+            # Two drivers may both be meant to charge, wherever there is room.
+            return command.action, "idTag", str(payload.get("idTag"))
         case "ChangeAvailability" | "RemoteStartTransaction":
-            return command.action, str(payload.get("connectorId"))
+            return command.action, "connector", str(payload.get("connectorId"))
         case "SetChargingProfile":
             profile = payload.get("csChargingProfiles")
             place = profile if isinstance(profile, dict) else {}

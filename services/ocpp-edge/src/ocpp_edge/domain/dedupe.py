@@ -1,18 +1,23 @@
 """What was answered before, so that a repeat gets the same answer and takes no second effect.
 
     the same effect  <=>  the same business key:
-        StartTransaction   connector, idTag, meterStart, timestamp
+        StartTransaction   connector, idTag, meterStart, timestamp    (*)
         MeterValues        the payload (which names the transaction, or the connector)
         StopTransaction    the transaction
 
-Message ids decide nothing. Some firmware retries with the same id, some with a new one, and some uses
+(*) A session that ended before the charge point booted is of an old life: a start with its key is the start
+of a new session, unless its message id is the same, too. A charge point without a clock may have nothing
+else to tell two sessions apart. A session that has not ended lives on over a boot: its start, sent again out
+of a queue that was kept, is a repeat.
+
+Else message ids decide nothing. Some firmware retries with the same id, some with a new one, and some uses
 the same ids again after every boot. A message with a known id *and* the same payload has a known business
 key, and one with a known id and another payload is another message: the key covers all three.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -43,4 +48,8 @@ class Memory:
         held[key] = answer
         if len(held) > self.limit:
             del held[next(iter(held))]
+        return Memory(limit=self.limit, held=held)
+
+    def without(self, keys: Collection[str]) -> Memory:
+        held = {key: answer for key, answer in self.held.items() if key not in keys}
         return Memory(limit=self.limit, held=held)

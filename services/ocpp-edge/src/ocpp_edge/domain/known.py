@@ -8,7 +8,7 @@ twice changes nothing that counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeVar
@@ -40,12 +40,13 @@ from holdfast.contracts.session import (
 from ocpp_edge.domain import answers, consequences, dedupe
 from ocpp_edge.domain.dedupe import Memory
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 """Raised with every change that gives the same facts another `Known`: then the journal is folded anew."""
 
 OPEN_SESSIONS_MAX = 32
 """Beyond it the oldest is forgotten: its messages are recorded all the same, by their transaction id."""
 ENDED_MAX = 256
+PAST_STARTS_MAX = 128
 CONNECTORS_MAX = 64
 """Further connectors are not remembered; their status goes to telemetry."""
 UNCERTAIN_MAX = 32
@@ -62,6 +63,18 @@ class Session:
     connector: int
     driver_token: str
     meter_start_wh: int
+    message_id: str
+    """Of its start."""
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastStart:
+    """The start of a session that has ended."""
+
+    transaction_id: int
+    message_id: str
+    answer: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +120,10 @@ class Known:
     """Open ones by transaction id, in the order they began."""
     ended: Mapping[int, Ended] = field(default_factory=dict)
     starts: Memory = field(default_factory=lambda: Memory(limit=128))
+    ended_starts: Mapping[str, PastStart] = field(default_factory=dict)
+    """By business key: those of `starts` whose session has ended. They are past at the next boot."""
+    past_starts: Mapping[str, PastStart] = field(default_factory=dict)
+    """By business key, the newest whose session ended before a boot: known by its message id, too, or not."""
     others: Memory = field(default_factory=lambda: Memory(limit=384))
     commands: Mapping[str, Pending] = field(default_factory=dict)
     """In the order they came."""
@@ -151,12 +168,12 @@ def _folded(known: Known, at_ms: int, fact: Fact) -> Known:
             return _disconnected(known, fact)
         case ChargePointBooted():
             booted = Booted(at_ms=at_ms, vendor=fact.vendor, model=fact.model)
-            return _watched(replace(known, booted=booted), at_ms, fact)
+            return _watched(_past(replace(known, booted=booted)), fact)
         case ConnectorStatusChanged():
             connector = Connector(status=fact.status, error_code=fact.error_code)
             return replace(known, connectors={**known.connectors, fact.connector: connector})
         case SessionStarted() | SessionMetered() | SessionStopped() | SessionStopRepeated():
-            return _watched(_session_folded(known, fact), at_ms, fact)
+            return _watched(_session_folded(known, fact), fact)
         case SessionMessageUnmatched():
             return _answered(known, fact.raw)
         case CommandReceived() | CommandDispatched() | CommandSettled():
@@ -195,6 +212,9 @@ def _session_folded(
 
 def _started(known: Known, fact: SessionStarted) -> Known:
     key = start_key(fact.connector, fact.driver_token, fact.meter_start_wh, fact.at)
+    past = known.past_starts.get(key)
+    if past and past.transaction_id == fact.transaction_id:
+        return known
     known = replace(known, starts=known.starts.remembering(key, answers.to_start(fact)))
     if fact.transaction_id in known.ended or fact.transaction_id in known.sessions:
         return known
@@ -203,7 +223,10 @@ def _started(known: Known, fact: SessionStarted) -> Known:
         connector=fact.connector,
         driver_token=fact.driver_token,
         meter_start_wh=fact.meter_start_wh,
+        message_id=fact.message_id,
+        at=fact.at,
     )
+    known = replace(known, ended_starts=_without(known.ended_starts, key))
     sessions = {**known.sessions, session.transaction_id: session}
     return replace(known, sessions=_newest(sessions, OPEN_SESSIONS_MAX))
 
@@ -215,8 +238,33 @@ def _stopped(known: Known, fact: SessionStopped) -> Known:
     ended = Ended(meter_stop_wh=fact.meter_stop_wh, at=fact.at, reason=fact.reason)
     return replace(
         known,
+        ended_starts=_ended_starts(known, known.sessions.get(fact.transaction_id)),
         sessions=_without(known.sessions, fact.transaction_id),
         ended=_newest({**known.ended, fact.transaction_id: ended}, ENDED_MAX),
+    )
+
+
+def _ended_starts(known: Known, session: Session | None) -> Mapping[str, PastStart]:
+    if session is None:
+        return known.ended_starts
+    key = start_key(session.connector, session.driver_token, session.meter_start_wh, session.at)
+    answer = known.starts.get(key)
+    if answer is None:
+        return known.ended_starts
+    past = PastStart(
+        transaction_id=session.transaction_id, message_id=session.message_id, answer=answer
+    )
+    return _newest({**known.ended_starts, key: past}, PAST_STARTS_MAX)
+
+
+def _past(known: Known) -> Known:
+    """A boot: without a clock the next session may look like one that ended before it."""
+    ended = known.ended_starts
+    return replace(
+        known,
+        starts=known.starts.without(ended),
+        ended_starts={},
+        past_starts=_newest({**_without_all(known.past_starts, ended), **ended}, PAST_STARTS_MAX),
     )
 
 
@@ -246,10 +294,12 @@ def _command_folded(
             return _due(known, consequences.of_settled(fact))
 
 
-def _watched(known: Known, at_ms: int, fact: Fact) -> Known:
+def _watched(known: Known, fact: Fact) -> Known:
     """Does this settle a command that was uncertain?"""
     for pending in known.uncertain.values():
-        seen = consequences.observed(pending.command, pending.dispatched_ms or at_ms, fact)
+        # One that an earlier life of the disk may have sent was sent after it was issued.
+        sent_ms = pending.dispatched_ms or pending.command.issued_at_ms
+        seen = consequences.observed(pending.command, sent_ms, fact)
         known = _due(known, seen)
     return known
 
@@ -262,6 +312,10 @@ def _due(known: Known, follows: consequences.Consequence | None) -> Known:
 
 def _without(mapping: Mapping[Key, Value], key: Key) -> dict[Key, Value]:
     return {one: value for one, value in mapping.items() if one != key}
+
+
+def _without_all(mapping: Mapping[Key, Value], keys: Collection[Key]) -> dict[Key, Value]:
+    return {one: value for one, value in mapping.items() if one not in keys}
 
 
 def _newest(mapping: Mapping[Key, Value], limit: int) -> dict[Key, Value]:

@@ -95,7 +95,7 @@ def _first_time(state: State, event: CallReceived) -> Step:
     call = event.call
     if isinstance(call.request, Start):
         ask = AskAuthorise(
-            request=sessions.start_id(state.charge_point, call.request),
+            request=sessions.start_id(state.known, state.charge_point, call.request),
             driver_token=call.request.driver_token or NO_TOKEN,
             starts_session=True,
         )
@@ -113,7 +113,8 @@ def _asking(state: State, request: str) -> Call | None:
     call = state.live.lane[0].call
     if not isinstance(call.request, Start):
         return None
-    return call if sessions.start_id(state.charge_point, call.request) == request else None
+    id = sessions.start_id(state.known, state.charge_point, call.request)
+    return call if id == request else None
 
 
 def _closed(state: State, connection: str, why: str) -> Step:

@@ -46,16 +46,25 @@ def repeat_of(known: Known, call: Call) -> str | None:
     """The stored answer, when this CALL took its effect before."""
     match call.request:
         case Start() as start:
-            return known.starts.get(_key(start))
+            key = _key(start)
+            past = known.past_starts.get(key)
+            if key not in known.starts and past and past.message_id == call.message_id:
+                return past.answer
+            return known.starts.get(key)
         case Stop() as stop if stop.transaction_id in known.ended:
             if _values(stop) == known.ended[stop.transaction_id]:
                 return answers.EMPTY
     return known.others.get(other_key(call.raw))
 
 
-def start_id(charge_point: str, start: Start) -> str:
-    """Of the fact, and of the question whether it is authorised: asked again, answered alike."""
-    return digest("session.started", charge_point, _key(start))
+def start_id(known: Known, charge_point: str, start: Start) -> str:
+    """Of the fact, and of the question whether it is authorised: asked again, answered alike. A session that
+    looks like one of the charge point's old life is another one.
+    """
+    key = _key(start)
+    past = known.past_starts.get(key)
+    after = (past.transaction_id,) if past else ()
+    return digest("session.started", charge_point, key, *after)
 
 
 def started(charge_point: str, call: Call, verdict: Authorised, transaction_id: int) -> Fact:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDisconnected
 from holdfast.contracts.command import CommandSettled
 from holdfast.contracts.envelope import Fact
 from ocpp_edge.domain.calls import Call
@@ -28,6 +29,8 @@ class Policy:
     """Waiting for one charge point; further ones are refused."""
     new_sessions: bool = True
     """False: the journal is above its soft limit, and what is left finishes the running sessions."""
+    opened_at_ms: int = 0
+    """When this life of the disk began; 0: nobody knows any more. A command issued before it is not sent."""
 
 
 LANE_MAX = 32
@@ -36,6 +39,9 @@ ASKED_MAX = 8
 """Authorize questions of one charge point in hand; at the bound its socket is not read on."""
 RECORDING_MAX = 64
 """Facts of one charge point on their way to the journal; at the bound its socket is not read on."""
+
+
+ConnectionFact = ChargePointConnected | ChargePointDisconnected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,12 @@ class Live:
     """Authorize questions by request."""
     recording: Mapping[str, Call | None] = field(default_factory=dict)
     """Facts on their way to the journal, and the CALL to answer once they are there."""
+    news: tuple[ConnectionFact, ...] = ()
+    """Facts of connections that wait to be recorded: see `connections.py`."""
+    news_on_its_way: str | None = None
+    """Id of the one on its way to the journal."""
+    left_out: int = 0
+    """Facts of connections that were left out since the last one that was recorded."""
     admitting: str | None = None
     """The command rule-service is asked about."""
     held: frozenset[str] = frozenset()
@@ -91,7 +103,8 @@ class State:
     @property
     def waits(self) -> bool:
         """Something here ends by time."""
-        return bool(self.live.lane or self.known.commands or self.known.due or self.live.settling)
+        live, known = self.live, self.known
+        return bool(live.lane or live.news or known.commands or known.due or live.settling)
 
     def with_live(self, **changes: object) -> State:
         return replace(self, live=replace(self.live, **changes))  # type: ignore[arg-type]
