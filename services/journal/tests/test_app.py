@@ -4,6 +4,7 @@ the cloud ends with what the site has, verified and republished in order, or nam
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,11 @@ from holdfast.contracts.journal import GapCause, StorageLevel, StorageStatus
 from holdfast.contracts.mode import Mode, Pulse, PulseReply
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import RulesActivated
+from holdfast.store import open_store, sqlite_url
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.sim_clock import virtual_time
 from holdfast_testkit.sim_options import SimOptions
+from journal.site_scope.store import SiteStore
 
 SITE = "berlin01"
 Worlds = Callable[..., Any]
@@ -301,6 +304,39 @@ async def test_an_unreadable_message_is_chained_archived_and_quarantined_once(
         quarantined = [one for one in messages if b"journal.message-quarantined" in one.data]
         assert len(quarantined) == 1
         assert (await it.gaps()).gaps == ()
+
+
+@virtual_time
+async def test_an_unreadable_message_that_left_the_disk_is_named_and_places_are_kept_again(
+    world: Worlds,
+) -> None:
+    async with world() as it:
+        await it.record(2)
+        name = (await it.head()).incarnation
+        stream = it.site.disk.streams[subjects.journal_stream(SITE, name)]
+        topic = subjects.journal(SITE, "mode", "changed")
+        stored = await it.site.append(subjects.journal_stream(SITE, name), topic, b"{", id="bad")
+        bad = stored.seq
+        it.site.disk.refuse_writes = True  # it is chained, and no fact of it can be written
+
+        async def is_chained() -> bool:
+            return (await it.head()).seq >= bad
+
+        await eventually(is_chained)
+        stream.remove(bad)
+        it.site.disk.refuse_writes = False
+        await it.record(2)
+        await it.clock.sleep_ms(70_000)  # a checkpoint
+        (fact,) = [
+            json.loads(one.data)["body"]
+            for one in stream.messages.values()
+            if b"journal.message-quarantined" in one.data
+        ]
+        assert (fact["seq"], fact["subject"], fact["data_base64"]) == (bad, topic, "")
+        assert "left this disk" in fact["reason"]
+        kept = SiteStore(open_store(sqlite_url(it.folder / "site-0", "journal"))).load(name)
+        assert kept is not None
+        assert kept.seq > bad
 
 
 @virtual_time

@@ -151,6 +151,23 @@ def test_a_stream_that_no_longer_meets_its_own_checkpoint_is_named_altered() -> 
     assert journal.marks == [], "no place to trim to"
 
 
+def test_what_is_owed_beyond_the_bound_is_told_as_unnamed_and_still_chained() -> None:
+    owed = tuple(chain.Quarantine(seq) for seq in range(1, chain.OWED_MAX + 1))
+    full = replace(chain.begin(SITE, LIFE), seq=chain.OWED_MAX, owed=owed)
+    seq = chain.OWED_MAX + 3  # a hole of two before an unreadable message
+    unreadable = chain.Quarantine(seq, "no envelope")
+    after, effects = chain.decide(POLICY, full, chain.Read(stored(seq, unreadable), unreadable, 0))
+    assert effects == [
+        chain.Unnamed(chain.Damage("missing", seq - 2, seq - 1)),
+        chain.Unnamed(unreadable),
+    ]
+    assert (after.seq, after.owed) == (seq, owed)
+    statement = Statement(seq, b"0" * 32)
+    own = chain.OwnCheckpoint(statement, own=b"1" * 32)
+    _, effects = chain.decide(POLICY, after, chain.Read(stored(seq + 1, own), own, 0))
+    assert effects == [chain.Unnamed(chain.Damage("altered", 1, seq))]
+
+
 # --- the storage budget ---
 
 

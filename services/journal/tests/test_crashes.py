@@ -280,3 +280,36 @@ async def test_what_the_copy_of_a_lost_disk_still_holds_is_read_before_the_loss_
         expected = [(old.incarnation, seq) for seq in range(1, last + 1)]
         expected += it.stored(new.incarnation)[: new.seq]
         await eventually(lambda: it.published() == expected, within_s=30)
+
+
+@virtual_time
+async def test_a_lost_cloud_journal_is_filled_again_from_the_archive_of_every_life(
+    world: Worlds,
+) -> None:
+    async with world() as it:
+        await it.record(10)
+        await it.in_sync()
+        await it.lose_disk()
+        await it.record(6)
+        await it.in_sync()
+
+        async def all_of_it() -> bool:
+            return it.published() == await it.pages(it.cloud, subjects.cloud_rpc("entries"))
+
+        await eventually(all_of_it)
+        before = it.published()
+        assert len({incarnation for incarnation, _ in before}) == 2
+        await it.in_cloud.kill()
+        await it.cloud.delete_stream(subjects.CLOUD_JOURNAL)
+        await it.make_cloud_streams()
+        # Killed while it fills: what is filled already says where to go on, in the older life and the newer.
+        for _ in before:
+            kill_after(it, it.in_cloud, it.cloud, 3)
+            it.in_cloud.start()
+            await it.clock.sleep_ms(5_000)
+            await it.in_cloud.kill()
+        it.cloud.server.after_effect = None
+        it.in_cloud.start()
+        await it.in_sync()
+        await eventually(all_of_it)
+        assert it.published()[: len(before)] == before

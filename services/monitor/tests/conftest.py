@@ -165,6 +165,8 @@ class World:
     commands: list[Contract] = field(default_factory=list)
     receipt: CommandReceipt | None = None
     others: SimBus | None = None
+    counts: dict[str, int] = field(default_factory=lambda: {"stopped": 3})
+    """Sessions by state."""
 
     @classmethod
     async def make(cls, scope: Scope, folder: Path) -> World:
@@ -220,7 +222,7 @@ class World:
             return Sessions(
                 sessions=tuple(shown),
                 next=str(begin + len(shown)) if more else None,
-                counts={"stopped": 3},
+                counts=self.counts,
             )
 
         async def entries(request: EntriesRequest, _: str) -> Contract:

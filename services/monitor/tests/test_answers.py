@@ -197,7 +197,7 @@ def test_no_good_answer_rests_on_a_reading_that_is_not_fresh(stale: set[str]) ->
         (charge, {"mode", "storage", "charge_points"}),
         (safe, {"sync", "chain_verified", "storage", "charge_points"}),
         (act, {"mode", "storage", "charge_points", "rules"}),
-        (still_open, {"mode", "sync", "open_points", "waiting_commands"}),
+        (still_open, {"mode", "sync", "open_points", "waiting_commands", "sessions"}),
     ):
         assert (answer.tone is Tone.GOOD) == (not rests_on & stale)
         if rests_on & stale:
@@ -241,6 +241,34 @@ def seen_from_cloud(pulse_age_ms: int | None, *, copies_fresh: bool = True) -> S
 
 def test_a_site_heard_now_is_known() -> None:
     assert verdicts(seen_from_cloud(1000))[:2] == ["yes", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("connected", "verdict", "tone", "words"),
+    [
+        ((True, True), "yes", Tone.GOOD, "2 of 2 charge points seen so far connected; "),
+        ((True, False), "yes", Tone.ATTENTION, "1 of 2 charge points seen so far connected; "),
+        ((False, False), "no", Tone.BAD, "None of 2 charge points seen so far is connected."),
+    ],
+)
+def test_the_cloud_says_that_it_counts_those_it_has_seen_and_is_well_only_with_all_of_them(
+    connected: tuple[bool, ...], verdict: str, tone: Tone, words: str
+) -> None:
+    rows = tuple(charge_point(f"CP-{n}", connected=one) for n, one in enumerate(connected))
+    charge = answers(replace(seen_from_cloud(1000), charge_points=fresh(rows)))[0]
+    assert (charge.verdict, charge.tone) == (verdict, tone)
+    assert charge.reason.startswith(words)
+    at_the_site = answers(replace(WELL, charge_points=fresh(rows)))[0]
+    assert (at_the_site.verdict, at_the_site.tone) == (verdict, tone)
+    assert at_the_site.reason.startswith(words.replace(" seen so far", ""))
+
+
+def test_a_session_without_its_beginning_is_open_in_both_scopes() -> None:
+    for status in (WELL, seen_from_cloud(1000)):
+        assert answers(status)[3].verdict is Verdict.NO
+        answer = answers(replace(status, sessions=fresh({"stopped": 4, "fragment": 2})))[3]
+        assert answer.verdict is Verdict.YES
+        assert answer.points == ("2 sessions known without the beginning",)
 
 
 def test_a_site_not_heard_is_unknown_whatever_it_last_said() -> None:

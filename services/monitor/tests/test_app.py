@@ -237,6 +237,45 @@ def test_status_has_a_time_and_a_source_for_everything(with_monitor, scope) -> N
 
 
 @both
+def test_sessions_without_their_beginning_are_counted_and_open_on_page_and_api_alike(
+    with_monitor, scope
+) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        words = "2 sessions known without the beginning"
+        for counts, fragments in (({"stopped": 3}, 0), ({"stopped": 1, "fragment": 2}, 2)):
+            world.counts = counts
+            await asyncio.sleep(30)
+            status = (await http.get(f"/api/sites/{SITE}")).json()
+            assert status["sessions"]["value"] == {**counts, "fragments": fragments}
+            assert (words in status["answers"][3]["points"]) == bool(fragments)
+            page = (await http.get("/" if scope == "site" else f"/sites/{SITE}")).text
+            assert (words in page) == bool(fragments)
+
+    with_monitor(scope, look)
+
+
+@both
+@pytest.mark.parametrize(
+    ("path", "status"), [("/nothing<b>", 404), ("/sites/other", 404), ("/api/sites?after=x", 400)]
+)
+def test_a_browser_at_a_wrong_path_is_shown_a_page(
+    with_monitor, scope, path: str, status: int
+) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+        got = await http.get(path, headers=browser)
+        assert got.status_code == status
+        assert got.headers["content-type"].startswith("text/html")
+        assert 'href="/"' in got.text
+        assert "<b>" not in got.text
+        program = await http.get(path, headers={"accept": "*/*"})
+        assert program.status_code == status
+        assert len(program.json()["error"]) > 10
+
+    with_monitor(scope, look)
+
+
+@both
 def test_readings_go_stale_and_are_then_unknown(with_monitor, scope) -> None:
     async def look(world, http: httpx.AsyncClient) -> None:
         assert world.others is not None

@@ -50,7 +50,9 @@ def site_status(status: SiteStatus) -> Document:
         "rules": told(status.rules, asdict),
         "storage": told(status.storage, asdict),
         "charge_points": told(status.charge_points, lambda rows: [charge_point(r) for r in rows]),
-        "sessions": told(status.sessions, dict),
+        "sessions": told(
+            status.sessions, lambda counts: {**counts, "fragments": counts.get("fragment", 0)}
+        ),
         "gaps": told(status.gaps, lambda gaps: [gap(g) for g in gaps]),
         "chain_verified": told(status.chain_verified, bool),
         "open_points": told(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.applications import Starlette
@@ -20,6 +21,7 @@ from monitor.console import Console
 from monitor.domain.paging import BadRequest
 from monitor.guard import Guard
 from monitor.metrics import SiteMetrics
+from monitor.pages.problem_page import problem_page
 from monitor.watching import Watch
 
 log = logging.getLogger(__name__)
@@ -46,13 +48,24 @@ def make_web(context: Context[Config], watch: Watch) -> Starlette:
     )
 
 
-async def _problem(_: Request, error: Exception) -> Response:
+def _told(
+    request: Request, status: int, sentence: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A person gets a page, a program JSON: a browser that opens an address asks for text/html."""
+    if "text/html" not in request.headers.get("accept", "").lower():
+        return refuse(status, sentence, headers)
+    return Response(
+        problem_page(status, sentence), status, headers, media_type="text/html; charset=utf-8"
+    )
+
+
+async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return refuse(error.status, error.sentence)
+    return _told(request, error.status, error.sentence)
 
 
-async def _bad_request(_: Request, error: Exception) -> Response:
-    return refuse(400, str(error))
+async def _bad_request(request: Request, error: Exception) -> Response:
+    return _told(request, 400, str(error))
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -61,9 +74,9 @@ async def _http(request: Request, error: Exception) -> Response:
         404: f"there is nothing at {request.url.path[:80]!r}",
         405: f"{request.method} is not possible here",
     }.get(error.status_code, HTTPStatus(error.status_code).phrase.lower())
-    return refuse(error.status_code, sentence, error.headers)
+    return _told(request, error.status_code, sentence, error.headers)
 
 
 async def _fault(request: Request, error: Exception) -> Response:
     log.error("a fault of ours", exc_info=error, extra={"path": request.url.path})
-    return refuse(500, "a fault of the monitor's: it is in its log")
+    return _told(request, 500, "a fault of the monitor's: it is in its log")

@@ -2,7 +2,8 @@
 
     <site>.<incarnation>.<seq> as Nats-Msg-Id; Hf-Site, Hf-Incarnation, Hf-Seq as headers; the bytes unchanged
 
-Where to go on is read off CLOUD_JOURNAL itself, so a crash between publishing and noting repeats nothing.
+Where to go on is read off CLOUD_JOURNAL itself, so a crash between publishing and noting repeats nothing,
+and a CLOUD_JOURNAL that was lost is filled again from the archive.
 """
 
 from __future__ import annotations
@@ -80,9 +81,16 @@ class Republisher:
     async def _published(self, kept: Kept) -> int:
         everything = subjects.cloud_journal(self.site, subjects.journal_all(self.site))
         last = await self._bus.last(subjects.CLOUD_JOURNAL, everything)
-        if last is None or last.headers.get(INCARNATION) != kept.key.incarnation:
-            return kept.republished
-        return int(last.headers[SEQ])
+        if last is None:
+            return 0
+        name = last.headers[INCARNATION]
+        if name == kept.key.incarnation:
+            return int(last.headers[SEQ])
+        newest = await self._offload(self._archive.kept, Key(self.site, name))
+        if newest is None:
+            return kept.republished  # the archive is not the one this was published from
+        # In order: an older incarnation was through before this one began, a newer one has not begun.
+        return kept.publishable_seq if kept.ordinal < newest.ordinal else 0
 
     async def _entries(self, kept: Kept, at: int) -> list[Stored]:
         return await self._offload(

@@ -16,7 +16,7 @@ from holdfast import chain
 from journal.domain.statement import Statement, Stored
 
 OWED_MAX = 1_000
-"""More unreadable messages than this before the first is quarantined: the later ones are only counted."""
+"""More facts owed than this before the first is written: the later ones are counted and logged, not named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,7 @@ class Quarantine:
 
     seq: int
     reason: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,14 @@ class Mark:
     """Everything up to it was stored by then."""
 
 
-Effect = WriteCheckpoint | Write | Mark
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """No fact will name this: too many are owed already. Log and count it."""
+
+    owed: Owed
+
+
+Effect = WriteCheckpoint | Write | Mark | Unnamed
 
 
 def decide(policy: Policy, state: State, event: Event) -> tuple[State, list[Effect]]:
@@ -155,43 +163,46 @@ def _read(state: State, event: Read) -> tuple[State, list[Effect]]:
     stored = event.stored
     if stored.seq <= state.seq:
         return state, []
-    owed = state.owed
+    effects: list[Effect] = []
     if stored.seq > state.seq + 1:
-        owed = _owe(owed, Damage("missing", state.seq + 1, stored.seq - 1))
+        state, effects = _owe(state, Damage("missing", state.seq + 1, stored.seq - 1))
     chained = replace(
         state,
         seq=stored.seq,
         hash=chain.link(state.hash, stored.seq, stored.subject, stored.id, stored.data),
         newest=state.newest if isinstance(event.what, OwnCheckpoint) else stored.seq,
-        owed=owed,
     )
+    more: list[Effect] = []
     match event.what:
         case Ordinary():
-            return chained, []
+            pass
         case Quarantine() as unreadable:
-            return replace(chained, owed=_owe(owed, unreadable)), []
+            chained, more = _owe(chained, unreadable)
         case Settled(owed=paid):
-            return replace(chained, owed=tuple(one for one in owed if not _pays(paid, one))), []
+            left = tuple(one for one in chained.owed if not _pays(paid, one))
+            chained = replace(chained, owed=left)
         case OwnCheckpoint(statement=statement, own=own):
-            return _stated(chained, statement, own, stored.at_ms, event.at_ms)
+            chained, more = _stated(chained, statement, own, stored.at_ms, event.at_ms)
         case _:
             assert_never(event.what)
+    return chained, effects + more
 
 
 def _stated(
     state: State, statement: Statement, own: bytes | None, stored_at_ms: int, at_ms: int
 ) -> tuple[State, list[Effect]]:
-    owed = state.owed
-    if own is not None and own != statement.hash:
-        owed = _owe(owed, Damage("altered", state.stated + 1, statement.seq))
-    newer = replace(state, stated=max(state.stated, statement.seq), stated_at_ms=at_ms, owed=owed)
-    if own != statement.hash:
+    newer = replace(state, stated=max(state.stated, statement.seq), stated_at_ms=at_ms)
+    if own == statement.hash:
+        return newer, [Mark(statement, stored_at_ms)]
+    if own is None:
         return newer, []
-    return newer, [Mark(statement, stored_at_ms)]
+    return _owe(newer, Damage("altered", state.stated + 1, statement.seq))
 
 
-def _owe(owed: tuple[Owed, ...], more: Owed) -> tuple[Owed, ...]:
-    return (*owed, more) if len(owed) < OWED_MAX else owed
+def _owe(state: State, more: Owed) -> tuple[State, list[Effect]]:
+    if len(state.owed) >= OWED_MAX:
+        return state, [Unnamed(more)]
+    return replace(state, owed=(*state.owed, more)), []
 
 
 def _pays(paid: Owed, owed: Owed) -> bool:

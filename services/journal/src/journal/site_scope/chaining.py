@@ -11,6 +11,9 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from typing import assert_never
+
+from prometheus_client import Counter
 
 from holdfast import subjects
 from holdfast.bus import AppendRefused, Message, RequestFailed, StreamFull
@@ -60,6 +63,11 @@ class Chainer:
         self._recorder = recorder
         self._policy = policy
         self._health = context.health
+        self._unnamed = Counter(
+            "holdfast_journal_unnamed",
+            "Unreadable or damaged places that no fact names: too many were owed at once.",
+            registry=context.health.registry,
+        )
         self.incarnation: Incarnation = recorder.incarnation
         self.state = chain.begin(self.incarnation.site, self.incarnation.name)
         self.is_caught_up = False
@@ -159,7 +167,7 @@ class Chainer:
         try:
             fact = read(message).fact
         except ContractError as error:
-            return chain.Quarantine(message.seq, str(error))
+            return chain.Quarantine(message.seq, str(error), message.subject)
         match fact:
             case Checkpoint():
                 statement = self._key.public.statement(site, name, fact)
@@ -210,6 +218,11 @@ class Chainer:
                 await self._write_checkpoint(statement)
             case chain.Write(owed=owed):
                 await self._write_owed(owed)
+            case chain.Unnamed(owed=owed):
+                self._unnamed.inc()
+                log.error("not named: too much is owed to the journal", extra={"what": str(owed)})
+            case _:
+                assert_never(effect)
 
     async def _write_checkpoint(self, statement: Statement) -> None:
         fact = Checkpoint(
@@ -226,10 +239,8 @@ class Chainer:
     async def _write_owed(self, owed: chain.Owed) -> None:
         try:
             match owed:
-                case chain.Quarantine(seq=seq, reason=reason):
-                    message = await self._bus.get(self.incarnation.journal, seq)
-                    if message:
-                        await quarantine(message, reason, self._recorder)
+                case chain.Quarantine():
+                    await self._quarantine(owed)
                 case chain.Damage(what=what, from_seq=first, to_seq=last):
                     log.error("journal damaged", extra={"what": what, "from": first, "to": last})
                     self._health.wrong("journal intact", f"entries {first} to {last} are {what}")
@@ -239,6 +250,25 @@ class Chainer:
                     )
         except (AppendRefused, RequestFailed) as error:
             self._refused("owed fact", error)
+
+    async def _quarantine(self, owed: chain.Quarantine) -> None:
+        """A message that has left the disk meanwhile is named all the same, or it were owed for ever and no
+        place in the chain kept again.
+        """
+        stream = self.incarnation.journal
+        message = await self._bus.get(stream, owed.seq)
+        if message:
+            await quarantine(message, owed.reason, self._recorder)
+            return
+        log.warning("quarantined without its bytes", extra={"seq": owed.seq, "why": owed.reason})
+        fact = MessageQuarantined(
+            stream=stream,
+            seq=owed.seq,
+            subject=owed.subject,
+            reason=f"{owed.reason} (its bytes have left this disk)",
+            data_base64="",
+        )
+        await self._recorder.record(fact, id=derived("quarantine", stream, owed.seq))
 
     def _refused(self, what: str, error: Exception) -> None:
         """It is asked for again at the next tick."""

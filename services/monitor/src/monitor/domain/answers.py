@@ -96,9 +96,12 @@ def _charging(status: SiteStatus) -> tuple[Verdict, Tone, str]:
         return Verdict.NO, Tone.BAD, f"The site's disk is nearly full: {what}."
     if not charge_points:
         return Verdict.UNKNOWN, Tone.UNKNOWN, "No charge point has ever connected."
+    these = f"{len(charge_points)} charge points"
+    if status.scope == "cloud":  # of one that never connected, only the site knows
+        these += " seen so far"
     connected = [row for row in charge_points if row.connected]
     if not connected:
-        return Verdict.NO, Tone.BAD, f"None of {len(charge_points)} charge points is connected."
+        return Verdict.NO, Tone.BAD, f"None of {these} is connected."
     how = {
         Mode.CONNECTED: "the cloud is asked first",
         Mode.DEGRADED: "the site decides first, the cloud is asked too",
@@ -106,8 +109,7 @@ def _charging(status: SiteStatus) -> tuple[Verdict, Tone, str]:
         Mode.RECOVERY: "the site decides first while it catches up with the cloud",
     }[mode.mode]
     tone = Tone.GOOD if len(connected) == len(charge_points) else Tone.ATTENTION
-    count = f"{len(connected)} of {len(charge_points)} charge points connected"
-    return Verdict.YES, tone, f"{count}; {how}."
+    return Verdict.YES, tone, f"{len(connected)} of {these} connected; {how}."
 
 
 def _not_heard(status: SiteStatus) -> str:
@@ -278,7 +280,13 @@ def _acts_on_site(status: SiteStatus) -> Iterable[str]:
 
 def still_open(status: SiteStatus) -> Answer:
     points = tuple(_open(status))
-    needed = (status.mode, status.sync, status.open_points, status.waiting_commands)
+    needed = (
+        status.mode,
+        status.sync,
+        status.open_points,
+        status.waiting_commands,
+        status.sessions,
+    )
     if points:
         verdict, tone = Verdict.YES, Tone.ATTENTION
         reason = f"{_count(len(points), 'point')} not settled."

@@ -17,13 +17,8 @@ SIGNS = {Tone.GOOD: "●", Tone.ATTENTION: "▲", Tone.BAD: "■", Tone.UNKNOWN:
 
 
 def page(title: str, now_ms: int, *body: Child) -> bytes:
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("title", title),
-        el("link", rel="stylesheet", href="/static/style.css"),
+    head = _head(
+        title,
         el("noscript", el("meta", http_equiv="refresh", content=WITHOUT_SCRIPT_S)),
         el("script", src="/static/refresh.js", defer=True),
     )
@@ -38,7 +33,28 @@ def page(title: str, now_ms: int, *body: Child) -> bytes:
             " UTC, read again every few seconds. All times are UTC. This page shows; it decides nothing.",
         ),
     )
-    return ("<!doctype html>\n" + el("html", head, shown, lang="en")).encode()
+    return _document(head, shown)
+
+
+def still_page(title: str, *body: Child) -> bytes:
+    """One that is not read again: there is nothing to follow."""
+    return _document(_head(title), el("body", *body))
+
+
+def _head(title: str, *more: Child) -> Html:
+    return el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name="color-scheme", content="light dark"),
+        el("title", title),
+        el("link", rel="stylesheet", href="/static/style.css"),
+        *more,
+    )
+
+
+def _document(head: Html, body: Html) -> bytes:
+    return ("<!doctype html>\n" + el("html", head, body, lang="en")).encode()
 
 
 def answer_cards(answers: Sequence[Answer], now_ms: int) -> Html:
