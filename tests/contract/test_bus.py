@@ -6,8 +6,8 @@ Each test runs on both. Here: writing, limits, requests, the life of streams; re
 import asyncio
 
 import pytest
-from contract.one_stream import SUBJECTS, A, B, S, fill, pulled, read_on, seqs, spec, take
 
+from contract.one_stream import SUBJECTS, A, B, S, fill, pulled, read_on, seqs, spec, take
 from holdfast.bus import (
     AdminRefused,
     BusClosed,

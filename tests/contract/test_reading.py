@@ -9,8 +9,8 @@ from contextlib import aclosing
 from itertools import pairwise
 
 import pytest
-from contract.one_stream import SUBJECTS, A, B, S, fill, pulled, seqs, spec, take
 
+from contract.one_stream import SUBJECTS, A, B, S, fill, pulled, seqs, spec, take
 from holdfast.bus import Delivery, NotAcknowledged, StreamGone
 from holdfast_testkit.both import Server, on_both_buses
 from holdfast_testkit.eventually import eventually

@@ -39,6 +39,7 @@ class Line(Protocol):
     async def receive(self) -> str: ...
     async def send(self, frame: str) -> None: ...
     def lose(self) -> None: ...
+    async def vanish(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +176,11 @@ class SimChargePoint:
         if self._line:
             self._line.lose()
 
+    async def vanish(self) -> None:
+        """As `drop`, and the other end does not see it."""
+        if self._line:
+            await self._line.vanish()
+
     def reboot(self) -> None:
         """Its memory goes, its queue and its meter stay; a running session ends, as after a power loss."""
         self.drop()
@@ -225,7 +231,9 @@ class SimChargePoint:
     async def _received(self, frame: list[Any], line: Line) -> None:
         match frame:
             case [2, message_id, action, payload]:
-                await line.send(json.dumps([3, message_id, self._execute(message_id, action, payload)]))
+                await line.send(
+                    json.dumps([3, message_id, self._execute(message_id, action, payload)])
+                )
             case [3, message_id, payload]:
                 self._answered(message_id, json.dumps(payload))
             case [4, message_id, code, *_]:

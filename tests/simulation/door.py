@@ -49,8 +49,12 @@ class Door:
             return None
         edge_end, own_end = pair()
         self._lines.append(own_end)
-        self._group.create_task(self._serve(identity, _EdgeEnd(edge_end, self._on_send), "simulated"))
+        self._group.create_task(_serve(self._serve, identity, _EdgeEnd(edge_end, self._on_send)))
         return Line(own_end, edge_end)
+
+
+async def _serve(serve: Serve, identity: str, connection: Connection) -> None:
+    await serve(identity, connection, "simulated")
 
 
 class Line:
@@ -65,7 +69,8 @@ class Line:
             frame = await self._own.receive()
         except ConnectionEnded:
             raise LineEnded from None
-        assert isinstance(frame, str)
+        if isinstance(frame, bytes):
+            raise LineEnded
         return frame
 
     async def send(self, frame: str) -> None:
@@ -76,6 +81,14 @@ class Line:
 
     def lose(self) -> None:
         self._own.lose()
+
+    async def vanish(self) -> None:
+        """Over for this end only: the other one hears nothing more, not even that."""
+        try:
+            await self._peer.send(b"")
+        except ConnectionEnded:
+            return
+        self._own.is_silent = True
 
 
 class _EdgeEnd:

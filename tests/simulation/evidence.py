@@ -76,6 +76,8 @@ class Evidence:
     gaps: tuple[Gap, ...] = ()
     acknowledged: tuple[Acknowledged, ...] = ()
     refused: tuple[Refused, ...] = ()
+    accepted: tuple[str, ...] = ()
+    """Commands that the cloud gave a receipt for."""
     executed: tuple[Executed, ...] = ()
     sessions: tuple[Ledgered, ...] = ()
     called_finished: tuple[CalledFinished, ...] = ()
@@ -91,12 +93,19 @@ class Evidence:
             for gap in self.gaps
         )
 
+    def is_excused(self, incarnation: str, seq: int) -> bool:
+        """Its loss has a name; or its whole life was over before a pulse could tell the cloud of it."""
+        unheard_of = incarnation not in self.incarnations and incarnation != self.lives()[-1]
+        return unheard_of or self.in_gap(incarnation, seq)
+
     def lives(self) -> list[str]:
         """Incarnations in the order in which the site lived them."""
         return list(dict.fromkeys(entry.incarnation for entry in self.written))
 
 
-def archived(database: Path, site: str) -> tuple[tuple[Written, ...], tuple[str, ...], tuple[Gap, ...]]:
+def archived(
+    database: Path, site: str
+) -> tuple[tuple[Written, ...], tuple[str, ...], tuple[Gap, ...]]:
     """Entries, incarnations and gaps of the cloud's archive; nothing when there is none yet."""
     if not database.exists():
         return (), (), ()

@@ -18,8 +18,8 @@ class Faults:
 
     seed: int = 0
     bus: SimOptions = field(default_factory=SimOptions)
-    """Both servers and the link: slow disk, lost acknowledgements, duplicates, delay, lost requests, holes in
-    copies."""
+    """Both servers and the link: slow disk, lost acknowledgements, duplicates, a slow link, lost requests, holes
+    in copies."""
     # processes
     kill_every_ms: int = 0
     """Of each process: at whatever await it stands."""
@@ -29,6 +29,8 @@ class Faults:
     site_server_crash_every_ms: int = 0
     cloud_server_crash_every_ms: int = 0
     server_down_ms_max: int = 5_000
+    power_loss_every_ms: int = 0
+    """The site's whole machine goes down and comes up again."""
     # link
     cut_every_ms: int = 0
     cut_ms_max: int = 30_000
@@ -75,6 +77,7 @@ def drawn(seed: int) -> Faults:
             ack_loss_ratio=ratio(0.4, 0.03),
             duplicate_ratio=ratio(0.4, 0.05),
             delay_ms_max=mean_ms(0.6, 10, 300),
+            bytes_per_s=mean_ms(0.1, 2_000, 20_000),
             request_loss_ratio=ratio(0.4, 0.08),
             copy_loss_ratio=ratio(0.3, 0.05),
         ),
@@ -82,6 +85,7 @@ def drawn(seed: int) -> Faults:
         kill_after_effect_ratio=ratio(0.4, 0.01),
         site_server_crash_every_ms=mean_ms(0.3, 15_000, 60_000),
         cloud_server_crash_every_ms=mean_ms(0.3, 15_000, 60_000),
+        power_loss_every_ms=mean_ms(0.15, 20_000, 60_000),
         cut_every_ms=mean_ms(0.6, 8_000, 40_000),
         flap_every_ms=mean_ms(0.15, 20_000, 60_000),
         site_clock_step_every_ms=mean_ms(0.2, 20_000, 80_000),

@@ -40,7 +40,15 @@ class Died:
 
 class Process:
     def __init__(
-        self, *, scope: str, service: str, app: App, config: ServiceConfig, bus: SimBus, clock: Clock, seed: int
+        self,
+        *,
+        scope: str,
+        service: str,
+        app: App,
+        config: ServiceConfig,
+        bus: SimBus,
+        clock: Clock,
+        seed: int,
     ) -> None:
         self.name = f"{scope}.{service}"
         self.scope = scope
@@ -106,7 +114,7 @@ class Process:
             pass
         except* (IncarnationChanged, StreamGone):
             pass  # "start me again"
-        except* BaseException as unexpected:
+        except* BaseException as unexpected:  # noqa: BLE001  a supervisor sees every end
             self._note_death("".join(traceback.format_exception(unexpected)))
 
     def _note_death(self, why: str) -> None:

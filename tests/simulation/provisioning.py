@@ -81,7 +81,9 @@ def brisk_rules(version: int) -> Rules:
 
 
 def rules_text(version: int) -> str:
-    return yaml.safe_dump(brisk_rules(version).model_dump(mode="json"), sort_keys=False)
+    """Without what is as the default has it: every process of every life reads this again and again."""
+    clauses = brisk_rules(version).model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(clauses, sort_keys=False)
 
 
 def driver_tokens(version: int) -> DriverTokenList:

@@ -74,7 +74,8 @@ async def _send_command(world: SimWorld) -> None:
     subject = subjects.cloud_rpc("command")
     for _ in range(10):
         try:
-            await rpc.call(client, subject, request, CommandReceipt, timeout_ms=1_000)
+            receipt = await rpc.call(client, subject, request, CommandReceipt, timeout_ms=1_000)
+            world.accepted += [command.id] if receipt.accepted else []
             break
         except BusError:
             await world.clock.sleep_ms(500)

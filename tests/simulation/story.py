@@ -36,10 +36,10 @@ from simulation.provisioning import BLOCKED, LISTED, SITE, STRANGER, driver_toke
 from simulation.weather import lose_disk, weather
 from simulation.world import SimWorld
 
-SAFETY_MS = 75_000
+SAFETY_MS = 60_000
 SETTLED_WITHIN_MS = 240_000
 """Virtual time from the end of the last fault to nothing being open."""
-QUIET_MS = 12_000
+QUIET_MS = 10_000
 """Settled must last: long enough for the mode and a checkpoint to change their mind."""
 LOOK_MS = 1_000
 
@@ -97,12 +97,14 @@ def without_gc() -> Iterator[None]:
     """A life is short and leaves at its end: looking for garbage inside it is a fifth of its cost."""
     was_on = gc.isenabled()
     gc.disable()
+    gc.freeze()
     try:
         yield
     finally:
+        gc.collect()
+        gc.unfreeze()
         if was_on:
             gc.enable()
-        gc.collect()
 
 
 @contextmanager
@@ -121,7 +123,7 @@ def scratch_folder() -> Iterator[Path]:
 
 async def _safety(world: SimWorld, safety_ms: int) -> None:
     async with asyncio.TaskGroup() as group:
-        running = [group.create_task(_as_coroutine(work)) for work in weather(world)]
+        running = [group.create_task(work) for work in weather(world)]
         running += [
             group.create_task(_driver(world, charge_point)) for charge_point in world.charge_points
         ]
@@ -132,10 +134,6 @@ async def _safety(world: SimWorld, safety_ms: int) -> None:
         await wipes
         for task in running:
             task.cancel()
-
-
-async def _as_coroutine(work: object) -> None:
-    await work  # type: ignore[misc]
 
 
 async def _wipes(world: SimWorld, safety_ms: int) -> None:
@@ -173,7 +171,8 @@ async def _commands(world: SimWorld) -> None:
             else:
                 send = SendCommand(site=SITE, command=command)
                 subject = subjects.cloud_rpc("command")
-                await rpc.call(cloud, subject, send, CommandReceipt, timeout_ms=2_000)
+                receipt = await rpc.call(cloud, subject, send, CommandReceipt, timeout_ms=2_000)
+                world.accepted += [command.id] if receipt.accepted else []
         except BusError as error:
             world.note(f"command {command.id} not sent: {type(error).__name__}")
 
@@ -203,7 +202,7 @@ async def _publishing(world: SimWorld) -> None:
     """A newer bundle and a newer list, some time in the life; tried until they are taken."""
     rng = world.chance("publishing")
     client = world.cloud.client("publisher")
-    await world.clock.sleep_ms(rng.randint(5_000, 45_000))
+    await world.clock.sleep_ms(rng.randint(5_000, 35_000))
     for kind, text in (
         ("rules", rules_text(2)),
         ("driver-tokens", driver_tokens(2).model_dump_json()),
@@ -244,7 +243,10 @@ async def look(world: SimWorld) -> list[str]:
             f"{one.identity} still has {len(one.queue)} messages to send"
             for one in world.charge_points
             if not one.is_settled
-        ] + await _look_at_services(site, cloud)
+        ] + [
+            *(f"command {id} has no end" for id in world.accepted if id not in world.witness.ended),
+            *await _look_at_services(site, cloud),
+        ]
     except BusError as error:
         return [f"nobody answers: {error}"]
     finally:
@@ -263,9 +265,7 @@ async def _look_at_services(site: SimBus, cloud: SimBus) -> list[str]:
     rules = await rpc.call(
         site, subjects.rpc(SITE, "rules"), Empty(), RulesStatus, timeout_ms=1_000
     )
-    desired = await rpc.call(
-        site, subjects.up(SITE, "desired"), Empty(), Desired, timeout_ms=1_000
-    )
+    desired = await rpc.call(site, subjects.up(SITE, "desired"), Empty(), Desired, timeout_ms=1_000)
     head = await rpc.call(site, subjects.rpc(SITE, "head"), HeadRequest(), Head, timeout_ms=1_000)
     found = []
     if mode.mode is not Mode.CONNECTED or not mode.journaled:
@@ -292,9 +292,7 @@ async def _look_at_cloud(site: SimBus, cloud: SimBus, head: Head) -> list[str]:
             found.append(f"the copy of {copy.incarnation} is not retired")
     if watermark < head.seq:
         found.append(f"the cloud has {watermark} of {head.seq} entries verified")
-    asked = DigestRequest(
-        incarnation=head.incarnation, seq=head.seq, fold_version=FOLD_VERSION
-    )
+    asked = DigestRequest(incarnation=head.incarnation, seq=head.seq, fold_version=FOLD_VERSION)
     said = await rpc.call(site, subjects.up(SITE, "digest"), asked, Digest, timeout_ms=1_000)
     if said.digest is None:
         found.append(f"the cloud has not folded up to {head.seq} {said.reason}".strip())
@@ -318,6 +316,7 @@ def evidence_of(world: SimWorld) -> Evidence:
         gaps=gaps,
         acknowledged=tuple(one for _, ledger in ledgers for one in ledger.acknowledged),
         refused=tuple(one for _, ledger in ledgers for one in ledger.refused),
+        accepted=tuple(world.accepted),
         executed=tuple(one for _, ledger in ledgers for one in ledger.executed),
         sessions=tuple(
             Ledgered(name, session) for name, ledger in ledgers for session in ledger.sessions

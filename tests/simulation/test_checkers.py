@@ -60,9 +60,7 @@ def altered(entry: Written, **fields: object) -> Written:
     return replace(entry, data=json.dumps(envelope).encode())
 
 
-def instead(
-    entries: tuple[Written, ...], old: Written, new: Written
-) -> tuple[Written, ...]:
+def instead(entries: tuple[Written, ...], old: Written, new: Written) -> tuple[Written, ...]:
     return tuple(new if entry == old else entry for entry in entries)
 
 
@@ -119,9 +117,7 @@ def test_a_call_recorded_twice_is_found(evidence: Evidence) -> None:
 
 def test_an_archived_entry_with_other_bytes_is_found(evidence: Evidence) -> None:
     one = first(evidence.archive, SessionMetered)
-    planted = replace(
-        evidence, archive=instead(evidence.archive, one, altered(one, connector=7))
-    )
+    planted = replace(evidence, archive=instead(evidence.archive, one, altered(one, connector=7)))
     found = acknowledged_is_archived.check(planted)
     assert any("is another one in the archive" in one for one in found)
 
@@ -219,7 +215,10 @@ def test_a_decision_by_rules_nobody_has_is_found(evidence: Evidence) -> None:
     planted = replace(
         evidence, written=instead(evidence.written, made, altered(made, rules_version=99))
     )
-    assert any("rules 99, which the journal does not have" in one for one in decisions_reevaluate.check(planted))
+    assert any(
+        "rules 99, which the journal does not have" in one
+        for one in decisions_reevaluate.check(planted)
+    )
 
 
 # --- I6 ---
@@ -287,15 +286,19 @@ def test_a_command_without_an_end_is_found(evidence: Evidence) -> None:
     assert "command c1 has no end" in no_stale_command.check(planted)
 
 
+def test_an_accepted_command_that_was_forgotten_is_found(evidence: Evidence) -> None:
+    planted = replace(evidence, accepted=(*evidence.accepted, "c2"))
+    found = no_stale_command.check(planted)
+    assert found == ["command c2 was accepted, and the archive has no end of it"]
+
+
 # --- I10 ---
 
 
 @pytest.mark.parametrize("kind", [SessionStarted, SessionMetered])
 def test_an_entry_altered_under_a_checkpoint_is_found(evidence: Evidence, kind: type) -> None:
     one = first(evidence.archive, kind)
-    planted = replace(
-        evidence, archive=instead(evidence.archive, one, altered(one, connector=9))
-    )
+    planted = replace(evidence, archive=instead(evidence.archive, one, altered(one, connector=9)))
     assert any("is not what the site signed" in one for one in chain_verifies.check(planted))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from simulation.process import Process
 from simulation.world import SimWorld
@@ -11,26 +12,33 @@ from simulation.world import SimWorld
 Happening = Callable[[random.Random], Awaitable[None]]
 
 
-def weather(world: SimWorld) -> list[Awaitable[None]]:
+def weather(world: SimWorld) -> list[Coroutine[Any, Any, None]]:
     """The tasks that this world's faults ask for; each runs for ever."""
     faults = world.faults
     kinds: list[tuple[str, int, Happening]] = [
         ("site server", faults.site_server_crash_every_ms, lambda rng: _crash(world, "site", rng)),
-        ("cloud server", faults.cloud_server_crash_every_ms, lambda rng: _crash(world, "cloud", rng)),
+        (
+            "cloud server",
+            faults.cloud_server_crash_every_ms,
+            lambda rng: _crash(world, "cloud", rng),
+        ),
+        ("power", faults.power_loss_every_ms, lambda rng: _lose_power(world, rng, wipe=False)),
         ("cut", faults.cut_every_ms, lambda rng: _cut(world, rng)),
         ("flap", faults.flap_every_ms, lambda rng: _flap(world, rng)),
         ("site clock", faults.site_clock_step_every_ms, lambda rng: _step(world, "site", rng)),
         ("cloud clock", faults.cloud_clock_step_every_ms, lambda rng: _step(world, "cloud", rng)),
         ("disk", faults.disk_refuses_every_ms, lambda rng: _refuse(world, rng)),
     ]
-    for process in world.processes.values():
-        kinds.append((process.name, faults.kill_every_ms, _killing(world, process)))
+    kinds += [
+        (process.name, faults.kill_every_ms, _killing(world, process))
+        for process in world.processes.values()
+    ]
     for number, charge_point in enumerate(world.charge_points):
         name = charge_point.identity
-        kinds.append((f"drop {name}", faults.charge_point_drops_every_ms, _dropping(world, number)))
-        kinds.append(
-            (f"reboot {name}", faults.charge_point_reboots_every_ms, _rebooting(world, number))
-        )
+        kinds += [
+            (f"drop {name}", faults.charge_point_drops_every_ms, _dropping(world, number)),
+            (f"reboot {name}", faults.charge_point_reboots_every_ms, _rebooting(world, number)),
+        ]
     return [_often(world, *kind) for kind in kinds if kind[1] > 0]
 
 
@@ -43,7 +51,11 @@ async def _often(world: SimWorld, name: str, every_ms: int, happens: Happening) 
 
 async def lose_disk(world: SimWorld, rng: random.Random) -> None:
     """The machine comes back with an empty disk after a while."""
-    world.lose_power(wipe=True)
+    await _lose_power(world, rng, wipe=True)
+
+
+async def _lose_power(world: SimWorld, rng: random.Random, *, wipe: bool) -> None:
+    world.lose_power(wipe=wipe)
     await world.clock.sleep_ms(rng.randint(1_000, 10_000))
     world.power_up()
 
@@ -98,8 +110,12 @@ def _killing(world: SimWorld, process: Process) -> Happening:
 
 
 def _dropping(world: SimWorld, number: int) -> Happening:
-    async def drop(_: random.Random) -> None:
-        world.charge_points[number].drop()
+    async def drop(rng: random.Random) -> None:
+        charge_point = world.charge_points[number]
+        if rng.random() < 0.5:
+            charge_point.drop()
+        else:
+            await charge_point.vanish()
 
     return drop
 

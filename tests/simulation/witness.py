@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from holdfast import subjects
+from holdfast.contracts.command import CommandSettled
 from holdfast.contracts.recovery import RecoveryFinished
 from holdfast_testkit.sim_bus import SimBus
 from holdfast_testkit.sim_server import Effect
@@ -22,6 +23,8 @@ class Witness:
         self._sessions = files.data_dir("cloud", "reconciler") / "reconciler.sqlite"
         self.written: list[Written] = []
         self.called_finished: list[CalledFinished] = []
+        self.ended: set[str] = set()
+        """Commands that have their disposition."""
         self._places: set[tuple[str, int]] = set()
 
     @property
@@ -33,15 +36,15 @@ class Witness:
         if effect.verb != "append" or name is None or name.kind != "JOURNAL":
             return
         message = self._site.disk.streams[effect.stream].messages[effect.seq]
-        entry = Written(
-            name.incarnation, message.seq, message.subject, message.id, message.data
-        )
+        entry = Written(name.incarnation, message.seq, message.subject, message.id, message.data)
         if entry.place in self._places:
             return  # the same id again
         self._places.add(entry.place)
         self.written.append(entry)
         if entry.subject.endswith(_FINISHED):
             self.called_finished.append(self._finished(entry))
+        elif isinstance(entry.fact, CommandSettled):
+            self.ended.add(entry.fact.command.id)
 
     def _finished(self, entry: Written) -> CalledFinished:
         watermark = _number(

@@ -13,30 +13,30 @@ import asyncio
 import functools
 import random
 import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import Connection, Engine, event
 
 import journal.app
 import mode_manager.app
 import ocpp_edge.app
 import reconciler.app
 import rule_service.app
-from journal.config import Config as JournalConfig
-from mode_manager.config import Config as ModeManagerConfig
-from ocpp_edge.config import Config as OcppEdgeConfig
-from reconciler.config import Config as ReconcilerConfig
-from rule_service.config import Config as RuleServiceConfig
-from sqlalchemy import Connection, Engine, event
-
 from holdfast import subjects
 from holdfast.settings import ServiceConfig
 from holdfast_testkit.sim_bus import SimBus
 from holdfast_testkit.sim_clock import SimClock
 from holdfast_testkit.sim_link import SimLink
 from holdfast_testkit.sim_server import Effect
+from journal.config import Config as JournalConfig
+from mode_manager.config import Config as ModeManagerConfig
+from ocpp_edge.config import Config as OcppEdgeConfig
+from reconciler.config import Config as ReconcilerConfig
+from rule_service.config import Config as RuleServiceConfig
 from simulation.charge_point import Habits, SimChargePoint
 from simulation.door import Door
 from simulation.faults import Faults
@@ -62,7 +62,10 @@ class SimWorld:
         )
         self.door = Door(functools.partial(self._did, EDGE, "send"))
         self.processes = {one.name: one for one in self._services()}
+        self._owners = {str(one.config.data_dir): one.name for one in self.processes.values()}
         self.charge_points = [self._charge_point(name) for name in CHARGE_POINTS[:charge_points]]
+        self.accepted: list[str] = []
+        """Commands that the cloud gave a receipt for."""
         self.effects = 0
         """How many lasting effects all processes have had."""
         self.kill_at_effect: int | None = None
@@ -118,6 +121,7 @@ class SimWorld:
         for server in (self.site, self.cloud):
             server.server.options = self.faults.bus
             server.start()
+        self.power_up()
         self.link.options = self.faults.bus
         self.link.heal()
         self.site.disk.refuse_writes = False
@@ -157,15 +161,20 @@ class SimWorld:
             self.killed = f"{name} after {what}" if chosen else self.killed
             process.kill()
 
-    def _commits_are_effects(self) -> Any:
-        return _listening(self._committed)
+    @contextmanager
+    def _commits_are_effects(self) -> Iterator[None]:
+        event.listen(Engine, "commit", self._committed)
+        try:
+            yield
+        finally:
+            event.remove(Engine, "commit", self._committed)
 
     def _committed(self, connection: Connection) -> None:
         """Just before it is durable; the process dies at its next await, which is after it."""
-        folder = Path(connection.engine.url.database or "").parent
-        if folder.is_relative_to(self.files.data):
-            scope, service = folder.relative_to(self.files.data).parts
-            self._did(f"{scope}.{service}", "commit")
+        folder = (connection.engine.url.database or "").rpartition("/")[0]
+        owner = self._owners.get(folder)
+        if owner:
+            self._did(owner, "commit")
 
     # --- parts ---
 
@@ -198,7 +207,14 @@ class SimWorld:
     def _services(self) -> list[Process]:
         conf = self.files.conf
         return [
-            self._process("cloud", "journal", journal.app.run, JournalConfig, site_keys={SITE: self.files.site_key}, stalled_after_ms=4_000),
+            self._process(
+                "cloud",
+                "journal",
+                journal.app.run,
+                JournalConfig,
+                site_keys={SITE: self.files.site_key},
+                stalled_after_ms=4_000,
+            ),
             self._process(
                 "cloud",
                 "rule-service",
@@ -262,14 +278,3 @@ class SimWorld:
             clock=self.site_clock if at_site else self.cloud_clock,
             seed=self.faults.seed,
         )
-
-
-class _listening:
-    def __init__(self, committed: Callable[[Connection], None]) -> None:
-        self._committed = committed
-
-    def __enter__(self) -> None:
-        event.listen(Engine, "commit", self._committed)
-
-    def __exit__(self, *_: object) -> None:
-        event.remove(Engine, "commit", self._committed)

@@ -1,7 +1,8 @@
 """I1: what was acknowledged is in the cloud's archive, exactly once in effect, or its loss is named.
 
 Two promises: to charge points (a transactional CALL that got its answer) and to services (an entry that the
-site's disk took). Only the disk itself may break them, and then a named gap covers the place.
+site's disk took). Only the disk itself may break them, and then a named gap covers the place; unless that life of
+the disk was over before the cloud had heard of it, so that nobody is left who could name it.
 
 Exactly once is promised within one life of the disk: with a lost disk goes the memory of what was answered,
 so a charge point that never saw the answer may tell the next life again what the archive has from the last.
@@ -21,11 +22,7 @@ from holdfast.contracts.session import (
 from simulation.evidence import Evidence, Written
 
 Transactional = (
-    SessionStarted
-    | SessionMetered
-    | SessionStopped
-    | SessionStopRepeated
-    | SessionMessageUnmatched
+    SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated | SessionMessageUnmatched
 )
 TRANSACTIONAL_ACTIONS = ("StartTransaction", "MeterValues", "StopTransaction")
 
@@ -49,7 +46,7 @@ def _entries_lost(evidence: Evidence) -> list[str]:
     for entry in evidence.written:
         kept = archive.get(entry.place)
         if kept is None:
-            if not evidence.in_gap(*entry.place):
+            if not evidence.is_excused(*entry.place):
                 found.append(f"entry {_named(entry)} is not in the archive, and in no named gap")
         elif (kept.subject, kept.id, kept.data) != (entry.subject, entry.id, entry.data):
             found.append(f"entry {_named(entry)} is another one in the archive")
@@ -67,7 +64,7 @@ def _calls_lost(evidence: Evidence) -> list[str]:
         places = [entry.place for entry in written.get(call, ())]
         if not places:
             found.append(f"{_told(call)} was acknowledged and never written")
-        elif not any(evidence.in_gap(*place) for place in places):
+        elif not any(evidence.is_excused(*place) for place in places):
             found.append(f"{_told(call)} was acknowledged and is not in the archive")
     return found
 

@@ -30,7 +30,7 @@ NOT_SENT = {
 
 
 def check(evidence: Evidence) -> list[str]:
-    return [*_executed(evidence), *_dispositions(evidence)]
+    return [*_executed(evidence), *_dispositions(evidence), *_forgotten(evidence)]
 
 
 def _executed(evidence: Evidence) -> list[str]:
@@ -87,3 +87,17 @@ def _dispositions(evidence: Evidence) -> list[str]:
         if incarnation == evidence.lives()[-1]:
             found += [f"command {id} has no end" for id in sorted(received - set(ends))]
     return found
+
+
+def _forgotten(evidence: Evidence) -> list[str]:
+    """What the cloud gave a receipt for ends, and the cloud is told: over every life of the disk."""
+    ended = {
+        entry.fact.command.id
+        for entry in evidence.archive
+        if isinstance(entry.fact, CommandSettled)
+    }
+    return [
+        f"command {id} was accepted, and the archive has no end of it"
+        for id in evidence.accepted
+        if id not in ended
+    ]
