@@ -24,7 +24,6 @@ from holdfast_testkit.sim_clock import SimIds
 
 RESTART_MS = 1_000
 """As the real supervisor waits."""
-DYING_MS_MAX = 10_000
 
 App = Callable[[Context[Any]], Awaitable[None]]
 
