@@ -40,8 +40,9 @@ SAFETY_MS = 60_000
 SETTLED_WITHIN_MS = 240_000
 """Virtual time from the end of the last fault to nothing being open."""
 QUIET_MS = 10_000
-AGAIN_MS = 5_000
 """Settled must last: long enough for the mode and a checkpoint to change their mind."""
+AGAIN_MS = 5_000
+"""A few pulses: for what a living site wrote a moment ago to be verified too."""
 LOOK_MS = 1_000
 
 
