@@ -112,6 +112,7 @@ def test_a_clean_account_passes_with_its_figures():
         ({"modes": []}, "connected"),
         ({"decisions": []}, "refused"),
         ({"sessions": [{"state": "fragment", "status": None}]}, "without a beginning"),
+        ({"sessions": [{"state": "running", "status": "Accepted"}]}, "without an end"),
         ({"commands": []}, "c1"),
         (
             {

@@ -213,6 +213,10 @@ def _truth(report: Report, oracle: dict[str, Any]) -> list[str]:
             "fragment" not in report.sessions or bool(report.gaps),
             "sessions without a beginning, and no gap that took it",
         ),
+        (
+            "running" not in report.sessions or bool(report.gaps),
+            "sessions without an end, though every one was ended, and no gap that took it",
+        ),
         (report.quarantined == 0, f"{report.quarantined} messages in quarantine"),
         (report.acknowledged_events > 0, "no event was acknowledged: nothing was tested"),
         (all(span.causes for span in report.modes), "a mode change has no cause"),
