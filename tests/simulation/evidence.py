@@ -83,6 +83,8 @@ class Evidence:
     called_finished: tuple[CalledFinished, ...] = ()
     clock_stepped: bool = False
     """The site's wall clock was stepped: what was in time by it may not look so afterwards."""
+    clocks_apart: bool = False
+    """One of the two wall clocks was stepped: which came first can't be told by them."""
 
     def in_gap(self, incarnation: str, seq: int) -> bool:
         """A named gap covers this place."""

@@ -327,4 +327,5 @@ def evidence_of(world: SimWorld) -> Evidence:
         ),
         called_finished=tuple(world.witness.called_finished),
         clock_stepped=any("site clock steps" in line for line in world.trace),
+        clocks_apart=any(" clock steps " in line for line in world.trace),
     )

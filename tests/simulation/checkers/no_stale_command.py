@@ -3,8 +3,9 @@
 What a charge point executed was dispatched for it before, once, within its deadline, and is not said to have
 been refused, expired, superseded or obsolete.
 
-All of it per life of the site's disk: with a lost disk goes the memory of what was sent, and the command, which
-DOWNLINK still holds, is judged anew by the next life.
+Over every life of the disk: with a lost one goes the memory of what was sent, so the next life sends nothing that
+is older than itself. It tells that by the two clocks: with a disk lost and a clock stepped, nothing is asked of it.
+The disposition itself is once per life: the next one tells its own end, `uncertain`.
 """
 
 from __future__ import annotations
@@ -35,27 +36,28 @@ def check(evidence: Evidence) -> list[str]:
 
 def _executed(evidence: Evidence) -> list[str]:
     found = []
-    dispatched: dict[str, list[tuple[str, CommandDispatched]]] = defaultdict(list)
-    settled: dict[tuple[str, str], set[Disposition]] = defaultdict(set)
+    dispatched: dict[str, CommandDispatched] = {}
+    settled: dict[str, set[Disposition]] = defaultdict(set)
     for entry in evidence.written:
         match entry.fact:
             case CommandDispatched() as fact:
-                dispatched[fact.message_id].append((entry.incarnation, fact))
+                dispatched[fact.message_id] = fact
             case CommandSettled(command=command, disposition=disposition):
-                settled[entry.incarnation, command.id].add(disposition)
+                settled[command.id].add(disposition)
+    forgot = evidence.clocks_apart and len(evidence.lives()) > 1
     times = Counter(done.message_id for done in evidence.executed)
     found += [
         f"CALL {id} was executed {count} times"
         for id, count in times.items()
-        if count > max(1, len({life for life, _ in dispatched[id]}))
+        if count > 1 and not forgot
     ]
     for done in evidence.executed:
         told = f"{done.action} {done.message_id} at {done.charge_point}"
-        sent = dispatched[done.message_id]
-        if not sent:
+        sent = dispatched.get(done.message_id)
+        if sent is None:
             found.append(f"{told} was executed and never dispatched")
             continue
-        command = sent[0][1].command
+        command = sent.command
         if command.charge_point != done.charge_point:
             found.append(f"{told} was meant for {command.charge_point}")
         late_ms = done.at_ms - command.deadline_ms
@@ -63,8 +65,8 @@ def _executed(evidence: Evidence) -> list[str]:
             found.append(f"{told} ({command.id}) was executed {late_ms} ms after its deadline")
         found += [
             f"{told} ({command.id}) was executed and is said to be {disposition}"
-            for life, _ in sent
-            for disposition in settled[life, command.id] & NOT_SENT
+            for disposition in settled[command.id] & NOT_SENT
+            if not forgot
         ]
     return found
 
