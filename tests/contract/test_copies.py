@@ -300,15 +300,17 @@ async def test_a_downlink_copy_made_over_a_used_consumer_is_spoiled_until_it_is_
 
 
 @on_both_links
-async def test_a_first_downlink_copy_may_be_made_while_cut_off(pair: Pair) -> None:
+async def test_a_site_cut_off_since_its_first_day_gets_its_downlink_once_bound(pair: Pair) -> None:
     async with pair.site.connect() as site, pair.cloud.connect() as cloud:
         await cloud.ensure_stream(DOWNLINK)
         await send(cloud, "c1", "c2", "c3")
         pair.cut(silent=False)
-        await site.ensure_copy(DOWNLINK_COPY)
+        with pytest.raises(StreamGone):
+            await site.state(subjects.DOWNLINK)
         await asyncio.sleep(2)
         pair.heal()
         await bind_downlink(cloud)
+        await site.ensure_copy(DOWNLINK_COPY)
         await commands_at(site, 3)
 
 

@@ -249,3 +249,17 @@ async def test_a_subject_leads_to_the_stream_that_binds_it(server: Server) -> No
         assert await bus.stream_of(SUBJECTS) == S
         assert await bus.stream_of(A) == S
         assert await bus.stream_of("hf.munich01.journal.>") is None
+
+
+@on_both_buses
+async def test_a_stream_counts_what_it_holds_under_a_subject(server: Server) -> None:
+    async with server.connect() as bus:
+        with pytest.raises(StreamGone):
+            await bus.held(S, SUBJECTS)
+        await bus.ensure_stream(spec())
+        assert await bus.held(S, SUBJECTS) == 0
+        await fill(bus, 10, (A, A, B))
+        await bus.trim(S, 2)
+        assert await bus.held(S, SUBJECTS) == 9
+        assert await bus.held(S, A) == 6
+        assert await bus.held(S, "hf.munich01.journal.>") == 0

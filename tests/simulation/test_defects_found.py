@@ -1,7 +1,5 @@
 """Goal: what a seed once found stays found. Each test is the smallest life that showed a defect, named for it."""
 
-import pytest
-
 from holdfast_testkit.sim_options import SimOptions
 from simulation.faults import Faults, drawn
 from simulation.judging import judge
@@ -29,9 +27,6 @@ def test_a_life_that_was_over_before_the_cloud_heard_of_it_leaves_nothing_open()
     assert judge(live(drawn(33))) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="DOWNLINK has no continuity check: see README, open findings"
-)
 def test_what_was_lost_on_the_way_down_is_fetched_again() -> None:
     faults = Faults(seed=3, bus=SimOptions(seed=3, down_copy_loss_ratio=0.3))
     assert judge(live(faults)) == []

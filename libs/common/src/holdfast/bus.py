@@ -162,6 +162,10 @@ class Bus(Protocol):
         """Raise StreamGone."""
         ...
 
+    async def held(self, stream: str, subject: str) -> int:
+        """How many messages the stream holds whose subject matches. Raise StreamGone."""
+        ...
+
     async def stream_of(self, subject: str) -> str | None:
         """Name of the stream that binds this subject (wildcards as bound), on this server."""
         ...
@@ -204,10 +208,12 @@ class CopySpec:
     n + 1 for good (`first_seq` n + 1, `messages` 0), and binding the consumer anew does not help: what
     comes again is older than where the copy believes to stand. So:
 
-        bind_consumer at the origin, answered, then ensure_copy          (or the copy before any consumer)
+        bind_consumer at the origin, answered, then ensure_copy
         a spoiled copy: delete_stream, bind_consumer, ensure_copy
 
-    Binding again under a live, full copy does no harm.
+    Made before there is a consumer, a copy looks for one over and over and mostly comes right; about one in
+    twenty stayed empty for good when the consumer came just as it looked. Binding again
+    under a live, full copy does no harm.
     """
 
     name: str

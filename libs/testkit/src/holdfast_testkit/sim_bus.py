@@ -226,6 +226,10 @@ class SimBus:
         server = await self.server.reach(self)
         return server.stream(stream).state(self._clock.now_ms(), self._clock.monotonic_ms())
 
+    async def held(self, stream: str, subject: str) -> int:
+        server = await self.server.reach(self)
+        return server.stream(stream).held(subject)
+
     async def stream_of(self, subject: str) -> str | None:
         found = (await self.server.reach(self)).stream_of(subject)
         return found.name if found else None

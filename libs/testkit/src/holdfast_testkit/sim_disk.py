@@ -212,6 +212,9 @@ class SimStream:
         seqs = [held[-1] for name, held in self._of_subject.items() if matches(subject, name)]
         return self.messages[max(seqs)] if seqs else None
 
+    def held(self, subject: str) -> int:
+        return sum(len(held) for name, held in self._of_subject.items() if matches(subject, name))
+
     def last_per_subject(self, subjects: Sequence[str]) -> list[int]:
         return sorted(held[-1] for name, held in self._of_subject.items() if wanted(subjects, name))
 

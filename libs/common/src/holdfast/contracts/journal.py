@@ -129,6 +129,8 @@ class Confirmed(Contract):
     """The cloud has seen a later incarnation of this site, or another history for this one."""
     downlink_seq: int
     """The newest entry of DOWNLINK that is for this site; 0: there is none."""
+    downlink_held: int = 0
+    """How many entries of DOWNLINK are for this site and not expired: a copy that holds fewer has a hole."""
     downlink_end_seq: int
     """The end of DOWNLINK: a copy beyond it is one of a stream that is no more."""
 

@@ -38,6 +38,17 @@ class Admin:
     async def state(self, stream: str) -> StreamState:
         return _state(await self._call(f"STREAM.INFO.{stream}"))
 
+    async def held(self, stream: str, subject: str) -> int:
+        held = offset = 0
+        while True:
+            asked = {"subjects_filter": subject, "offset": offset}
+            info = await self._call(f"STREAM.INFO.{stream}", asked)
+            counts: dict[str, int] = info["state"].get("subjects") or {}
+            held += sum(counts.values())
+            offset += len(counts)
+            if not counts or offset >= info.get("total", 0):
+                return held
+
     async def streams(self, prefix: str) -> Sequence[StreamState]:
         found = [_state(info) async for info in self._paged("STREAM.LIST", "streams")]
         return sorted((one for one in found if one.name.startswith(prefix)), key=lambda s: s.name)

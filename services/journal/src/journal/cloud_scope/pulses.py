@@ -91,6 +91,7 @@ class Pulses:
                 f"incarnation {incarnation[:40]!r} of site {name!r} is not known here yet"
             )
         last = await self._bus.last(subjects.DOWNLINK, subjects.down_all(name))
+        held = await self._bus.held(subjects.DOWNLINK, subjects.down_all(name))
         end = await self._bus.state(subjects.DOWNLINK)
         state = reader.kept.state
         return Confirmed(
@@ -99,6 +100,7 @@ class Pulses:
             hash=state.watermark_hash.hex(),
             over=self._is_over(site, incarnation),
             downlink_seq=last.seq if last else 0,
+            downlink_held=held,
             downlink_end_seq=end.last_seq,
         )
 
