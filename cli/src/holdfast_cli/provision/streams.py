@@ -28,6 +28,14 @@ CLOUD_STREAMS = (
         when_full="drop-oldest",
         age_max_s=30 * 86_400,
     ),
+    StreamSpec(
+        name=subjects.UPSTREAM_KV,
+        subjects=(subjects.UPSTREAM_KV_SUBJECTS,),
+        bytes_max=1 << 30,
+        when_full="refuse",
+        per_subject_max=1,
+        duplicate_window_s=120,
+    ),
 )
 
 

@@ -32,6 +32,10 @@ class WrongStream(AppendRefused):
     """Another stream than the expected one binds the subject."""
 
 
+class Conflict(AppendRefused):
+    """Somebody else has written this subject since: read it again before writing."""
+
+
 class StreamGone(BusError):
     """The stream read from or written to no longer exists: the disk was lost or the incarnation changed."""
 
@@ -130,8 +134,14 @@ class Bus(Protocol):
         id: str,
         ttl_s: int | None = None,
         headers: Mapping[str, str] | None = None,
+        last_seq: int | None = None,
     ) -> Stored:
-        """Store durably; raise AppendRefused (see its kinds) when that is not certain."""
+        """Store durably; raise AppendRefused (see its kinds) when that is not certain.
+
+        With `last_seq` only if that is still the newest sequence of this very subject (0: there is none);
+        else raise Conflict. That comes before the id is looked at: who wrote and heard no acknowledgement reads
+        the newest, and knows its own by the id.
+        """
         ...
 
     def pull(

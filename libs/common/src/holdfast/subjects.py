@@ -9,6 +9,8 @@
     hf.cloud.rpc.<verb>               requests to services of the cloud
     hf.cloud.journal.<site>.<topic>.. verified facts of all sites, in order per site, in CLOUD_JOURNAL
 
+    $KV.upstream.<key>                what the csms-bridge keeps, the newest of each key, in KV_upstream
+
     JOURNAL_<site>_<incarnation>, TELEMETRY_<site>_<incarnation>   at the site, and as copies in the cloud
     DOWNLINK                                                       in the cloud, and as copy at each site
 
@@ -32,6 +34,9 @@ DOWNLINK = "DOWNLINK"
 CLOUD_JOURNAL = "CLOUD_JOURNAL"
 DOWNLINK_SUBJECTS = "hf.*.down.>"
 CLOUD_JOURNAL_SUBJECTS = "hf.cloud.journal.>"
+UPSTREAM_KV = "KV_upstream"
+"""A JetStream key-value bucket: one message per key, the newest."""
+UPSTREAM_KV_SUBJECTS = "$KV.upstream.>"
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
@@ -160,6 +165,19 @@ def cloud_journal(site: str, site_subject: str) -> str:
     return f"hf.cloud.journal.{site}.{site_subject.removeprefix(prefix)}"
 
 
+def journal_of_charge_point(site: str, charge_point: str) -> str:
+    """Filter on a site's own JOURNAL: the facts whose topic ends in this charge point."""
+    return f"hf.{site}.journal.*.*.{token(charge_point)}"
+
+
+def cloud_journal_all(site: str) -> str:
+    return f"hf.cloud.journal.{site}.>"
+
+
+def cloud_journal_of_charge_point(site: str, charge_point: str) -> str:
+    return f"hf.cloud.journal.{site}.*.*.{token(charge_point)}"
+
+
 def retired(site: str, incarnation: str, kind: str) -> str:
     return f"hf.{RETIRED}.{site}.{incarnation}.{kind}"
 
@@ -191,6 +209,42 @@ def down_limit(site: str) -> str:
     return f"hf.{site}.down.limit.site"
 
 
+# --- what the csms-bridge keeps ---
+
+
+def upstream_instance(instance: str) -> str:
+    return f"$KV.upstream.instance.{token(instance)}"
+
+
+def upstream_instances() -> str:
+    return "$KV.upstream.instance.*"
+
+
+def upstream_site(site: str) -> str:
+    return f"$KV.upstream.site.{site}"
+
+
+def upstream_sites() -> str:
+    return "$KV.upstream.site.*"
+
+
+def upstream_charge_point(backend: str, site: str, charge_point: str) -> str:
+    return f"$KV.upstream.cp.{site}.{token(backend)}.{token(charge_point)}"
+
+
+def upstream_charge_points(site: str) -> str:
+    return f"$KV.upstream.cp.{site}.*.*"
+
+
+def upstream_key(subject: str) -> tuple[str, ...]:
+    """The key's parts, decoded: ("cp", site, backend, charge point) and so on."""
+    match subject.split("."):
+        case ["$KV", "upstream", *parts] if parts:
+            return tuple(identity(part) for part in parts)
+        case _:
+            raise SubjectError(f"{subject!r} is no key of the csms-bridge")
+
+
 # --- requests ---
 
 
@@ -208,6 +262,11 @@ def rpc(site: str, verb: str) -> str:
 
 def cloud_rpc(verb: str) -> str:
     return f"hf.cloud.rpc.{verb}"
+
+
+def cloud_rpc_of(verb: str, instance: str) -> str:
+    """The same verb, asked of one instance of a service."""
+    return f"hf.cloud.rpc.{verb}.{token(instance)}"
 
 
 def site_of(subject: str) -> str:

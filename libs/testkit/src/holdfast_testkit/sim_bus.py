@@ -12,10 +12,11 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from holdfast.bus import (
     BusClosed,
+    Conflict,
     CopySpec,
     Delivery,
     Handler,
@@ -43,6 +44,17 @@ log = logging.getLogger(__name__)
 ACK_WAIT_MS = 30_000
 IN_FLIGHT_MAX = 64
 """Requests one client works on at a time; more wait."""
+
+
+class _Given(NamedTuple):
+    """What an append asks to be stored."""
+
+    subject: str
+    data: bytes
+    id: str
+    ttl_s: int | None
+    headers: Mapping[str, str]
+    last_seq: int | None
 
 
 class SimBus:
@@ -108,6 +120,7 @@ class SimBus:
         id: str,
         ttl_s: int | None = None,
         headers: Mapping[str, str] | None = None,
+        last_seq: int | None = None,
     ) -> Stored:
         server = self.server
         if not await server.until_up(API_MS, self):
@@ -122,7 +135,8 @@ class SimBus:
         if bound.name != stream:
             raise WrongStream(f"{subject} belongs to {bound.name}, not to {stream}")
         life = server.life
-        stored = self._store(bound, subject, data, id=id, ttl_s=ttl_s, headers=headers or {})
+        message = _Given(subject, data, id, ttl_s, headers or {}, last_seq)
+        stored = self._store(bound, message)
         server.note(f"{self.name} append {stream} {stored.seq} {id}")
         server.changed()
         server.did(self, "append", stream, stored.seq)
@@ -136,24 +150,26 @@ class SimBus:
             raise NotAcknowledged(f"{stream}: no answer in {API_MS} ms")
         return stored
 
-    def _store(
-        self,
-        bound: SimStream,
-        subject: str,
-        data: bytes,
-        *,
-        id: str,
-        ttl_s: int | None,
-        headers: Mapping[str, str],
-    ) -> Stored:
+    def _store(self, bound: SimStream, given: _Given) -> Stored:
         now_ms = self._clock.now_ms()
         bound.expire(now_ms)
-        known = bound.duplicate_of(id, now_ms) if id else None
+        if given.last_seq is not None:
+            newest = bound.last_of(given.subject)
+            if (newest.seq if newest else 0) != given.last_seq:
+                raise Conflict(f"{bound.name}: wrong last sequence: {newest and newest.seq}")
+        known = bound.duplicate_of(given.id, now_ms) if given.id else None
         if known is not None:
             return Stored(bound.name, known, True)
         if self.disk.refuse_writes:
             raise StreamFull(f"{bound.name}: insufficient storage")
-        seq = bound.store(subject, data, id=id, headers=headers, ttl_s=ttl_s, now_ms=now_ms)
+        seq = bound.store(
+            given.subject,
+            given.data,
+            id=given.id,
+            headers=given.headers,
+            ttl_s=given.ttl_s,
+            now_ms=now_ms,
+        )
         return Stored(bound.name, seq, False)
 
     # --- reading ---

@@ -16,10 +16,10 @@ from typing import assert_never
 from holdfast.contracts.command import Command, CommandSettled
 from holdfast.contracts.envelope import Entry, Fact
 from holdfast.contracts.session import SessionMetered, SessionStarted, SessionStopped
+from holdfast.ocpp import frames
 from ocpp_edge import questions
 from ocpp_edge.adapters.connection import PROTOCOL
 from ocpp_edge.adapters.schemas import read_call
-from ocpp_edge.domain import frames
 from ocpp_edge.domain.calls import Meter, Request, Stop
 from ocpp_edge.domain.charge_point import decide
 from ocpp_edge.domain.events import (

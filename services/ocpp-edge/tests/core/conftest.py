@@ -23,8 +23,9 @@ from holdfast.contracts.decision import (
 )
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.rules import TokenStatus
+from holdfast.ocpp import frames
 from ocpp_edge.adapters.schemas import Schemas, read_call
-from ocpp_edge.domain import events, frames
+from ocpp_edge.domain import events
 from ocpp_edge.domain.calls import Call, Meter, Stop
 from ocpp_edge.domain.charge_point import decide
 from ocpp_edge.domain.sessions import Origin

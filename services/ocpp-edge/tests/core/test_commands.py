@@ -17,7 +17,8 @@ from holdfast.contracts.command import (
     Issuer,
 )
 from holdfast.contracts.decision import AdmitVerdict
-from ocpp_edge.domain import events, frames
+from holdfast.ocpp import frames
+from ocpp_edge.domain import events
 from ocpp_edge.domain.commands import message_id_of
 
 

@@ -17,7 +17,8 @@ from holdfast.contracts.charge_point import (
     DataTransferred,
     FrameRefused,
 )
-from ocpp_edge.domain import events, frames
+from holdfast.ocpp import frames
+from ocpp_edge.domain import events
 
 BOOT = {"chargePointVendor": "Vendor", "chargePointModel": "Model"}
 AVAILABLE = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}

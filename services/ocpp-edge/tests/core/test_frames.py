@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.ocpp import frames
+from holdfast.ocpp.frames import Code, Reason, Wrong
 from ocpp_edge.adapters.schemas import read_call
-from ocpp_edge.domain import calls, frames
-from ocpp_edge.domain.frames import Code, Reason, Wrong
+from ocpp_edge.domain import calls
 
 MINIMAL = {
     "Authorize": {"idTag": "T"},

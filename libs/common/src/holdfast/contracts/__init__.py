@@ -3,6 +3,7 @@
 from holdfast.contracts import (
     charge_point,
     command,
+    csms,
     decision,
     envelope,
     journal,
@@ -16,6 +17,7 @@ from holdfast.contracts import (
 __all__ = [
     "charge_point",
     "command",
+    "csms",
     "decision",
     "envelope",
     "journal",

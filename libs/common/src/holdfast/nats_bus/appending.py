@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from holdfast.bus import (
     AppendRefused,
     BusClosed,
+    Conflict,
     NotAcknowledged,
     RequestFailed,
     Stored,
@@ -34,6 +35,7 @@ IN_FLIGHT_MAX = 512
 FULL_CODES = frozenset({10077, 10047, 10023})
 """Store failed (limit reached, disk full or broken), insufficient storage, insufficient resources."""
 WRONG_STREAM = 10060
+WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 _NO_RESPONDERS = "503"
 
 
@@ -142,6 +144,8 @@ def _read_ack(stream: str, ack: Msg) -> Stored:
             raise StreamFull(sentence)
         if error.get("err_code") == WRONG_STREAM:
             raise WrongStream(f"{sentence}; the subject belongs to {document.get('stream')!r}")
+        if error.get("err_code") in WRONG_LAST_SEQUENCE:
+            raise Conflict(sentence)
         if error.get("code") in api.CODES_TO_RETRY:
             raise NotAcknowledged(sentence)
         raise AppendRefused(sentence)

@@ -82,8 +82,11 @@ class NatsBus(Admin):
         id: str,
         ttl_s: int | None = None,
         headers: Mapping[str, str] | None = None,
+        last_seq: int | None = None,
     ) -> Stored:
         own = {api.EXPECTED_STREAM: stream, api.ID: id}
+        if last_seq is not None:
+            own["Nats-Expected-Last-Subject-Sequence"] = str(last_seq)
         if ttl_s is not None:
             own["Nats-TTL"] = str(ttl_s)
         return await self._appender.append(stream, subject, data, {**(headers or {}), **own})

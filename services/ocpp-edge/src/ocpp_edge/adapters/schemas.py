@@ -14,8 +14,9 @@ from typing import Any
 
 from jsonschema_rs import Draft4Validator, ValidationErrorKind
 
-from ocpp_edge.domain import calls, frames
-from ocpp_edge.domain.frames import Code, Reason, Wrong
+from holdfast.ocpp import frames
+from holdfast.ocpp.frames import Code, Reason, Wrong
+from ocpp_edge.domain import calls
 
 COMMANDS = (
     "RemoteStartTransaction",

@@ -23,7 +23,8 @@ from holdfast.contracts.command import (
     Issuer,
 )
 from holdfast.contracts.decision import ConnectorState
-from ocpp_edge.domain import consequences, frames
+from holdfast.ocpp import frames
+from ocpp_edge.domain import consequences
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.events import (
     Admitted,

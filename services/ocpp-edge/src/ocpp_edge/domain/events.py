@@ -12,7 +12,8 @@ from holdfast.contracts.decision import Admitted as Admission
 from holdfast.contracts.decision import Authorised as Authorisation
 from holdfast.contracts.decision import ConnectorState
 from holdfast.contracts.envelope import Fact
-from ocpp_edge.domain import calls, frames
+from holdfast.ocpp import frames
+from ocpp_edge.domain import calls
 from ocpp_edge.domain.sessions import Origin
 
 

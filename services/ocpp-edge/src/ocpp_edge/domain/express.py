@@ -16,7 +16,8 @@ from holdfast.contracts.charge_point import (
     FrameRefused,
 )
 from holdfast.contracts.envelope import Fact
-from ocpp_edge.domain import answers, frames
+from holdfast.ocpp import frames
+from ocpp_edge.domain import answers
 from ocpp_edge.domain.calls import (
     Authorize,
     Boot,

@@ -8,7 +8,8 @@ open socket without answers is where charge points delete data.
 
 from __future__ import annotations
 
-from ocpp_edge.domain import answers, frames, sessions
+from holdfast.ocpp import frames
+from ocpp_edge.domain import answers, sessions
 from ocpp_edge.domain.calls import Call, Start
 from ocpp_edge.domain.events import (
     Answer,

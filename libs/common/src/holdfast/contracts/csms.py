@@ -1,0 +1,148 @@
+"""The CSMS behind a site: what the bridge keeps of each charge point's delivery, and what others ask it.
+
+A *backend* is one CSMS that the bridge speaks to. One of them is a charge point's primary: its answers
+count. Any number of followers get a copy, and their answers are recorded, not acted on.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from holdfast.contracts.envelope import Contract
+from holdfast.contracts.mode import CsmsState
+
+
+class InstanceAlive(Contract):
+    """In KV under `instance.<id>`: written anew every beat. Who sees no new one for the lease's time, by its
+    own monotonic clock, takes the instance for dead.
+    """
+
+    instance: str
+    beat: int
+
+
+class SiteOwned(Contract):
+    """In KV under `site.<site>`: which instance speaks upstream for this site, and how its CSMS is."""
+
+    site: str
+    owner: str | None
+    """None: let go in order, free for the next."""
+    epoch: int
+    """Raised with each owner: what an earlier one still writes is refused."""
+    csms: CsmsState = CsmsState.NONE
+    read_seq: int = 0
+    """Everything up to here in the stream that the bridge reads is delivered, or kept with its charge point."""
+    read_id: str = ""
+    """Id of the message there: a stream that holds another one is not the one that was read."""
+    announced: str | None = None
+    """Disruption that the webhook last called autonomous; None once it was called back."""
+
+
+class AskCsms(Contract):
+    """Request of `hf.cloud.rpc.csms-authorise`: rule-service asks on behalf of a site."""
+
+    site: str
+    charge_point: str
+    driver_token: str = Field(min_length=1, max_length=255)
+    budget_ms: int = Field(ge=1, le=60_000)
+    """After it nobody waits for the answer any more."""
+
+
+class CaughtUpRequest(Contract):
+    """Request of `up.csms`, step 6 of recovery: has the CSMS everything up to this entry?"""
+
+    incarnation: str
+    seq: int
+
+
+class CaughtUp(Contract):
+    """Reply of `up.csms`."""
+
+    csms: CsmsState
+    read: bool
+    """The bridge has read the site's journal up to the entry asked about."""
+    behind: tuple[str, ...]
+    """Charge points with messages up to that entry that the CSMS can still take, the first of them."""
+    behind_count: int
+    waiting: int
+    """Messages of theirs not yet delivered."""
+    open_points: tuple[str, ...]
+    """What the CSMS refuses: named, and nothing that recovery waits for."""
+
+
+class Trouble(StrEnum):
+    """What can be wrong with a delivery, beyond being late."""
+
+    QUARANTINED = "quarantined"
+    """The CSMS did not take one message; it is kept, the others go on."""
+    REFUSED_START = "refused start"
+    """The CSMS did not accept a start that the site had accepted."""
+    DOUBLE_START = "double start"
+    """The CSMS may have opened a second transaction for one session."""
+    REJECTED = "rejected"
+    """The CSMS does not accept this charge point."""
+
+
+class OpenDelivery(Contract):
+    """One named thing that is not as it should be upstream."""
+
+    backend: str
+    charge_point: str
+    trouble: Trouble
+    what: str
+    incarnation: str = ""
+    seq: int = 0
+    """The journal entry it is about; 0: about the charge point as a whole."""
+
+
+class Phase(StrEnum):
+    """Of one upstream connection."""
+
+    CLOSED = "closed"
+    """Nobody needs it."""
+    CONNECTING = "connecting"
+    BOOTING = "booting"
+    """Waits for the answer to BootNotification."""
+    PENDING = "pending"
+    REJECTED = "rejected"
+    ACCEPTED = "accepted"
+
+
+class UpstreamView(Contract):
+    """One charge point at one backend."""
+
+    backend: str
+    primary: bool
+    charge_point: str
+    phase: Phase
+    since_ms: int
+    problem: str = ""
+    waiting: int
+    """Messages not yet delivered."""
+    oldest_at_ms: int | None = None
+    """When the oldest of them happened."""
+    delivered: int
+    """Messages the CSMS answered, since the bridge first knew this charge point."""
+    transactions: dict[str, int] = Field(default_factory=dict)
+    """Local transaction id to the CSMS's, of sessions that run."""
+    clock_offset_ms: int | None = None
+    """CSMS clock less ours, from its last answer that carried a time. Measured, never applied."""
+
+
+class UpstreamRequest(Contract):
+    """Request of `hf.cloud.rpc.upstream`."""
+
+    site: str
+
+
+class UpstreamStatus(Contract):
+    """Reply of `hf.cloud.rpc.upstream`: every charge point of the site at every backend."""
+
+    at_ms: int
+    csms: CsmsState
+    instance: str
+    """Which bridge instance speaks for this site."""
+    charge_points: tuple[UpstreamView, ...]
+    open_deliveries: tuple[OpenDelivery, ...]
