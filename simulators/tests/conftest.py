@@ -1,8 +1,9 @@
-"""A small central system on real websockets, and the shipped programs as real processes."""
+"""A small central system and a small station on real websockets, the shipped programs as real processes."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sqlite3
 import sys
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 PATIENCE_S = 30
+SILENCE_S = 0.3
 
 
 @dataclass
@@ -111,6 +114,53 @@ class FakeCsms:
         return self.results[message_id]
 
 
+class Station:
+    """A charge point that sends what the test says."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.asked = []
+        """CALLs of the central system, not answered by themselves."""
+        self.sent = 0
+
+    async def send(self, action, payload, message_id=None):
+        self.sent += 1
+        message_id = message_id or f"m{self.sent}"
+        await self.socket.send(json.dumps([2, message_id, action, payload]))
+        return message_id
+
+    async def answer_to(self, message_id, patience_s=PATIENCE_S):
+        async with asyncio.timeout(patience_s):
+            while True:
+                frame = json.loads(await self.socket.recv())
+                if frame[0] == 2:
+                    self.asked.append(frame)
+                elif frame[1] == message_id:
+                    return frame
+
+    async def call(self, action, payload, message_id=None):
+        """The payload of the answer, or the code of a CALLERROR."""
+        frame = await self.answer_to(await self.send(action, payload, message_id))
+        return frame[2]
+
+    async def hears_nothing(self, action, payload, message_id=None):
+        message_id = await self.send(action, payload, message_id)
+        with pytest.raises(TimeoutError):
+            await self.answer_to(message_id, SILENCE_S)
+
+    async def is_asked(self):
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.asked:
+                frame = json.loads(await self.socket.recv())
+                assert frame[0] == 2, f"not asked, but answered: {frame}"
+                self.asked.append(frame)
+        return self.asked.pop(0)
+
+    async def ends(self):
+        async with asyncio.timeout(PATIENCE_S):
+            await self.socket.wait_closed()
+
+
 class Program:
     """A running `holdfast-sim`, spoken to over its stdin and stdout."""
 
@@ -138,6 +188,10 @@ class Program:
     async def ask(self, do: str, event: str, **fields: Any) -> dict[str, Any]:
         await self.tell(do, **fields)
         return await self.event(event)
+
+    async def quirk(self, name: str, **values: Any) -> dict[str, Any]:
+        await self.tell("quirk", name=name, **values)
+        return await self.event("quirk", did="set", name=name)
 
     async def kill(self) -> None:
         if self.process.returncode is None:
@@ -208,6 +262,63 @@ def ledger(tmp_path: Path):
 
     def query(statement: str) -> list[dict[str, Any]]:
         with closing(sqlite3.connect(tmp_path / "state" / "CP-1.db")) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute(statement)]
+
+    return query
+
+
+@pytest.fixture
+def station():
+    """A function to a connection as a charge point opens it; to be awaited or entered."""
+
+    def connecting(port: int, identity: str = "CP-1", scheme: str = "ws", **more: Any) -> connect:
+        password = more.pop("password", None)
+        pair = base64.b64encode(f"{identity}:{password}".encode()).decode()
+        headers = {} if password is None else {"Authorization": f"Basic {pair}"}
+        usual = {"subprotocols": ["ocpp1.6"], "additional_headers": headers, "close_timeout": 0.2}
+        plain = {"compression": None, "proxy": None, "ping_interval": None}
+        url = f"{scheme}://127.0.0.1:{port}/any/path/{identity}"
+        return connect(url, **(usual | plain | more))
+
+    return connecting
+
+
+@pytest.fixture
+def plugged(station):
+    """The same as a `Station` that speaks."""
+
+    @asynccontextmanager
+    async def plugging(*words: Any, **more: Any) -> AsyncIterator[Station]:
+        async with station(*words, **more) as socket:
+            yield Station(socket)
+
+    return plugging
+
+
+@pytest.fixture
+def central(start, tmp_path):
+    """A function from a configuration to a running central system and its port."""
+
+    @asynccontextmanager
+    async def starting(*words, **config):
+        file = tmp_path / "csms.json"
+        file.write_text(json.dumps({"tokens": {"GOOD": "Accepted", "OLD": "Expired"}} | config))
+        state = tmp_path / "csms.db"
+        words = ("--listen", "127.0.0.1:0", "--state", state, "--config", file, *words)
+        async with start("csms", *words) as program:
+            door = await program.event("listening")
+            yield program, door["port"]
+
+    return starting
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """`kept("SELECT ...")`: rows of its ledger."""
+
+    def query(statement):
+        with closing(sqlite3.connect(tmp_path / "csms.db")) as db:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute(statement)]
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from holdfast_simulators import main
+from holdfast_simulators import document, main
 from holdfast_simulators.charge_point import config
 
 GOOD = {"id": "CP-1", "password": "secret"}
@@ -73,7 +73,7 @@ def test_a_missing_file_is_named(tmp_path, capsys):
 
 def test_a_password_is_never_shown(tmp_path):
     file = write(tmp_path, with_point(password="hush" * 100))
-    with pytest.raises(config.ConfigError) as raised:
+    with pytest.raises(document.ConfigError) as raised:
         config.load(file)
     assert "hush" not in str(raised.value)
 

@@ -16,6 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from holdfast_simulators.csms import rows
+
 PAGE = 3
 """Entries on a page: small, so that paging is always at work."""
 
@@ -268,6 +270,23 @@ async def test_without_an_account_or_a_ledger_there_is_no_verdict(
     assert await verdict(account, 2) is None
     async with start("oracle", "--state", tmp_path, "--api", "http://127.0.0.1:1") as program:
         assert await program.process.wait() == 2
+
+
+async def test_a_central_systems_ledger_is_judged_as_well(account, truth, verdict, tmp_path):
+    file = tmp_path / "csms.db"
+    with closing(sqlite3.connect(file)) as db, db:
+        db.executescript(rows.SCHEMA)
+        for one in truth("SELECT * FROM acknowledged WHERE action = 'MeterValues'"):
+            number = json.loads(one["payload"])["transactionId"]
+            values = (number, 1, "CP-1", one["message_id"], one["payload"], 0)
+            db.execute(rows.Write.METER, values)
+    said = await verdict(account, 1, "--csms", file)
+    assert [one["kind"] for one in said["csms"]["differences"]] == ["missing", "missing"]
+    assert said["csms"]["oracle_transactions"] == 2
+    assert said["csms"]["meter_values"]["missing"] == 0
+    assert not said["clean"]
+    assert (await verdict(account, 0))["csms"] is None
+    assert await verdict(account, 2, "--csms", tmp_path / "nowhere.db") is None
 
 
 async def test_the_credential_is_shown(account, start, tmp_path):

@@ -1,4 +1,4 @@
-"""holdfast-sim charge-points | wan | oracle: the outside world of a site, as programs of their own."""
+"""holdfast-sim charge-points | csms | wan | oracle: the outside world of a site, as programs of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from holdfast_simulators import control, wan
+from holdfast_simulators import control, csms, document, wan
 from holdfast_simulators.charge_point import config
 from holdfast_simulators.charge_point import program as charge_points
 from holdfast_simulators.oracle import account
@@ -27,13 +27,19 @@ def run(words: list[str]) -> int:
         match arguments.program:
             case "charge-points":
                 return asyncio.run(_charge_points(arguments.config, arguments.state))
+            case "csms":
+                return asyncio.run(_csms(arguments))
             case "wan":
                 return asyncio.run(wan.run(arguments.listen, arguments.to, control.Console()))
             case _:
                 return oracle.run(
-                    arguments.state, arguments.api, arguments.site, arguments.credential
+                    arguments.state,
+                    arguments.api,
+                    arguments.site,
+                    arguments.credential,
+                    arguments.csms,
                 )
-    except (config.ConfigError, control.CannotStart, account.CannotJudge) as error:
+    except (document.ConfigError, control.CannotStart, account.CannotJudge) as error:
         print(f"holdfast-sim {arguments.program}: {error}", file=sys.stderr)
         return 2
 
@@ -42,10 +48,29 @@ async def _charge_points(config_file: Path, state_folder: Path) -> int:
     return await charge_points.run(config.load(config_file), state_folder, control.Console())
 
 
+async def _csms(arguments: argparse.Namespace) -> int:
+    file = arguments.config
+    return await csms.run(
+        arguments.listen,
+        arguments.state,
+        csms.Config() if file is None else csms.load(file),
+        control.Console(),
+        quiet=arguments.quiet,
+        wire_log=not arguments.no_wire_log,
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="holdfast-sim", description=__doc__)
     programs = parser.add_subparsers(dest="program", required=True)
+    _add_charge_points(programs)
+    _add_csms(programs)
+    _add_wan(programs)
+    _add_oracle(programs)
+    return parser
 
+
+def _add_charge_points(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     points = programs.add_parser(
         "charge-points",
         help="OCPP 1.6J charge points with an offline queue and a ledger of the truth",
@@ -54,6 +79,21 @@ def _parser() -> argparse.ArgumentParser:
     points.add_argument("--config", type=Path, required=True, help="JSON file: url, charge_points")
     points.add_argument("--state", type=Path, required=True, help="folder of their databases")
 
+
+def _add_csms(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    central = programs.add_parser(
+        "csms",
+        help="an OCPP 1.6J central system with switchable quirks and a ledger of its own",
+        description=f"A simulated central system. {CONTROL_HELP}",
+    )
+    central.add_argument("--listen", type=wan.address, required=True, metavar="HOST:PORT")
+    central.add_argument("--state", type=Path, required=True, help="SQLite file of its ledger")
+    central.add_argument("--config", type=Path, help="JSON file; without it everybody may connect")
+    central.add_argument("--quiet", action="store_true", help="report only answers to commands")
+    central.add_argument("--no-wire-log", action="store_true", help="keep no copy of every frame")
+
+
+def _add_wan(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     link = programs.add_parser(
         "wan",
         help="a TCP link that can be cut, black-holed, delayed and slowed",
@@ -62,6 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     link.add_argument("--listen", type=wan.address, required=True, metavar="HOST:PORT")
     link.add_argument("--to", type=wan.address, required=True, metavar="HOST:PORT")
 
+
+def _add_oracle(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     judge = programs.add_parser(
         "oracle",
         help="compare the charge points' ledgers with the product's account",
@@ -76,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a site to judge; may be repeated; without it, all that the API names",
     )
     judge.add_argument("--credential", type=Path, help="file with the bearer credential")
-    return parser
+    judge.add_argument("--csms", type=Path, help="ledger of `holdfast-sim csms` to judge as well")
 
 
 if __name__ == "__main__":

@@ -8,22 +8,16 @@ is an error: a misspelt behaviour would silently be the default.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote, urlsplit
+
+from holdfast_simulators import document
+from holdfast_simulators.document import Check, is_bool, is_number, is_one_of, is_text, is_whole
 
 CHARGE_POINTS_MAX = 2_000
 CONNECTORS_MAX = 32
-
-
-class ConfigError(Exception):
-    """The configuration is wrong: which file, which field, what is wrong with it, what to write."""
-
-    def __init__(self, file: Path, where: str, problem: str, remedy: str) -> None:
-        super().__init__(f"{file}: {where}: {problem}; {remedy}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,126 +92,74 @@ class Config:
 
 def load(file: Path) -> Config:
     """Raise ConfigError naming the first thing that is wrong."""
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            file, "file", error.strerror or str(error), "name a readable file"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            file, "document", f"not JSON: {error}", "write one JSON object"
-        ) from error
-    return _Reader(file).config(document)
-
-
-Check = Callable[[Any], str | None]
-"""Says what the value should have been, or None when it is right."""
-
-
-def _is_text(maximum: int, *, empty: bool = False) -> Check:
-    def check(value: Any) -> str | None:
-        right = isinstance(value, str) and (empty or value != "") and len(value) <= maximum
-        return None if right else f"write a string of {0 if empty else 1} to {maximum} characters"
-
-    return check
-
-
-def _is_whole(low: int, high: int) -> Check:
-    def check(value: Any) -> str | None:
-        right = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-        return None if right else f"write a whole number from {low} to {high}"
-
-    return check
-
-
-def _is_number(low: float, high: float, *, or_null: bool = False) -> Check:
-    def check(value: Any) -> str | None:
-        if value is None and or_null:
-            return None
-        right = isinstance(value, int | float) and not isinstance(value, bool)
-        if right and low <= value <= high:
-            return None
-        return f"write a number from {low} to {high}" + (", or null" if or_null else "")
-
-    return check
-
-
-def _is_one_of(*choices: str) -> Check:
-    return lambda value: None if value in choices else f"write one of {', '.join(choices)}"
-
-
-def _is_bool(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "write true or false"
+    reader = _Reader(file)
+    return reader.config(reader.document())
 
 
 def _is_back_off(value: Any) -> str | None:
     waits = value if isinstance(value, list) else [value]
-    number = _is_number(0.01, 3_600)
+    number = is_number(0.01, 3_600)
     right = 1 <= len(waits) <= 50 and all(number(wait) is None for wait in waits)
     return None if right else "write seconds from 0.01 to 3600, or a list of up to 50 of them"
 
 
 BEHAVIOUR_CHECKS: dict[str, Check] = {
-    "power_w": _is_whole(0, 1_000_000),
-    "phases": _is_whole(1, 3),
-    "meter_interval_s": _is_number(0.02, 86_400),
-    "heartbeat_s": _is_number(0.02, 86_400, or_null=True),
-    "call_timeout_s": _is_number(0.05, 600),
-    "attempts": _is_whole(1, 1_000),
-    "retry_interval_s": _is_number(0, 3_600),
-    "retry_ids": _is_one_of("same", "new"),
-    "queue_capacity": _is_whole(2, 100_000),
+    "power_w": is_whole(0, 1_000_000),
+    "phases": is_whole(1, 3),
+    "meter_interval_s": is_number(0.02, 86_400),
+    "heartbeat_s": is_number(0.02, 86_400, or_null=True),
+    "call_timeout_s": is_number(0.05, 600),
+    "attempts": is_whole(1, 1_000),
+    "retry_interval_s": is_number(0, 3_600),
+    "retry_ids": is_one_of("same", "new"),
+    "queue_capacity": is_whole(2, 100_000),
     "reconnect_s": _is_back_off,
-    "ping_s": _is_number(0.1, 3_600, or_null=True),
-    "boot_on_reconnect": _is_bool,
-    "boot_pipelined": _is_bool,
-    "message_ids": _is_one_of("uuid", "repeating"),
-    "in_flight_silence_s": _is_number(0, 600),
-    "status_before_queue": _is_bool,
-    "late_meter_after_stop": _is_bool,
-    "offline_start": _is_bool,
-    "authorize_remote": _is_bool,
-    "stop_on_invalid_id": _is_bool,
-    "session_after_reboot": _is_one_of("stop", "resume"),
-    "reboot_s": _is_number(0, 3_600),
-    "hard_reset_loses_queue": _is_bool,
-    "clock_offset_s": _is_number(-1e9, 1e9),
-    "clock_drift_ppm": _is_number(-100_000, 100_000),
-    "json_spaces": _is_bool,
+    "ping_s": is_number(0.1, 3_600, or_null=True),
+    "boot_on_reconnect": is_bool,
+    "boot_pipelined": is_bool,
+    "message_ids": is_one_of("uuid", "repeating"),
+    "in_flight_silence_s": is_number(0, 600),
+    "status_before_queue": is_bool,
+    "late_meter_after_stop": is_bool,
+    "offline_start": is_bool,
+    "authorize_remote": is_bool,
+    "stop_on_invalid_id": is_bool,
+    "session_after_reboot": is_one_of("stop", "resume"),
+    "reboot_s": is_number(0, 3_600),
+    "hard_reset_loses_queue": is_bool,
+    "clock_offset_s": is_number(-1e9, 1e9),
+    "clock_drift_ppm": is_number(-100_000, 100_000),
+    "json_spaces": is_bool,
 }
 assert set(BEHAVIOUR_CHECKS) == {one.name for one in fields(Behaviour)}
 
 CHARGE_POINT_CHECKS: dict[str, Check] = {
-    "id": _is_text(48),
-    "password": _is_text(255),
-    "vendor": _is_text(20, empty=True),
-    "model": _is_text(20),
-    "serial": _is_text(25, empty=True),
-    "connectors": _is_whole(1, CONNECTORS_MAX),
+    "id": is_text(48),
+    "password": is_text(255),
+    "vendor": is_text(20, empty=True),
+    "model": is_text(20),
+    "serial": is_text(25, empty=True),
+    "connectors": is_whole(1, CONNECTORS_MAX),
 }
 
 
-class _Reader:
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def config(self, document: Any) -> Config:
-        table = self._table("document", document, {"url", "ca_file", "charge_points"})
-        given = table.get("charge_points")
-        if not isinstance(given, list) or not 1 <= len(given) <= CHARGE_POINTS_MAX:
-            self._fail("charge_points", given, f"write a list of 1 to {CHARGE_POINTS_MAX} objects")
+class _Reader(document.Reader):
+    def config(self, given: Any) -> Config:
+        table = self.table("document", given, {"url", "ca_file", "charge_points"})
+        listed = table.get("charge_points")
+        if not isinstance(listed, list) or not 1 <= len(listed) <= CHARGE_POINTS_MAX:
+            self.fail("charge_points", listed, f"write a list of 1 to {CHARGE_POINTS_MAX} objects")
         points = tuple(
-            self._charge_point(f"charge_points[{n}]", one) for n, one in enumerate(given)
+            self._charge_point(f"charge_points[{n}]", one) for n, one in enumerate(listed)
         )
         seen: set[str] = set()
         for number, point in enumerate(points):
             if point.id in seen:
-                self._fail(f"charge_points[{number}].id", point.id, "give each its own id")
+                self.fail(f"charge_points[{number}].id", point.id, "give each its own id")
             seen.add(point.id)
         ca_file = table.get("ca_file")
         if ca_file is not None and not isinstance(ca_file, str):
-            self._fail("ca_file", ca_file, "write a path, or leave it out")
+            self.fail("ca_file", ca_file, "write a path, or leave it out")
         return Config(
             url=self._url(table.get("url")),
             ca_file=None if ca_file is None else Path(ca_file),
@@ -227,56 +169,34 @@ class _Reader:
     def _url(self, value: Any) -> str:
         remedy = "write ws://HOST:PORT/PATH or wss://..., without query and credentials"
         if not isinstance(value, str):
-            self._fail("url", value, remedy)
+            self.fail("url", value, remedy)
         try:
             parts = urlsplit(value)
             right = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
         except ValueError:
             right = False
         if not right or parts.query or parts.fragment or parts.username is not None:
-            self._fail("url", value, remedy)
+            self.fail("url", value, remedy)
         return str(value).rstrip("/")
 
     def _charge_point(self, where: str, value: Any) -> ChargePointConfig:
-        table = self._table(where, value, {*CHARGE_POINT_CHECKS, "behaviour"})
+        table = self.table(where, value, {*CHARGE_POINT_CHECKS, "behaviour"})
         for name in ("id", "password"):
             if name not in table:
-                self._fail(f"{where}.{name}", None, "every charge point needs one")
+                self.fail(f"{where}.{name}", None, "every charge point needs one")
         plain = {name: table[name] for name in CHARGE_POINT_CHECKS if name in table}
-        self._check(where, plain, CHARGE_POINT_CHECKS)
+        self.check(where, plain, CHARGE_POINT_CHECKS)
         # The Basic user name ends at the first colon, so such an id could never authenticate.
         if ":" in plain["id"]:
-            self._fail(f"{where}.id", plain["id"], "leave out the colon")
+            self.fail(f"{where}.id", plain["id"], "leave out the colon")
         return ChargePointConfig(
             **plain, behaviour=self._behaviour(f"{where}.behaviour", table.get("behaviour", {}))
         )
 
     def _behaviour(self, where: str, value: Any) -> Behaviour:
-        table = self._table(where, value, set(BEHAVIOUR_CHECKS))
-        self._check(where, table, BEHAVIOUR_CHECKS)
+        table = self.table(where, value, set(BEHAVIOUR_CHECKS))
+        self.check(where, table, BEHAVIOUR_CHECKS)
         if "reconnect_s" in table:
             waits = table["reconnect_s"]
             table["reconnect_s"] = tuple(waits) if isinstance(waits, list) else (waits,)
         return Behaviour(**table)
-
-    def _check(self, where: str, table: Mapping[str, Any], checks: Mapping[str, Check]) -> None:
-        for name, value in table.items():
-            remedy = checks[name](value)
-            if remedy is not None:
-                self._fail(f"{where}.{name}", value, remedy)
-
-    def _table(self, where: str, value: Any, known: set[str]) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            self._fail(where, value, "write a JSON object")
-        for name in value:
-            if name not in known:
-                remedy = f"known here: {', '.join(sorted(known))}"
-                raise ConfigError(self._file, f"{where}.{name}"[:200], "unknown field", remedy)
-        return dict(value)
-
-    def _fail(self, where: str, value: Any, remedy: str) -> NoReturn:
-        given = "missing" if value is None else f"given {str(value)[:80]!r}"
-        # A password is never shown, however wrong it is.
-        if where.endswith(".password") and value is not None:
-            given = "not usable"
-        raise ConfigError(self._file, where, given, remedy)

@@ -1,6 +1,6 @@
 """The judgement: truth against account. Pure.
 
-    judge(truth, account) -> Verdict
+    judge(truth, account, what a central system kept) -> Verdict
 
 What is compared, and by what key:
 
@@ -21,7 +21,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from holdfast_simulators.oracle import csms
 from holdfast_simulators.oracle.account import Account, NamedGap, RecordedFact, RecordedSession
+from holdfast_simulators.oracle.csms_ledger import Kept
 from holdfast_simulators.oracle.ledger import Acknowledged, TrueSession, Truth
 
 TRANSACTIONAL = ("StartTransaction", "MeterValues", "StopTransaction")
@@ -47,6 +49,8 @@ class Verdict:
     stale_commands_executed: int = 0
     stale_commands: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
+    csms: csms.CsmsVerdict | None = None
+    """None: no central system's ledger was given."""
 
     @property
     def is_clean(self) -> bool:
@@ -56,11 +60,12 @@ class Verdict:
             self.energy_differences,
             self.stale_commands,
             self.unexplained,
+            self.csms is not None and self.csms.differences,
         )
         return not any(differences)
 
 
-def judge(truth: Truth, account: Account) -> Verdict:
+def judge(truth: Truth, account: Account, kept: Kept | None = None) -> Verdict:
     verdict = Verdict(discarded_by_charge_points=truth.discarded)
     if truth.queued:
         verdict.unexplained.append(
@@ -73,6 +78,8 @@ def judge(truth: Truth, account: Account) -> Verdict:
     _judge_continuity(verdict, facts, account.gaps)
     _judge_sessions(verdict, truth, account, wounded)
     _judge_commands(verdict, truth, facts)
+    if kept is not None:
+        verdict.csms = csms.judge(truth, kept, account.gaps)
     if len(verdict.unexplained) > UNEXPLAINED_MAX:
         more = len(verdict.unexplained) - UNEXPLAINED_MAX
         verdict.unexplained = [*verdict.unexplained[:UNEXPLAINED_MAX], f"and {more} more"]

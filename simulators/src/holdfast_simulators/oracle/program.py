@@ -6,13 +6,20 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from holdfast_simulators.oracle import account, ledger
+from holdfast_simulators.oracle import account, csms_ledger, ledger
 from holdfast_simulators.oracle.judge import judge
 
 
-def run(state_folder: Path, api: str, sites: list[str] | None, credential: Path | None) -> int:
+def run(
+    state_folder: Path,
+    api: str,
+    sites: list[str] | None,
+    credential: Path | None,
+    csms_file: Path | None = None,
+) -> int:
     """0 clean, 1 differences; raises CannotJudge."""
     truth = ledger.read(state_folder)
-    verdict = judge(truth, account.read(api, sites, credential))
+    kept = None if csms_file is None else csms_ledger.read(csms_file)
+    verdict = judge(truth, account.read(api, sites, credential), kept)
     print(json.dumps(asdict(verdict) | {"clean": verdict.is_clean}, ensure_ascii=False))
     return 0 if verdict.is_clean else 1
