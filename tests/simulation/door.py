@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-from ocpp_edge.adapters.connection import Connection, ConnectionEnded
+from ocpp_edge.adapters.connection import Connection, ConnectionEnded, Reception
 from ocpp_edge.adapters.in_memory import InMemoryConnection, pair
 from ocpp_edge.config import Config
 from ocpp_edge.metrics import Metrics
 from ocpp_edge.registry import Registry
 from simulation.charge_point import LineEnded
-
-Serve = Callable[[str, Connection, str], Awaitable[None]]
 
 
 class Door:
@@ -22,39 +20,41 @@ class Door:
         self._on_send = on_send
         self._lines: list[InMemoryConnection] = []
         self._group: asyncio.TaskGroup | None = None
-        self._serve: Serve | None = None
+        self._reception: Reception | None = None
 
     async def listen(
-        self, config: Config, registry: Registry, metrics: Metrics, serve: Serve
+        self, config: Config, registry: Registry, metrics: Metrics, reception: Reception
     ) -> None:
         """Until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                self._group, self._serve = group, serve
+                self._group, self._reception = group, reception
                 await asyncio.get_running_loop().create_future()
         finally:
-            if self._serve is serve:
+            if self._reception is reception:
                 self.shut()
 
     def shut(self) -> None:
         """The process died: the kernel closes what it held."""
-        self._group = self._serve = None
+        self._group = self._reception = None
         for line in self._lines:
             line.lose()
         self._lines.clear()
 
     def connect(self, identity: str) -> Line | None:
-        """None: nobody listens."""
-        if self._group is None or self._serve is None:
+        """None: nobody listens, or nobody is let in."""
+        reception = self._reception
+        if self._group is None or reception is None or reception.turns_away:
             return None
         edge_end, own_end = pair()
         self._lines.append(own_end)
-        self._group.create_task(_serve(self._serve, identity, _EdgeEnd(edge_end, self._on_send)))
+        end = _EdgeEnd(edge_end, self._on_send)
+        self._group.create_task(_serve(reception, identity, end))
         return Line(own_end, edge_end)
 
 
-async def _serve(serve: Serve, identity: str, connection: Connection) -> None:
-    await serve(identity, connection, "simulated")
+async def _serve(reception: Reception, identity: str, connection: Connection) -> None:
+    await reception.serve(identity, connection, "simulated")
 
 
 class Line:

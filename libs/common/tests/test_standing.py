@@ -44,10 +44,14 @@ class Site:
         await self.bus.ensure_stream(spec)
         return self
 
-    async def changes_to(self, mode: Mode) -> None:
+    async def changes_to(self, mode: Mode, *reasons: Reason) -> None:
         await self.recorder.record(
             ModeChanged(
-                previous=None, mode=mode, reasons=(Reason.STARTED,), since_ms=1, disruption="d"
+                previous=None,
+                mode=mode,
+                reasons=reasons or (Reason.STARTED,),
+                since_ms=1,
+                disruption="d",
             )
         )
 
@@ -67,8 +71,10 @@ async def test_what_is_stored_stands_at_start_and_each_change_follows():
         following = group.create_task(follow_standing(site.bus, site.incarnation, site.standing))
         await site.standing.known.wait()
         assert (site.standing.mode, site.standing.rules_version) == (Mode.CONNECTED, 7)
-        await site.changes_to(Mode.DEGRADED)
+        assert site.standing.reasons == (Reason.STARTED,)
+        await site.changes_to(Mode.DEGRADED, Reason.CSMS, Reason.CLOCK)
         await eventually(lambda: site.standing.mode is Mode.DEGRADED, within_s=5)
+        assert site.standing.reasons == (Reason.CSMS, Reason.CLOCK)
         following.cancel()
 
 
@@ -79,6 +85,7 @@ async def test_a_site_that_knows_nothing_assumes_autonomous_and_the_built_in_rul
         following = group.create_task(follow_standing(site.bus, site.incarnation, site.standing))
         await site.standing.known.wait()
         assert (site.standing.mode, site.standing.rules_version) == (Mode.AUTONOMOUS, 0)
+        assert site.standing.reasons == ()
         following.cancel()
 
 
@@ -112,6 +119,7 @@ async def test_trimmed_past_the_last_change_those_who_decide_are_asked():
         following = group.create_task(follow_standing(site.bus, site.incarnation, site.standing))
         await site.standing.known.wait()
         assert (site.standing.mode, site.standing.rules.name) == (Mode.RECOVERY, "seven")
+        assert site.standing.reasons == (Reason.PULSES_STABLE,)
         following.cancel()
 
 

@@ -271,6 +271,27 @@ def test_an_impairment_that_no_open_point_names_ends_recovery_degraded(paper_sit
     assert site.changes[-1].why is Reason.SYNC_STALLED
 
 
+def test_what_a_csms_refuses_is_an_open_point_and_the_site_is_connected_and_stays_so(paper_site):
+    refused = OpenPoint(step=Step.CSMS_CAUGHT_UP, what="CP-03 is rejected by main")
+    site = paper_site(csms=CsmsState.UP, open_points=(refused,)).connected()
+    site.csms = CsmsState.DOWN
+    site.run(2 * MINUTE_MS)
+    site.csms = CsmsState.UP
+    site.until(CONNECTED, within_ms=3 * MINUTE_MS)
+    assert site.modes == [DEGRADED, RECOVERY, CONNECTED]
+    assert site.changes[-1].fact.reasons == (Reason.OPEN_POINTS,)
+    assert site.run(MINUTE_MS).mode is CONNECTED
+
+
+def test_a_csms_that_goes_away_degrades_although_an_open_point_names_it(paper_site):
+    refused = OpenPoint(step=Step.CSMS_CAUGHT_UP, what="CP-03 is rejected by main")
+    site = paper_site(csms=CsmsState.UP, open_points=(refused,)).connected()
+    site.cut().run(2 * MINUTE_MS).heal().until(CONNECTED, within_ms=2 * MINUTE_MS)
+    site.csms = CsmsState.DOWN
+    site.until(DEGRADED, within_ms=15_000)
+    assert site.changes[-1].why is Reason.CSMS
+
+
 # --- disruptions ---
 
 

@@ -28,6 +28,14 @@ from holdfast.contracts.command import (
     Disposition,
     SendCommand,
 )
+from holdfast.contracts.csms import (
+    OpenDelivery,
+    Phase,
+    Trouble,
+    UpstreamRequest,
+    UpstreamStatus,
+    UpstreamView,
+)
 from holdfast.contracts.decision import (
     AuthoriseInputs,
     AuthoriseVerdict,
@@ -130,6 +138,40 @@ def decision(id: str) -> DecisionMade:
     )
 
 
+def upstream_view(charge_point: str, phase: Phase, **changes: object) -> UpstreamView:
+    fields: dict[str, object] = {
+        "backend": "main",
+        "primary": True,
+        "charge_point": charge_point,
+        "phase": phase,
+        "since_ms": 1,
+        "waiting": 0,
+        "delivered": 10,
+    }
+    return UpstreamView.model_validate(fields | changes)
+
+
+def upstream_status(at_ms: int, csms: CsmsState) -> UpstreamStatus:
+    return UpstreamStatus(
+        at_ms=at_ms,
+        csms=csms,
+        instance="bridge-1",
+        charge_points=(
+            upstream_view("CP-02", Phase.REJECTED, waiting=4, oldest_at_ms=2, problem="unknown"),
+            upstream_view("CP-01", Phase.PENDING, backend="next", primary=False, waiting=90),
+            upstream_view("CP-01", Phase.ACCEPTED, waiting=3, transactions={"1001": 77}),
+        ),
+        open_deliveries=(
+            OpenDelivery(
+                backend="main",
+                charge_point="CP-02",
+                trouble=Trouble.REJECTED,
+                what="BootNotification answered Rejected",
+            ),
+        ),
+    )
+
+
 def changed(previous: Mode | None, mode: Mode) -> ModeChanged:
     disruption = None if mode is Mode.CONNECTED else "D1"
     return ModeChanged(
@@ -167,6 +209,9 @@ class World:
     others: SimBus | None = None
     counts: dict[str, int] = field(default_factory=lambda: {"stopped": 3})
     """Sessions by state."""
+    csms: CsmsState = CsmsState.NONE
+    """What mode-manager says at the site, and in the cloud the bridge, while there is one."""
+    bridge: SimBus | None = None
 
     @classmethod
     async def make(cls, scope: Scope, folder: Path) -> World:
@@ -280,6 +325,24 @@ class World:
         await serve(others, subjects.cloud_rpc("copies"), CopiesRequest, copies)
         await serve(others, subjects.cloud_rpc("gaps"), CopiesRequest, gaps)
 
+    async def begin_bridge(self, csms: CsmsState = CsmsState.UP) -> None:
+        """A csms-bridge: CP-01 is well at its primary, CP-02 is rejected there, and a follower lags."""
+        self.csms = csms
+        self.bridge = self.bus.client("csms-bridge")
+
+        async def upstream(request: UpstreamRequest, _: str) -> Contract:
+            if request.site != SITE:
+                return UpstreamStatus(
+                    at_ms=self.clock.now_ms(),
+                    csms=CsmsState.NONE,
+                    instance="bridge-1",
+                    charge_points=(),
+                    open_deliveries=(),
+                )
+            return upstream_status(self.clock.now_ms(), self.csms)
+
+        await serve(self.bridge, subjects.cloud_rpc("upstream"), UpstreamRequest, upstream)
+
     async def _serve_site(self, others: SimBus) -> None:
         def now(make: Callable[[], Contract]) -> Callable[[Empty, str], Awaitable[Contract]]:
             async def answer(_: Empty, __: str) -> Contract:
@@ -298,7 +361,7 @@ class World:
                 watermark=4,
                 head_seq=9,
                 desired_rules_version=3,
-                csms=CsmsState.NONE,
+                csms=self.csms,
                 stable_link=False,
             ),
             "rules": lambda: RulesStatus(

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.contracts.command import Command, Disposition
+from holdfast.contracts.csms import OpenDelivery, Trouble, UpstreamStatus
 from holdfast.contracts.journal import CopyStatus, Gap, GapCause, StorageLevel
-from holdfast.contracts.mode import Mode, ModeChanged, Reason
+from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, Reason
 from holdfast.contracts.recovery import OpenPoint, Step
 from monitor.domain.answers import Tone, Verdict, answers
 from monitor.domain.readings import Reading, never
@@ -26,6 +27,7 @@ from monitor.domain.rows import (
     ModeRow,
     Note,
     Place,
+    RulesRow,
     SiteState,
 )
 from monitor.domain.status import (
@@ -37,6 +39,7 @@ from monitor.domain.status import (
     Uplink,
     in_cloud,
 )
+from monitor.domain.upstream import CsmsNow
 
 NOW = 1_750_000_000_000
 HERE = Place("aaaaaaaa", 1)
@@ -79,6 +82,7 @@ WELL = SiteStatus(
     chain_verified=fresh(True),
     open_points=fresh(()),
     waiting_commands=fresh(()),
+    csms=fresh(CsmsNow(state=CsmsState.UP)),
 )
 
 
@@ -207,7 +211,12 @@ def test_no_good_answer_rests_on_a_reading_that_is_not_fresh(stale: set[str]) ->
 # --- seen from the cloud ---
 
 
-def seen_from_cloud(pulse_age_ms: int | None, *, copies_fresh: bool = True) -> SiteStatus:
+def seen_from_cloud(
+    pulse_age_ms: int | None,
+    *,
+    copies_fresh: bool = True,
+    upstream: Reading[UpstreamStatus] | None = None,
+) -> SiteStatus:
     copy = CopyStatus(
         site="berlin01",
         incarnation="aaaaaaaa",
@@ -225,6 +234,7 @@ def seen_from_cloud(pulse_age_ms: int | None, *, copies_fresh: bool = True) -> S
         WELL.state,
         modes=(ModeRow(place=HERE, at_ms=1, fact=fact),),
         charge_points={"CP-01": charge_point()},
+        rules=(RulesRow(place=HERE, at_ms=1, version=1, hash="h"),),
     )
     copies = replace(fresh((copy,)), fresh=copies_fresh)
     return in_cloud(
@@ -235,6 +245,7 @@ def seen_from_cloud(pulse_age_ms: int | None, *, copies_fresh: bool = True) -> S
         copies=copies,
         gaps=fresh(()),
         sessions=fresh({}),
+        upstream=upstream or never("csms-bridge", "nobody answers"),
         pulse_fresh_ms=30_000,
     )
 
@@ -269,6 +280,57 @@ def test_a_session_without_its_beginning_is_open_in_both_scopes() -> None:
         answer = answers(replace(status, sessions=fresh({"stopped": 4, "fragment": 2})))[3]
         assert answer.verdict is Verdict.YES
         assert answer.points == ("2 sessions known without the beginning",)
+
+
+# --- the CSMS behind it ---
+
+
+def upstream(
+    *whats: str, csms: CsmsState = CsmsState.UP, is_fresh: bool = True
+) -> Reading[UpstreamStatus]:
+    deliveries = tuple(
+        OpenDelivery(backend="main", charge_point="CP-02", trouble=Trouble.QUARANTINED, what=what)
+        for what in whats
+    )
+    told = UpstreamStatus(
+        at_ms=NOW, csms=csms, instance="b1", charge_points=(), open_deliveries=deliveries
+    )
+    return replace(fresh(told, "csms-bridge"), fresh=is_fresh)
+
+
+def test_without_a_bridge_no_csms_is_known_and_nothing_is_wrong() -> None:
+    status = seen_from_cloud(1000)
+    assert status.csms.value is None
+    assert "no CSMS is known" in status.csms.problem
+    assert verdicts(status) == ["yes", "yes", "no", "no"]
+    assert all(answer.tone is Tone.GOOD for answer in answers(status))
+
+
+def test_what_the_csms_refuses_is_open_and_asks_somebody_to_look_there() -> None:
+    status = seen_from_cloud(1000, upstream=upstream("a start", "its stop"))
+    assert verdicts(status) == ["yes", "yes", "yes", "yes"]
+    (act,) = answers(status)[2].points
+    assert act == "the CSMS does not take everything of 1 charge point: look there"
+    assert answers(status)[3].points == (
+        "csms caught up: CP-02 at main, quarantined: a start",
+        "csms caught up: CP-02 at main, quarantined: its stop",
+    )
+
+
+def test_a_bridge_that_fell_silent_leaves_open_what_may_be_open() -> None:
+    told = upstream(is_fresh=False)
+    assert verdicts(seen_from_cloud(1000, upstream=told)) == ["yes", "yes", "no", "unknown"]
+    told = upstream("a start", is_fresh=False)
+    assert verdicts(seen_from_cloud(1000, upstream=told))[3] == "yes"
+    told = upstream(csms=CsmsState.NONE, is_fresh=False)
+    assert verdicts(seen_from_cloud(1000, upstream=told)) == ["yes", "yes", "no", "no"]
+
+
+def test_a_site_that_is_degraded_for_its_csms_returns_when_that_does() -> None:
+    mode = ModeNow(mode=Mode.DEGRADED, reasons=("csms",), since_ms=NOW, disruption="D1")
+    act = answers(replace(WELL, mode=fresh(mode)))[2]
+    assert act.verdict is Verdict.NO
+    assert "when the CSMS is back" in act.reason
 
 
 def test_a_site_not_heard_is_unknown_whatever_it_last_said() -> None:

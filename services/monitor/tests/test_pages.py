@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.contracts.command import Command, Disposition
+from holdfast.contracts.csms import OpenDelivery, Phase, Trouble, UpstreamView
 from holdfast.contracts.decision import (
     AuthoriseInputs,
     AuthoriseVerdict,
@@ -22,7 +23,7 @@ from holdfast.contracts.decision import (
     DecisionMade,
 )
 from holdfast.contracts.journal import StorageLevel
-from holdfast.contracts.mode import Mode, ModeChanged, Reason
+from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, Reason
 from holdfast.contracts.recovery import RecoveryStepped, Step, StepOutcome
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import SessionState, SessionView
@@ -40,12 +41,14 @@ from monitor.domain.rows import (
     SiteState,
 )
 from monitor.domain.status import ModeNow, RulesNow, SiteStatus, StorageNow, Sync, Uplink
+from monitor.domain.upstream import CsmsNow
 from monitor.pages.html import el
 from monitor.pages.site_page import site_page
 from monitor.pages.sites_page import sites_page
 from monitor.pages.words import clock, duration, energy, moment, number, size
 
 NOW = 1_750_000_000_000
+NONE = CsmsState.NONE
 HERE = Place("aaaaaaaa", 1)
 EVIL = '<script>alert("x")</script>\'&\x00=cmd|calc'
 
@@ -131,6 +134,21 @@ CHARGE_POINT = ChargePointRow(
     connectors={1: ConnectorRow(status=EVIL, error_code=EVIL), 0: ConnectorRow(status=EVIL)},
 )
 
+
+def upstream_view(primary: bool) -> UpstreamView:
+    return UpstreamView(
+        backend=EVIL,
+        primary=primary,
+        charge_point=EVIL,
+        phase=Phase.REJECTED,
+        since_ms=NOW - 60_000,
+        problem=EVIL,
+        waiting=1_234,
+        oldest_at_ms=NOW - 120_000,
+        delivered=5,
+    )
+
+
 STATUS = SiteStatus(
     scope="site",
     site="berlin01",
@@ -147,6 +165,18 @@ STATUS = SiteStatus(
     chain_verified=fresh(False),
     open_points=fresh(()),
     waiting_commands=fresh((EVIL,)),
+    csms=fresh(
+        CsmsNow(
+            state=CsmsState.UP,
+            instance=EVIL,
+            views=tuple(upstream_view(primary) for primary in (True, False)),
+            deliveries=(
+                OpenDelivery(
+                    backend=EVIL, charge_point=EVIL, trouble=Trouble.QUARANTINED, what=EVIL
+                ),
+            ),
+        )
+    ),
 )
 
 SESSION = SessionView(
@@ -189,9 +219,14 @@ class Outline(HTMLParser):
 def pages() -> list[bytes]:
     dark = replace(
         STATUS,
-        **{name: never("x", EVIL) for name in ("mode", "sync", "rules", "storage", "uplink")},
+        **{
+            name: never("x", EVIL)
+            for name in ("mode", "sync", "rules", "storage", "uplink", "csms")
+        },
     )
     return [
+        site_page(replace(STATUS, scope="cloud"), (), home=True),
+        site_page(replace(dark, scope="cloud"), EVIL, home=True),
         site_page(STATUS, (SESSION,), home=True),
         site_page(dark, EVIL, home=False),
         sites_page([STATUS, dark], NOW),
@@ -245,12 +280,33 @@ def test_an_unknown_site_shows_no_green() -> None:
         "chain_verified",
         "open_points",
         "waiting_commands",
+        "csms",
     ]
     stale = {name: replace(getattr(STATUS, name), fresh=False) for name in names}
     calm = SiteState(site="berlin01")
-    page = site_page(replace(STATUS, state=calm, **stale), "none", home=False).decode()
-    assert not re.search(r'class="[^"]*\bgood\b', page)
-    assert "unknown now, last as of" in page
+    for scope in ("site", "cloud"):
+        dark = replace(STATUS, scope=scope, state=calm, **stale)
+        page = site_page(dark, "none", home=False).decode()
+        assert not re.search(r'class="[^"]*\bgood\b', page)
+        assert "unknown now, last as of" in page
+
+
+def test_the_clouds_page_says_what_the_csms_has_of_the_site() -> None:
+    page = site_page(replace(STATUS, scope="cloud"), (), home=True).decode()
+    section = page[page.index('id="csms"') :].partition("</section>")[0]
+    assert re.search(r'<span class="chip good">up</span>', section)
+    assert section.count("rejected since") == 1, "of the primary only"
+    assert "1\u202f234, the oldest of" in section
+    assert "quarantined: &lt;script&gt;" in section
+    assert 'id="csms"' not in site_page(STATUS, (), home=False).decode()
+
+
+@pytest.mark.parametrize("csms", [never("csms-bridge", "none"), fresh(CsmsNow(state=NONE))])
+def test_a_site_without_a_csms_is_said_to_have_none_and_looks_well(csms: Reading[CsmsNow]) -> None:
+    page = site_page(replace(STATUS, scope="cloud", csms=csms), (), home=True).decode()
+    section = page[page.index('id="csms"') :].partition("</section>")[0]
+    assert "No CSMS is known behind this site." in section
+    assert not re.search(r"attention|bad|unknown", section)
 
 
 def test_sites_that_need_somebody_come_first() -> None:
@@ -266,6 +322,7 @@ def test_sites_that_need_somebody_come_first() -> None:
         rules=fresh(RulesNow(version=1, hash="")),
         sync=fresh(Sync(head_seq=1, watermark=1)),
         waiting_commands=fresh(()),
+        csms=fresh(CsmsNow(state=NONE)),
     )
     page = sites_page([well, STATUS], NOW).decode()
     assert page.index("/sites/berlin01") < page.index("/sites/aaa")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from holdfast.contracts.csms import CaughtUp
 from holdfast.contracts.mode import CsmsState
 from holdfast.contracts.recovery import Digest, StepOutcome
 from holdfast.contracts.rules import SiteLimit
@@ -32,6 +33,20 @@ def digest(text: str | None = "d1", version: int = 1, reason: str = "", seq: int
     )
 
 
+def caught_up(**changes: object) -> CaughtUp:
+    behind = changes.get("behind", ())
+    assert isinstance(behind, tuple)
+    fields: dict[str, object] = {
+        "csms": CsmsState.UP,
+        "read": True,
+        "behind": behind,
+        "behind_count": len(behind),
+        "waiting": 0,
+        "open_points": (),
+    }
+    return CaughtUp.model_validate(fields | changes)
+
+
 HELD = SiteLimit(id="L1", limit_a=32.0, valid_until_ms=100)
 
 
@@ -53,9 +68,31 @@ HELD = SiteLimit(id="L1", limit_a=32.0, valid_until_ms=100)
         (LanesSeen(tuple("abcdefg"), 0, 0), None, "and 2 more"),
         (LanesSeen((), 3, 5), None, "up to 3 of 5"),
         (LanesSeen((), 5, 5), StepOutcome.DONE, "every command"),
-        (CsmsSeen(CsmsState.NONE), StepOutcome.NOT_APPLICABLE, "no CSMS"),
-        (CsmsSeen(CsmsState.DOWN), None, "down"),
-        (CsmsSeen(CsmsState.UP), StepOutcome.DONE, "up"),
+        (CsmsSeen(None), StepOutcome.NOT_APPLICABLE, "no CSMS"),
+        (CsmsSeen(caught_up(csms=CsmsState.NONE)), StepOutcome.NOT_APPLICABLE, "no CSMS"),
+        (CsmsSeen(caught_up(csms=CsmsState.DOWN)), None, "the CSMS is down"),
+        (
+            CsmsSeen(caught_up(csms=CsmsState.DOWN, behind=("A",), waiting=1)),
+            None,
+            "down: 1 message waits of 1 charge point: A",
+        ),
+        (CsmsSeen(caught_up(read=False)), None, "not read the site's journal up to 10"),
+        (
+            CsmsSeen(caught_up(behind=tuple("ABCDEF"), behind_count=40, waiting=900)),
+            None,
+            "900 messages wait of 40 charge points: A, B, C, D, E and 35 more",
+        ),
+        (
+            CsmsSeen(caught_up(behind=("A",), waiting=2, open_points=("B is rejected",))),
+            None,
+            "2 messages wait of 1 charge point: A",
+        ),
+        (
+            CsmsSeen(caught_up(open_points=("B is rejected", "a start of C in quarantine"))),
+            StepOutcome.OPEN,
+            "does not take everything: B is rejected; a start of C in quarantine",
+        ),
+        (CsmsSeen(caught_up()), StepOutcome.DONE, "everything of every charge point up to 10"),
         (DigestsSeen(digest(), digest(version=2)), StepOutcome.NOT_COMPARABLE, "fold version 1"),
         (
             DigestsSeen(digest(), digest(None, reason="a hole at 4")),

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.contracts.command import Command, CommandSettled, Disposition
+from holdfast.contracts.csms import CaughtUp
 from holdfast.contracts.decision import (
     AuthoriseInputs,
     AuthoriseVerdict,
@@ -79,9 +80,18 @@ def all_well() -> dict[Step, Evidence]:
         Step.RULES_CURRENT: RulesSeen(4, 4),
         Step.LIMITS_FRESH: LimitSeen(0, None, None),
         Step.COMMANDS_TRIAGED: LanesSeen((), 0, 0),
-        Step.CSMS_CAUGHT_UP: CsmsSeen(CsmsState.NONE),
+        Step.CSMS_CAUGHT_UP: CsmsSeen(None),
         Step.DIGESTS_AGREE: DigestsSeen(digest(), digest()),
     }
+
+
+def csms(*open_points: str, read: bool = True) -> CsmsSeen:
+    nobody = {"behind": (), "behind_count": 0, "waiting": 0}
+    return CsmsSeen(CaughtUp(csms=CsmsState.UP, read=read, open_points=open_points, **nobody))
+
+
+REFUSED = Step.CSMS_CAUGHT_UP
+REFUSING = csms("CP-03 is rejected by main")
 
 
 def changed(
@@ -231,6 +241,37 @@ def test_at_the_bound_what_is_unsettled_is_named_and_the_site_returns() -> None:
     assert points[0].what == "2 commands without disposition: c1, c2"
     (reported,) = world.facts(DisruptionReported)
     assert reported.open_points == points
+
+
+def test_what_the_csms_refuses_is_open_at_once_and_holds_up_no_later_step() -> None:
+    world = in_recovery(CSMS_CAUGHT_UP=REFUSING)
+    world.run(rounds=15)
+    assert world.mono_ms < POLICY.bound_ms / 2
+    assert len(world.outcomes()) == 8
+    assert world.outcomes().count(StepOutcome.OPEN) == 1
+    (point,) = world.finished().open_points
+    assert point.step is Step.CSMS_CAUGHT_UP
+    assert "CP-03 is rejected by main" in point.what
+    (reported,) = world.facts(DisruptionReported)
+    assert reported.open_points == (point,)
+
+
+def test_what_the_csms_refused_is_settled_once_it_is_gone_and_told_of_once_until_then() -> None:
+    world = in_recovery(CSMS_CAUGHT_UP=REFUSING)
+    world.run()
+    world.append(DONE)
+    world.read()
+    told = len(world.journal)
+    for evidence in (REFUSING, csms("another thing"), csms(read=False), Silent("the bridge")):
+        world.seen[Step.CSMS_CAUGHT_UP] = evidence
+        world.run(rounds=3, passed_ms=SETTLE_EVERY_MS)
+    assert len(world.journal) == told
+    assert world.state.settling is not None
+    world.seen[Step.CSMS_CAUGHT_UP] = csms()
+    world.run(rounds=3, passed_ms=SETTLE_EVERY_MS)
+    assert world.state.settling is None
+    assert world.facts(RecoveryStepped)[-1].outcome is StepOutcome.DONE
+    assert len(world.journal) == told + 1
 
 
 def test_the_bound_runs_on_the_monotonic_clock_and_survives_a_restart() -> None:
@@ -392,12 +433,12 @@ def test_the_report_counts_what_drivers_and_commands_met_since_leaving_connected
     assert reported.entries == reported.to_seq - reported.from_seq + 1
 
 
-@pytest.mark.parametrize("open_step", [None, Step.COMMANDS_TRIAGED, Step.LINK_STABLE])
+@pytest.mark.parametrize("open_step", [None, Step.COMMANDS_TRIAGED, Step.LINK_STABLE, REFUSED])
 def test_a_crash_after_any_effect_leaves_the_same_facts_in_the_end(open_step: Step | None) -> None:
     def prepared() -> World:
         world = in_recovery()
         if open_step is not None:
-            world.seen[open_step] = Silent("somebody")
+            world.seen[open_step] = REFUSING if open_step is REFUSED else Silent("somebody")
         return world
 
     plain = prepared()
@@ -439,7 +480,8 @@ def test_whatever_the_modes_do_a_fold_of_the_journal_gives_the_state_again(
             world.restart()
         else:
             step = data.draw(st.sampled_from(list(all_well())))
-            world.seen = all_well() | ({step: Silent("x")} if data.draw(st.booleans()) else {})
+            spoilt = data.draw(st.sampled_from(({}, {step: Silent("x")}, {REFUSED: REFUSING})))
+            world.seen = all_well() | spoilt
             world.tick(data.draw(st.sampled_from((0, 500, 70_000))))
     world.read()
     live = replace(world.state, live=Live())

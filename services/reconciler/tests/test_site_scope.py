@@ -16,6 +16,7 @@ import pytest
 from holdfast import subjects
 from holdfast.bus import StreamSpec
 from holdfast.contracts.command import CommandLanes
+from holdfast.contracts.csms import CaughtUp, CaughtUpRequest
 from holdfast.contracts.decision import Basis
 from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.journal import IncarnationOpened
@@ -108,6 +109,12 @@ class Site:
     )
     lanes: CommandLanes = field(default_factory=lambda: CommandLanes(pending=(), downlink_seq=0))
     digest: Callable[[DigestRequest], Digest] | None = None
+    caught_up: CaughtUp = field(
+        default_factory=lambda: CaughtUp(
+            csms=CsmsState.UP, read=False, behind=(), behind_count=0, waiting=0, open_points=()
+        )
+    )
+    asked_csms: list[CaughtUpRequest] = field(default_factory=list)
 
     @classmethod
     async def make(cls, folder: Path, seed: int = 1) -> Site:
@@ -162,11 +169,16 @@ class Site:
                 return self.digest(request)
             return self.store().digest(Life(SITE, request.incarnation), request.seq)
 
+        async def csms(request: CaughtUpRequest, _: str) -> Contract:
+            self.asked_csms.append(request)
+            return self.caught_up
+
         await serve(others, subjects.rpc(SITE, "mode"), Empty, mode)
         await serve(others, subjects.rpc(SITE, "rules"), Empty, rules)
         await serve(others, subjects.rpc(SITE, "lanes"), Empty, lanes)
         await serve(others, subjects.up(SITE, "desired"), Empty, desired)
         await serve(others, subjects.up(SITE, "digest"), DigestRequest, digest)
+        await serve(others, subjects.up(SITE, "csms"), CaughtUpRequest, csms)
 
     async def tell(self, *facts: Fact) -> None:
         for fact in facts:
@@ -302,6 +314,43 @@ async def run_limit_and_lanes(folder: Path) -> None:
 
 def test_limits_and_commands_are_held_against_the_downlink_copy(tmp_path: Path) -> None:
     run_limit_and_lanes(tmp_path)
+
+
+@virtual_time
+async def run_csms(folder: Path) -> None:
+    site = await Site.make(folder)
+    site.mode = site.mode.model_copy(update={"csms": CsmsState.UP})
+    await site.tell(session_started(1), CUT, BACK)
+    head_seq = 4
+    async with site.running() as bus:
+        await eventually(lambda: len(site.asked_csms) >= 3)
+        assert {(asked.incarnation, asked.seq) for asked in site.asked_csms} == {
+            (LIFE.name, head_seq)
+        }
+        assert len(site.told(RecoveryStepped)) == 5
+        refused = {"read": True, "open_points": ("CP-01 is rejected by main",)}
+        site.caught_up = site.caught_up.model_copy(update=refused)
+        finished = await site.until_finished()
+        assert [point.step for point in finished.open_points] == [Step.CSMS_CAUGHT_UP]
+        assert site.clock.monotonic_ms() < 10_000
+        await site.tell(changed(Mode.RECOVERY, Mode.CONNECTED, Reason.OPEN_POINTS))
+        assert "rejected by main" in (await ask_recovery(bus)).open_points[0].what
+        await site.clock.sleep_ms(60_000)
+        assert (await ask_recovery(bus)).open_points
+        site.caught_up = site.caught_up.model_copy(update={"open_points": ()})
+
+        async def settled() -> bool:
+            return not (await ask_recovery(bus)).open_points
+
+        await eventually(settled, within_s=30)
+    outcomes = [one.outcome for one in site.told(RecoveryStepped)]
+    assert outcomes.count(StepOutcome.OPEN) == 1
+
+
+def test_the_csms_bridge_is_asked_for_the_named_head_and_what_it_refuses_settles_later(
+    tmp_path: Path,
+) -> None:
+    run_csms(tmp_path)
 
 
 async def kill_again_and_again(folder: Path, seed: int) -> None:

@@ -45,6 +45,7 @@ class World:
     folder: Path
     mode: Mode | None = None
     health: dict[str, Health] = field(default_factory=dict)
+    csms_sites: tuple[str, ...] = ()
 
     site_name = SITE
 
@@ -86,6 +87,7 @@ class World:
                 rules_key_file=self.write("rules.key", bytes(range(32)).hex()),
                 driver_tokens_file=self.folder / "cloud-tokens.json",
                 sites=(SITE, "munich01"),
+                csms_sites=self.csms_sites,
             )
         return Config(
             **common,

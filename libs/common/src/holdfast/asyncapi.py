@@ -62,6 +62,7 @@ UP_REQUESTS = (
     ),
     Asked("desired", "rule-service", Empty, contracts.rules.Desired),
     Asked("digest", "reconciler", contracts.recovery.DigestRequest, contracts.recovery.Digest),
+    Asked("csms", "csms-bridge", contracts.csms.CaughtUpRequest, contracts.csms.CaughtUp),
 )
 CLOUD_REQUESTS = (
     Asked("entries", "journal", contracts.journal.EntriesRequest, contracts.journal.Entries),
@@ -72,6 +73,8 @@ CLOUD_REQUESTS = (
     ),
     Asked("publish", "rule-service", contracts.rules.Publish, contracts.rules.Published),
     Asked("sessions", "reconciler", contracts.session.SessionsRequest, contracts.session.Sessions),
+    Asked("csms-authorise", "csms-bridge", contracts.csms.AskCsms, contracts.decision.CloudVerdict),
+    Asked("upstream", "csms-bridge", contracts.csms.UpstreamRequest, contracts.csms.UpstreamStatus),
 )
 _DOWN = "hf.{site}.down."  # a pattern: the builders check that a site's name is one
 DOWNLINK = (

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from holdfast import subjects
 from holdfast.bus import Bus, RequestFailed
 from holdfast.contracts.envelope import ContractError, Fact, first_problem
-from holdfast.contracts.mode import Mode, ModeChanged, ModeStatus
+from holdfast.contracts.mode import Mode, ModeChanged, ModeStatus, Reason
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import Rules, RulesActivated, RulesStatus
 from holdfast.entries import read
@@ -44,6 +44,8 @@ class Standing:
     def __init__(self) -> None:
         self.mode = Mode.AUTONOMOUS
         """What a site without knowledge must assume."""
+        self.reasons: tuple[Reason, ...] = ()
+        """Of the last change: what came or went since without changing the mode, mode-manager knows (`rpc.mode`)."""
         self.rules = Rules(version=1, name="built-in")
         """The built-in defaults until a signed bundle has been activated."""
         self.rules_hash = ""
@@ -56,7 +58,7 @@ class Standing:
     def take(self, fact: Fact) -> None:
         match fact:
             case ModeChanged():
-                self.mode = fact.mode
+                self.mode, self.reasons = fact.mode, fact.reasons
                 self.disruption = fact.disruption
             case RulesActivated():
                 self.rules = parse_rules(fact.text)
@@ -70,7 +72,8 @@ async def _ask(bus: Bus, site: str, standing: Standing) -> None:
     """The journal may be trimmed past the last change: those who decide still know. A new site has neither."""
     try:
         mode = await call(bus, subjects.rpc(site, "mode"), Empty(), ModeStatus, timeout_ms=ASK_MS)
-        standing.mode, standing.disruption = mode.mode, mode.disruption
+        standing.mode, standing.reasons = mode.mode, mode.reasons
+        standing.disruption = mode.disruption
         rules = await call(
             bus, subjects.rpc(site, "rules"), Empty(), RulesStatus, timeout_ms=ASK_MS
         )

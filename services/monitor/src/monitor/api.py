@@ -58,6 +58,7 @@ class Api:
             "decisions": self.decisions,
             "disruptions": self.disruptions,
             "modes": self.modes,
+            "upstream": self.upstream,
         }
         return [
             Route("/api/sites", self.sites),
@@ -172,6 +173,17 @@ class Api:
     async def modes(self, request: Request) -> Response:
         rows = self._watch.state(self._site(request)).modes
         return self._list(request, "modes", rows, lambda row: row.place, views.mode)
+
+    async def upstream(self, request: Request) -> Response:
+        """Each charge point at each backend, as the csms-bridge last told; at a site there is none to ask."""
+        known = self._watch.status(self._site(request)).csms.last
+        after, limit = _page(request)
+        rows = sorted(
+            known.views or () if known else (),
+            key=lambda view: (view.charge_point, not view.primary, view.backend),
+        )
+        shown, following = page_by_number(rows, after, limit)
+        return answer({"upstream": [views.upstream(row) for row in shown], "next": following})
 
     # --- commands ---
 

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from holdfast.contracts.mode import Mode
+from holdfast.contracts.mode import CsmsState, Mode
 from monitor.domain.status import SiteStatus
 from monitor.watching import Watch
 
@@ -24,6 +24,7 @@ class SiteMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         statuses = [self._watch.status(site) for site in self._watch.sites]
         yield from _gauges(statuses)
+        yield from _upstream(statuses)
         yield from _counters(statuses)
 
 
@@ -67,6 +68,24 @@ def _gauges(statuses: list[SiteStatus]) -> Iterator[Metric]:
         if status.open_points.value is not None:
             points.add_metric([site], len(status.open_points.value))
     yield from (mode, pulse, head, confirmed, backlog, gaps, sessions, points)
+
+
+def _upstream(statuses: list[SiteStatus]) -> Iterator[Metric]:
+    """Of sites with a CSMS behind them."""
+    up = GaugeMetricFamily("holdfast_csms_up", "1 while the CSMS is up", labels=["site"])
+    waiting = GaugeMetricFamily(
+        "holdfast_upstream_waiting_messages",
+        "Not yet delivered to the charge points' primary CSMS",
+        labels=["site"],
+    )
+    for status in statuses:
+        known = status.csms.value
+        if known is None or known.state is CsmsState.NONE:
+            continue
+        up.add_metric([status.site], float(known.state is CsmsState.UP))
+        if known.waiting is not None:
+            waiting.add_metric([status.site], known.waiting)
+    yield from (up, waiting)
 
 
 def _counters(statuses: list[SiteStatus]) -> Iterator[Metric]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from holdfast.contracts.csms import UpstreamView
 from holdfast.contracts.envelope import Entry
 from holdfast.contracts.journal import CopyStatus, Gap
 from monitor.domain.answers import answers
@@ -15,6 +16,7 @@ from monitor.domain.masking import masked
 from monitor.domain.readings import Reading
 from monitor.domain.rows import ChargePointRow, CommandRow, DecisionRow, DisruptionRow, ModeRow
 from monitor.domain.status import SiteStatus
+from monitor.domain.upstream import CsmsNow
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -59,6 +61,7 @@ def site_status(status: SiteStatus) -> Document:
             status.open_points, lambda points: [point.model_dump(mode="json") for point in points]
         ),
         "waiting_commands": told(status.waiting_commands, list),
+        "csms": told(status.csms, csms),
         "quarantined": status.state.quarantined_count,
         "unknown_facts": status.state.unknown_count,
     }
@@ -91,6 +94,21 @@ def event(entry: Entry, subject: str) -> Document:
         "cause": envelope.cause,
         "body": envelope.body,
     }
+
+
+def csms(of: CsmsNow) -> Document:
+    """Null is what only the cloud can tell."""
+    not_accepted = of.not_accepted
+    return {
+        "state": of.state,
+        "instance": of.instance,
+        "waiting": of.waiting,
+        "not_accepted": None if not_accepted is None else [v.charge_point for v in not_accepted],
+    }
+
+
+def upstream(of: UpstreamView) -> Document:
+    return of.model_dump(mode="json")
 
 
 def gap(of: Gap) -> Document:

@@ -9,6 +9,7 @@ from holdfast import subjects
 from holdfast.bus import RequestFailed, StreamGone
 from holdfast.contracts.charge_point import ChargePointsStatus
 from holdfast.contracts.command import CommandLanes
+from holdfast.contracts.csms import UpstreamRequest, UpstreamStatus
 from holdfast.contracts.envelope import Contract
 from holdfast.contracts.journal import Copies, CopiesRequest, CopyStatus, Gaps, StorageStatus
 from holdfast.contracts.mode import ModeStatus
@@ -22,12 +23,13 @@ from monitor.config import Config
 from monitor.domain.readings import Reading, never
 from monitor.domain.rows import SiteState
 from monitor.domain.status import SiteSamples, SiteStatus, at_site, in_cloud
+from monitor.domain.upstream import BRIDGE
 from monitor.following import Journal
 from monitor.sampling import Sample, Sampler
 
 SESSIONS_FRESH_MS = 60_000
 SESSIONS_EVERY_MS = 15_000
-SESSIONS_PAUSE_MS = 5
+SITE_PAUSE_MS = 5
 """Between two sites, so that a thousand of them are no burst."""
 WAIT_MS = 500
 
@@ -128,8 +130,11 @@ class CloudWatch:
         self._grouped: Copies | None = None
         self._session_sampler = Sampler(context.bus, context.clock)
         self._sessions: dict[str, Sample[Sessions]] = {}
+        self._upstream_sampler = Sampler(context.bus, context.clock)
+        """Apart: a csms-bridge that is away must not make what else is known old."""
+        self._upstream: dict[str, Sample[UpstreamStatus]] = {}
         for site in context.config.sites:
-            self._ask_sessions(site)
+            self._meet(site)
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -142,7 +147,7 @@ class CloudWatch:
     def status(self, site: str) -> SiteStatus:
         clock, config = self._clock, self._context.config
         own = tuple(self._copies_by_site().get(site, ()))
-        sessions = self._sessions.get(site)
+        sessions, upstream = self._sessions.get(site), self._upstream.get(site)
         return in_cloud(
             site,
             clock.now_ms(),
@@ -157,6 +162,11 @@ class CloudWatch:
                 if sessions
                 else never("reconciler")
             ),
+            upstream=(
+                upstream.reading(clock, config.fresh_ms)
+                if upstream
+                else never(BRIDGE, "not asked yet")
+            ),
             pulse_fresh_ms=config.pulse_fresh_ms,
         )
 
@@ -164,7 +174,12 @@ class CloudWatch:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sampler.ask_all(self._context.config.sample_ms))
             group.create_task(
-                self._session_sampler.ask_all(SESSIONS_EVERY_MS, pause_ms=SESSIONS_PAUSE_MS)
+                self._session_sampler.ask_all(SESSIONS_EVERY_MS, pause_ms=SITE_PAUSE_MS)
+            )
+            group.create_task(
+                self._upstream_sampler.ask_all(
+                    self._context.config.sample_ms, pause_ms=SITE_PAUSE_MS
+                )
             )
             group.create_task(self._meet_sites())
             group.create_task(self._journal.watch())
@@ -184,16 +199,19 @@ class CloudWatch:
     async def _meet_sites(self) -> None:
         while True:
             for site in self.sites:
-                self._ask_sessions(site)
+                self._meet(site)
             await self._clock.sleep_ms(SESSIONS_EVERY_MS)
 
-    def _ask_sessions(self, site: str) -> None:
-        if site not in self._sessions:
-            request = SessionsRequest(site=site, limit=1)
-            subject = subjects.cloud_rpc("sessions")
-            self._sessions[site] = self._session_sampler.add(
-                "reconciler", subject, request, Sessions
-            )
+    def _meet(self, site: str) -> None:
+        """Ask about this site too from now on."""
+        if site in self._sessions:
+            return
+        request = SessionsRequest(site=site, limit=1)
+        subject = subjects.cloud_rpc("sessions")
+        self._sessions[site] = self._session_sampler.add("reconciler", subject, request, Sessions)
+        self._upstream[site] = self._upstream_sampler.add(
+            BRIDGE, subjects.cloud_rpc("upstream"), UpstreamRequest(site=site), UpstreamStatus
+        )
 
     def _copies_by_site(self) -> dict[str, list[CopyStatus]]:
         """Grouped once per answer: with a thousand sites, looking through all of them for each is felt."""

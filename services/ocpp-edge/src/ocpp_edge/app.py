@@ -19,8 +19,10 @@ from holdfast.contracts.rpc import Empty
 from holdfast.entries import read
 from holdfast.recorder import Incarnation, Recorder, wait_for_incarnation
 from holdfast.service import Context
+from holdfast.standing import Standing, follow_standing
 from holdfast.store import open_store, sqlite_url
 from ocpp_edge.adapters import ocpp_websocket
+from ocpp_edge.adapters.connection import Reception
 from ocpp_edge.adapters.schemas import Schemas
 from ocpp_edge.adapters.store import Store
 from ocpp_edge.config import Config
@@ -32,6 +34,7 @@ from ocpp_edge.metrics import Metrics
 from ocpp_edge.position import Position
 from ocpp_edge.registry import Registry
 from ocpp_edge.services import Services
+from ocpp_edge.strictness import Strictness
 from ocpp_edge.telemetry import Telemetry
 
 TICK_MS = 500
@@ -40,7 +43,7 @@ FOLD_BATCH = 4_000
 SNAPSHOT_PAUSE_MS = 500
 """Between two snapshots at least, however much happens."""
 
-Listen = Callable[[Config, Registry, Metrics, ocpp_websocket.Serve], Awaitable[None]]
+Listen = Callable[[Config, Registry, Metrics, Reception], Awaitable[None]]
 
 
 async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) -> None:
@@ -50,19 +53,24 @@ async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) 
     incarnation = await wait_for_incarnation(bus, clock, config.site)
     recorder = Recorder(bus, clock, context.ids, incarnation, SOURCE)
     store = Store(open_store(sqlite_url(config.data_dir, SOURCE)), incarnation.name)
+    standing = Standing()
     async with asyncio.TaskGroup() as group:
         services = _services(context, group, recorder, registry, metrics)
         edge = Edge(services, context.ids, store)
+        strictness = Strictness(edge, bus, clock, config.site, standing)
         await edge.restore(bus)
         group.create_task(services.telemetry.run())
         group.create_task(_follow_storage(edge, bus, incarnation))
+        group.create_task(follow_standing(bus, incarnation, standing))
         group.create_task(_tick(edge, clock))
         group.create_task(_snapshots(edge, bus, clock, incarnation, config.snapshot_every_ms))
         group.create_task(follow_downlink(edge, bus, clock, recorder))
         await rpc.serve(bus, subjects.rpc(config.site, "command"), Command, edge.command)
         await rpc.serve(bus, subjects.rpc(config.site, "lanes"), Empty, edge.lanes)
         await rpc.serve(bus, subjects.rpc(config.site, "charge-points"), Empty, edge.charge_points)
-        await listen(config, registry, metrics, edge.serve)
+        await strictness.look()  # before anyone is let in
+        group.create_task(strictness.run())
+        await listen(config, registry, metrics, edge)
 
 
 def _services(

@@ -27,6 +27,7 @@ SOURCE = "ocpp-edge"
 CHARGE_POINTS_MAX = 10_000
 """Known by one process; beyond it, commands to charge points that are not registered are quarantined."""
 PAYLOAD_BYTES_MAX = 16 * 1024
+STRICT = "strict: the CSMS is away"
 
 
 class TooMany(Exception):
@@ -39,7 +40,11 @@ class Edge:
         self._ids = ids
         self._store = store
         self._attendants: dict[str, Attendant] = {}
+        self._links: set[Link] = set()
+        """Connections that are served now, or wait to be."""
         self._opening_is_known = False
+        self.turns_away = False
+        """By rule, while the CSMS is away."""
         self.downlink_seq = 0
         """Highest DOWNLINK sequence whose command is in the journal (or in quarantine)."""
 
@@ -106,13 +111,19 @@ class Edge:
     async def serve(self, identity: str, connection: Connection, remote: str) -> None:
         """One authenticated connection, to its end."""
         link = Link(self._ids.new(), connection, remote)
+        self._links.add(link)
         try:
-            await self._attendant(identity).serve(link)
+            if self.turns_away:  # since the handshake
+                link.close(STRICT)
+            else:
+                await self._attendant(identity).serve(link)
         except TooMany as error:
             link.close(str(error))
         except Exception:
             log.exception("a fault of ours", extra={"charge_point": identity})
             link.close("internal error", INTERNAL)
+        finally:
+            self._links.discard(link)
         await link.shut()
 
     def _attendant(self, identity: str) -> Attendant:
@@ -132,6 +143,17 @@ class Edge:
         if self._services.policy.new_sessions != allowed:
             log.warning("new sessions", extra={"allowed": allowed})
             self._services.policy = replace(self._services.policy, new_sessions=allowed)
+
+    def turn_away(self, away: bool) -> None:
+        """Close every connection, once, and take none; or take them again. What is not acknowledged stays with
+        the charge points, which send it again.
+        """
+        if self.turns_away == away:
+            return
+        self.turns_away = away
+        log.warning("charge points turned away", extra={"away": away, "why": STRICT})
+        for link in list(self._links) if away else ():
+            link.close(STRICT)
 
     # --- commands ---
 

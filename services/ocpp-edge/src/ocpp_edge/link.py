@@ -26,6 +26,8 @@ class Link:
         self._end: tuple[int, str] | None = None
 
     def send(self, frame: str) -> None:
+        if self._closing.is_set():
+            return
         try:
             self._outbox.put_nowait(frame)
         except asyncio.QueueFull:
@@ -66,7 +68,10 @@ class Link:
             while not has_room() or self._outbox.qsize() >= OUTBOX_FULL:
                 self._drained.clear()
                 await self._drained.wait()
-            take(await self.connection.receive())
+            frame = await self.connection.receive()
+            if self._closing.is_set():
+                return  # not taken, so not acknowledged: the charge point keeps it
+            take(frame)
 
     async def _send(self) -> None:
         while True:

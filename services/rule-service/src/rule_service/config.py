@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from holdfast import subjects
 from holdfast.settings import ServiceConfig
 
 
@@ -23,12 +24,17 @@ class Config(ServiceConfig):
     """Private Ed25519 key that signs bundles: PEM (PKCS 8), or 32 bytes as hex."""
     sites: tuple[str, ...] = ()
     """Sites served; for another, publishing and commands are refused. Empty: any."""
+    csms_sites: tuple[str, ...] = ()
+    """Sites with a CSMS behind them: for these it answers about driver tokens, through the csms-bridge."""
     # both
     driver_tokens_file: Path | None = None
-    """JSON of `DriverTokenList`. Site: its first local list. Cloud: the registry that answers all sites."""
+    """JSON of `DriverTokenList`. Site: its first local list. Cloud: the registry that answers all sites without
+    a CSMS."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        for site in self.csms_sites:
+            subjects.check_site(site)
         if self.scope == "cloud":
             if not self.rules_key_file:
                 raise ValueError("scope cloud needs `rules_key_file`")

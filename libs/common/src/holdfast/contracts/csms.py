@@ -36,6 +36,8 @@ class SiteOwned(Contract):
     """Everything up to here in the stream that the bridge reads is delivered, or kept with its charge point."""
     read_id: str = ""
     """Id of the message there: a stream that holds another one is not the one that was read."""
+    live: bool = True
+    """Whether the site was connected where it was read up to: what it buffered is replayed, not told as news."""
     announced: str | None = None
     """Disruption that the webhook last called autonomous; None once it was called back."""
 
@@ -53,6 +55,8 @@ class AskCsms(Contract):
 class CaughtUpRequest(Contract):
     """Request of `up.csms`, step 6 of recovery: has the CSMS everything up to this entry?"""
 
+    site: str = ""
+    """The subject names it; filled in where one instance asks another."""
     incarnation: str
     seq: int
 
@@ -92,6 +96,8 @@ class OpenDelivery(Contract):
     charge_point: str
     trouble: Trouble
     what: str
+    transaction: int | None = None
+    """The local id of the session it is about."""
     incarnation: str = ""
     seq: int = 0
     """The journal entry it is about; 0: about the charge point as a whole."""

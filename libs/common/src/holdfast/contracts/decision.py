@@ -120,6 +120,8 @@ class Authorise(Contract):
     """Id of the asking frame: the same request asked again gives the same decision."""
     charge_point: str
     driver_token: str = Field(min_length=1, max_length=255)
+    budget_ms: int = Field(800, ge=0, le=10_000)
+    """Of `up.authorise`: so long the site waits, by its rules. Whoever is asked on answers before that."""
 
 
 class Authorised(Contract):

@@ -27,7 +27,7 @@ class StepOutcome(StrEnum):
     NOT_COMPARABLE = "not comparable"
     """Fold versions differ: said, never a blocked recovery."""
     OPEN = "open"
-    """The bound was reached first."""
+    """The bound was reached first; or all that is left is what the CSMS refuses."""
 
 
 class RecoveryStarted(Fact):

@@ -149,6 +149,51 @@ class CheckpointRules(Clause):
     every_entries: int = Field(1_000, ge=1)
 
 
+class Presence(StrEnum):
+    """What the CSMS sees of a site's charge points while the site is cut off."""
+
+    HOLD = "hold"
+    """They stay online: their upstream sockets are held, for `hold_ms_max` at most."""
+    CLOSE = "close"
+    """They go offline at once."""
+
+
+class RefusedStart(StrEnum):
+    """What becomes of a session that the site accepted and the CSMS afterwards did not."""
+
+    STOP = "stop"
+    """As the charge point itself would do if the answer had come in time (StopTransactionOnInvalidId)."""
+    KEEP_FLAGGED = "keep-flagged"
+    """Energy flows on, and the session is marked: somebody has to settle who pays."""
+
+
+class Orphans(StrEnum):
+    """What becomes of the rest of a session whose start the CSMS did not take."""
+
+    HOLD = "hold"
+    """Kept back with its start, and sent after it when that is tried again."""
+    SEND_UNMAPPED = "send-unmapped"
+    """Sent with transactionId -1, as OCPP 1.6 errata 3.18 has it for a start that got no answer."""
+
+
+class UpstreamRules(Clause):
+    """How a site looks to the CSMS behind it, and what is done about what the CSMS refuses."""
+
+    presence: Presence = Presence.HOLD
+    """Held by default: charge points that go offline at a CSMS open tickets, and they do work."""
+    hold_ms_max: int = Field(1_800_000, ge=0)
+    """Cut off for longer, the upstream sockets are closed all the same: by then offline is the truth."""
+    strict: bool = False
+    """OCPP-J Part 4 6.3: while the CSMS can't be reached the site closes the charge points' sockets, so that
+    they queue by themselves. Off: it keeps what they send, and decides for them."""
+    refused_start: RefusedStart = RefusedStart.STOP
+    attempts_max: int = Field(5, ge=1, le=1_000)
+    """A message that a CSMS which answers other things does not take is tried so often, then quarantined."""
+    orphans: Orphans = Orphans.HOLD
+    command_ms_max: int = Field(25_000, ge=1_000, le=600_000)
+    """A command of the CSMS without an end by then is answered negatively: most give up after 30 s."""
+
+
 class Rules(Clause):
     """One bundle, as written in YAML and signed."""
 
@@ -166,6 +211,7 @@ class Rules(Clause):
     storage: StorageRules = StorageRules()
     recovery: RecoveryRules = RecoveryRules()
     checkpoints: CheckpointRules = CheckpointRules()
+    upstream: UpstreamRules = UpstreamRules()
 
 
 class SignedRules(Contract):

@@ -132,15 +132,15 @@ def payload_of(raw: str) -> dict[str, Any] | Wrong:
 
 
 def call(message_id: str, action: str, payload: str) -> str:
-    return f"[2,{_json(message_id)},{_json(action)},{payload}]"
+    return f"[2,{text(message_id)},{text(action)},{payload}]"
 
 
 def result(message_id: str, payload: str) -> str:
-    return f"[3,{_json(message_id)},{payload}]"
+    return f"[3,{text(message_id)},{payload}]"
 
 
 def error(message_id: str, code: Code, description: str) -> str:
-    return f"[4,{_json(message_id)},{_json(code.value)},{_json(description[:255])},{{}}]"
+    return f"[4,{text(message_id)},{text(code.value)},{text(description[:255])},{{}}]"
 
 
 _FRAME = msgspec.json.Decoder(list[msgspec.Raw])
@@ -185,8 +185,8 @@ def _is_within(value: dict[str, Any] | list[Any], depth: int) -> bool:
     )
 
 
-def _json(text: str) -> str:
-    return msgspec.json.encode(text).decode()
+def text(value: str) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from journal.adapters.keys import SitePublicKey
 from journal.cloud_scope.archive import Archive, Key
 from journal.cloud_scope.copies import Copies
 from journal.cloud_scope.copy_reader import Parts
+from journal.cloud_scope.csms import CsmsWatch
 from journal.cloud_scope.healing import Healing
 from journal.cloud_scope.metrics import Metrics
 from journal.cloud_scope.offload import Offload
@@ -48,11 +49,14 @@ async def run_in_cloud(context: Context[Config]) -> None:
     parts = Parts(context, archive, offload, on_progress, on_gap)
     async with asyncio.TaskGroup() as group:
         copies = Copies(parts, keys, group)
+        csms = CsmsWatch(context.bus, context.clock, context.health.registry)
+        group.create_task(csms.follow())
         await _when_archive_is_there(context, archive, offload)
         await copies.start()
         healing = Healing(parts, copies)
-        pulses = Pulses(context, copies)
+        pulses = Pulses(context, copies, csms)
         await Queries(parts, copies).serve()
+        await csms.until_read()
         await pulses.serve()
         for work in (
             pulses.follow_desired_rules(),

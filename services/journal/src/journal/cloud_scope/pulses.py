@@ -19,6 +19,7 @@ from holdfast.service import Context
 from journal.cloud_scope import binding
 from journal.cloud_scope.archive import Key
 from journal.cloud_scope.copies import Copies, Heard, Site
+from journal.cloud_scope.csms import CsmsWatch
 from journal.config import Config
 from journal.domain.statement import Statement
 
@@ -28,10 +29,11 @@ DOWNLINK_WAIT_MS = 1_000
 
 
 class Pulses:
-    def __init__(self, context: Context[Config], copies: Copies) -> None:
+    def __init__(self, context: Context[Config], copies: Copies, csms: CsmsWatch) -> None:
         self._bus = context.bus
         self._clock = context.clock
         self._copies = copies
+        self._csms = csms
         self._desired: dict[str, int] = {}
         self._forged = Counter(
             "holdfast_journal_heads_refused_total",
@@ -166,5 +168,6 @@ class Pulses:
             incarnation=incarnation if reader else None,
             watermark=reader.kept.state.watermark if reader else 0,
             desired_rules_version=self._desired.get(name, 0),
+            csms=self._csms.state(name),
             fork=fork,
         )

@@ -15,7 +15,7 @@ from typing import Any
 
 from holdfast.contracts.command import Disposition
 from holdfast.contracts.journal import Gap, StorageLevel
-from holdfast.contracts.mode import Mode
+from holdfast.contracts.mode import Mode, Reason
 from monitor.domain.readings import Reading
 from monitor.domain.status import SiteStatus
 
@@ -216,12 +216,15 @@ def _by_itself(status: SiteStatus) -> str:
         return "Everything runs by itself."
     if mode.mode is Mode.RECOVERY:
         return "The site is catching up and returns by itself."
+    if mode.mode is Mode.DEGRADED and Reason.CSMS.value in mode.reasons:
+        return "The CSMS is away: the site decides by itself, and what it records follows when the CSMS is back."
     return "The site carries on alone and returns by itself when the link does."
 
 
 def _acts(status: SiteStatus) -> Iterable[str]:
     yield from _acts_on_link(status)
     yield from _acts_on_site(status)
+    yield from _acts_on_csms(status)
     for row in status.charge_points.value or ():
         if not row.connected and row.since_ms is not None:
             away_ms = status.now_ms - row.since_ms
@@ -257,6 +260,14 @@ def _acts_on_link(status: SiteStatus) -> Iterable[str]:
         cut_ms = status.now_ms - mode.since_ms
         if cut_ms >= AUTONOMOUS_LONG_MS:
             yield f"cut off for {_minutes(cut_ms)}: check the uplink"
+
+
+def _acts_on_csms(status: SiteStatus) -> Iterable[str]:
+    """What the CSMS refuses stays refused until somebody looks there."""
+    refused = status.csms.last.deliveries if status.csms.last else ()
+    charge_points = len({delivery.charge_point for delivery in refused})
+    if charge_points:
+        yield f"the CSMS does not take everything of {_count(charge_points, 'charge point')}: look there"
 
 
 def _acts_on_site(status: SiteStatus) -> Iterable[str]:

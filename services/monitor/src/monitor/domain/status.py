@@ -12,12 +12,14 @@ from typing import Any, Literal
 
 from holdfast.contracts.charge_point import ChargePointsStatus, ChargePointView
 from holdfast.contracts.command import CommandLanes
+from holdfast.contracts.csms import UpstreamStatus
 from holdfast.contracts.journal import CopyStatus, Gap, StorageLevel, StorageStatus
 from holdfast.contracts.mode import Mode, ModeStatus
 from holdfast.contracts.recovery import OpenPoint, RecoveryStatus
 from holdfast.contracts.rules import RulesStatus
 from monitor.domain.readings import Reading, never
 from monitor.domain.rows import ChargePointRow, ConnectorRow, SiteState
+from monitor.domain.upstream import CsmsNow, told_at_site, told_in_cloud, with_deliveries
 
 JOURNAL = "journal"
 SILENT_MS = 60_000
@@ -85,6 +87,7 @@ class SiteStatus:
     chain_verified: Reading[bool]
     open_points: Reading[tuple[OpenPoint, ...]]
     waiting_commands: Reading[tuple[str, ...]]
+    csms: Reading[CsmsNow]
     blind: bool = False
     """In the cloud: its own journal service gives no answer, so silence says nothing of the site."""
     silent: tuple[str, ...] = ()
@@ -146,6 +149,7 @@ def at_site(
         chain_verified=journal.map(lambda _: not state.damage),
         open_points=samples.recovery.map(lambda r: r.open_points),
         waiting_commands=samples.lanes.map(lambda lanes: lanes.pending),
+        csms=mode.map(told_at_site),
         silent=_silent(samples, now_ms, watched_ms),
     )
 
@@ -192,6 +196,7 @@ def in_cloud(
     copies: Reading[Sequence[CopyStatus]],
     gaps: Reading[tuple[Gap, ...]],
     sessions: Reading[Mapping[str, int]],
+    upstream: Reading[UpstreamStatus],
     pulse_fresh_ms: int,
 ) -> SiteStatus:
     copy = copies.map(lambda c: newest_copy(c, site))
@@ -199,6 +204,7 @@ def in_cloud(
     as_told = Reading(
         last=state, as_of_ms=journal.as_of_ms, source=JOURNAL, fresh=journal.fresh
     ).no_fresher_than(pulse)
+    csms = told_in_cloud(upstream)
     return SiteStatus(
         scope="cloud",
         site=site,
@@ -219,8 +225,9 @@ def in_cloud(
         sessions=sessions.no_fresher_than(pulse),
         gaps=gaps,
         chain_verified=copy.map(lambda c: c.chain_verified),
-        open_points=as_told.map(_last_open_points),
+        open_points=with_deliveries(as_told.map(_last_open_points), csms),
         waiting_commands=as_told.map(_unsettled),
+        csms=csms,
         blind=not copies.fresh,
     )
 

@@ -27,3 +27,16 @@ class Connection(Protocol):
     async def close(self, code: int, reason: str) -> None:
         """Bounded in time; closing twice is once."""
         ...
+
+
+class Reception(Protocol):
+    """Where the door leads to."""
+
+    @property
+    def turns_away(self) -> bool:
+        """Nobody is let in now; they may come again."""
+        ...
+
+    async def serve(self, identity: str, connection: Connection, remote: str) -> None:
+        """One authenticated connection, to its end. `remote` is the other end's address."""
+        ...

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ocpp_edge.adapters.connection import ConnectionEnded
-from ocpp_edge.adapters.ocpp_websocket import Serve
+from ocpp_edge.adapters.connection import ConnectionEnded, Reception
 from ocpp_edge.config import Config
 from ocpp_edge.metrics import Metrics
 from ocpp_edge.registry import Registry
@@ -85,15 +84,20 @@ class Door:
             edge_end.lose()  # connection refused
         return own_end
 
-    async def listen(self, _: Config, registry: Registry, metrics: Metrics, serve: Serve) -> None:
+    async def listen(
+        self, _: Config, registry: Registry, metrics: Metrics, reception: Reception
+    ) -> None:
         self._arrivals = asyncio.Queue()
         self.is_open.set()
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
                     identity, end = await self._arrivals.get()
-                    if identity in registry:
-                        group.create_task(self._serve(metrics, serve, identity, end))
+                    if reception.turns_away:
+                        metrics.auth_failures.labels(reason="turned away").inc()
+                        end.lose()
+                    elif identity in registry:
+                        group.create_task(self._serve(metrics, reception, identity, end))
                     else:
                         metrics.auth_failures.labels(reason="unknown").inc()
                         end.lose()
@@ -101,10 +105,10 @@ class Door:
             self.is_open.clear()
 
     async def _serve(
-        self, metrics: Metrics, serve: Serve, identity: str, end: InMemoryConnection
+        self, metrics: Metrics, reception: Reception, identity: str, end: InMemoryConnection
     ) -> None:
         try:
             with metrics.connections.track_inprogress():
-                await serve(identity, end, "in memory")
+                await reception.serve(identity, end, "in memory")
         finally:
             end.lose()

@@ -11,7 +11,6 @@ import asyncio
 import binascii
 import logging
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
@@ -22,7 +21,7 @@ from websockets.typing import Subprotocol
 
 from holdfast import subjects
 from holdfast.settings import ConfigError
-from ocpp_edge.adapters.connection import PROTOCOL, Connection, ConnectionEnded
+from ocpp_edge.adapters.connection import PROTOCOL, ConnectionEnded, Reception
 from ocpp_edge.config import Config
 from ocpp_edge.metrics import Metrics
 from ocpp_edge.registry import Registry, TooManyWaiting
@@ -36,9 +35,6 @@ _quiet.setLevel(logging.CRITICAL)
 CLOSE_S = 5
 FRAMES_AHEAD_MAX = 16
 """Frames read ahead of the one being served; then TCP makes the charge point wait."""
-
-Serve = Callable[[str, Connection, str], Awaitable[None]]
-"""(identity, connection, remote address): returns when the connection is over."""
 
 
 class WebSocketConnection:
@@ -69,16 +65,18 @@ class WebSocketConnection:
         await self._socket.close(code, reason[:100])
 
 
-async def listen(config: Config, registry: Registry, metrics: Metrics, serve_one: Serve) -> None:
+async def listen(
+    config: Config, registry: Registry, metrics: Metrics, reception: Reception
+) -> None:
     """Take connections until cancelled. Raise ConfigError when the address can't be had."""
-    door = Door(config, registry, metrics)
+    door = Door(config, registry, metrics, reception)
 
     async def handle(socket: ServerConnection) -> None:
         assert socket.request is not None
         identity = door.identity_of(socket.request.path)
         assert identity is not None
         with metrics.connections.track_inprogress():
-            await serve_one(identity, WebSocketConnection(socket), _remote(socket))
+            await reception.serve(identity, WebSocketConnection(socket), _remote(socket))
 
     try:
         server = await serve(
@@ -111,11 +109,14 @@ async def listen(config: Config, registry: Registry, metrics: Metrics, serve_one
 class Door:
     """Decides about handshakes. Whoever is refused learns no more than that."""
 
-    def __init__(self, config: Config, registry: Registry, metrics: Metrics) -> None:
+    def __init__(
+        self, config: Config, registry: Registry, metrics: Metrics, reception: Reception
+    ) -> None:
         self._prefix = config.path_prefix + "/"
         self._connections_max = config.connections_max
         self._registry = registry
         self._failures = metrics.auth_failures
+        self._reception = reception
         self.server: Server | None = None
 
     def identity_of(self, path: str) -> str | None:
@@ -138,6 +139,8 @@ class Door:
         offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol")).split(",")
         if PROTOCOL not in {one.strip() for one in offered}:
             return self._refuse(socket, HTTPStatus.BAD_REQUEST, "subprotocol")
+        if self._reception.turns_away:
+            return self._refuse(socket, HTTPStatus.SERVICE_UNAVAILABLE, "turned away")
         if self.server and len(self.server.connections) > self._connections_max:
             return self._refuse(socket, HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
         try:

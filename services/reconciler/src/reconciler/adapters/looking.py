@@ -9,8 +9,9 @@ from holdfast import subjects
 from holdfast.bus import Bus, BusError, StreamGone
 from holdfast.clock import Clock
 from holdfast.contracts.command import CommandLanes
+from holdfast.contracts.csms import CaughtUp, CaughtUpRequest
 from holdfast.contracts.envelope import ContractError
-from holdfast.contracts.mode import ModeStatus
+from holdfast.contracts.mode import CsmsState, ModeStatus
 from holdfast.contracts.recovery import Digest, DigestRequest, Step
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import Desired, RulesStatus, SiteLimit
@@ -73,7 +74,7 @@ class Looking:
             case Step.COMMANDS_TRIAGED:
                 return await self._lanes()
             case Step.CSMS_CAUGHT_UP:
-                return CsmsSeen((await self._mode()).csms)
+                return await self._csms(head_seq)
             case Step.DIGESTS_AGREE:
                 return await self._digests(head_seq)
             case Step.REPORT_WRITTEN:
@@ -105,6 +106,14 @@ class Looking:
         except StreamGone:
             newest = None  # no copy yet: no command ever came down
         return LanesSeen(lanes.pending, lanes.downlink_seq, newest.seq if newest else 0)
+
+    async def _csms(self, head_seq: int) -> Evidence:
+        """Where there is one, its bridge is asked, whatever the last pulse said: it knows better."""
+        if (await self._mode()).csms is CsmsState.NONE:
+            return CsmsSeen(None)
+        request = CaughtUpRequest(incarnation=self._incarnation, seq=head_seq)
+        subject = subjects.up(self._site, "csms")
+        return CsmsSeen(await call(self._bus, subject, request, CaughtUp, timeout_ms=UPLINK_MS))
 
     async def _digests(self, head_seq: int) -> Evidence:
         request = DigestRequest(

@@ -8,9 +8,11 @@ step's evidence, or as the open point when the bound comes first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
+from holdfast.contracts.csms import CaughtUp
 from holdfast.contracts.mode import CsmsState
 from holdfast.contracts.recovery import Digest, Step, StepOutcome
 from holdfast.contracts.rules import SiteLimit
@@ -60,7 +62,9 @@ class LanesSeen:
 
 @dataclass(frozen=True, slots=True)
 class CsmsSeen:
-    state: CsmsState
+    """What the csms-bridge says; None where nobody was asked, for there is no CSMS."""
+
+    told: CaughtUp | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,8 @@ def judge(evidence: Evidence, head_seq: int) -> Judgement:
             return _limit(evidence)
         case LanesSeen():
             return _lanes(evidence)
-        case CsmsSeen(state=state):
-            return _csms(state)
+        case CsmsSeen(told=told):
+            return _csms(told, head_seq)
         case DigestsSeen(site=site, cloud=cloud):
             return _digests(site, cloud, head_seq)
         case _:
@@ -133,12 +137,9 @@ def _limit(seen: LimitSeen) -> Judgement:
 
 def _lanes(seen: LanesSeen) -> Judgement:
     if seen.pending:
-        named = ", ".join(seen.pending[:IDS_NAMED_MAX])
-        more = len(seen.pending) - IDS_NAMED_MAX
-        return _not_yet(
-            f"{len(seen.pending)} commands without disposition: {named}"
-            + (f" and {more} more" if more > 0 else "")
-        )
+        count = len(seen.pending)
+        named = _named(seen.pending, count, ", ")
+        return _not_yet(f"{count} commands without disposition: {named}")
     if seen.handled_seq < seen.copied_seq:
         return _not_yet(
             f"commands are handled up to {seen.handled_seq} of {seen.copied_seq} in the downlink copy"
@@ -146,16 +147,46 @@ def _lanes(seen: LanesSeen) -> Judgement:
     return _done("every command received has its disposition")
 
 
-def _csms(state: CsmsState) -> Judgement:
-    match state:
+def _csms(told: CaughtUp | None, head_seq: int) -> Judgement:
+    if told is None:
+        return _not_applicable("no CSMS stands behind this site")
+    match told.csms:
         case CsmsState.NONE:
             return _not_applicable("no CSMS stands behind this site")
-        case CsmsState.UP:
-            return _done("the CSMS is up; what it has of each charge point is its bridge's to show")
         case CsmsState.DOWN:
-            return _not_yet("the CSMS is down")
+            return _not_yet(f"the CSMS is down{_waiting(told)}")
+        case CsmsState.UP:
+            return _caught_up(told, head_seq)
         case _:
-            assert_never(state)
+            assert_never(told.csms)
+
+
+def _caught_up(told: CaughtUp, head_seq: int) -> Judgement:
+    if not told.read:
+        return _not_yet(f"the csms-bridge has not read the site's journal up to {head_seq}")
+    if told.behind_count:
+        return _not_yet(f"the CSMS is not caught up{_waiting(told)}")
+    if told.open_points:
+        # What the CSMS refuses does not get better by waiting: named now, the site goes on.
+        named = _named(told.open_points, len(told.open_points), "; ")
+        return Judgement(StepOutcome.OPEN, f"the CSMS does not take everything: {named}")
+    return _done(f"the CSMS has everything of every charge point up to {head_seq}")
+
+
+def _waiting(told: CaughtUp) -> str:
+    if not told.behind_count:
+        return ""
+    named = _named(told.behind, told.behind_count, ", ")
+    charge_points = "charge point" if told.behind_count == 1 else "charge points"
+    messages = "message waits" if told.waiting == 1 else "messages wait"
+    return f": {told.waiting} {messages} of {told.behind_count} {charge_points}: {named}"
+
+
+def _named(names: Sequence[str], count: int, between: str) -> str:
+    """The first of them, and how many more there are than are named."""
+    shown = names[:IDS_NAMED_MAX]
+    more = count - len(shown)
+    return between.join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _digests(site: Digest, cloud: Digest, head_seq: int) -> Judgement:

@@ -11,8 +11,9 @@ never taken for a part of the next.
     mode.changed (recovery) -> recovery.started -> recovery.stepped x 7 -> disruption.reported
                             -> recovery.stepped (report written) -> recovery.finished
 
-At the bound the remaining steps end open, are named as open points, and are looked at again now and then
-once the site is connected: a later step of the same attempt settles its point.
+At the bound the remaining steps end open; and one whose evidence says that waiting won't help ends open at once.
+What is open is named, and looked at again now and then once the site is connected: a later step of the same
+attempt settles its point.
 """
 
 from __future__ import annotations
@@ -356,7 +357,8 @@ def _answered(state: State, answer: Answered) -> tuple[State, list[Effect]]:
         return replace(state, live=live), [_step(procedure, answer.step, outcome, sentence)]
     if settling is not None and answer.cause == settling.id and state.mode is not Mode.RECOVERY:
         outcome, sentence = judge(answer.evidence, settling.head_seq)
-        if outcome is not None:
+        # Still open is no news: it stands in the journal as it is.
+        if outcome is not None and outcome is not StepOutcome.OPEN:
             return state, [_step(settling, answer.step, outcome, sentence)]
     return state, []
 

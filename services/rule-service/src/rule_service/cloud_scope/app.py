@@ -3,29 +3,26 @@
 hf.cloud.rpc.publish   rules, driver tokens, limits -> checked, signed -> DOWNLINK
 hf.cloud.rpc.command   commands -> checked -> DOWNLINK
 hf.*.up.desired        what the cloud wants a site to have, as DOWNLINK has it
-hf.*.up.authorise      the cloud's verdict on a driver token
+hf.*.up.authorise      the verdict of the CSMS, or the cloud's own, on a driver token
 """
 
 from __future__ import annotations
 
 import logging
 
-from prometheus_client import Counter
-
 from holdfast import subjects
 from holdfast.bus import Bus, RequestFailed, StreamGone
 from holdfast.clock import Clock
 from holdfast.contracts.command import SendCommand
-from holdfast.contracts.decision import Authorise
-from holdfast.contracts.envelope import Contract, ContractError
+from holdfast.contracts.envelope import Contract
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import Desired, DriverTokenList, Publish, SignedRules, SiteLimit
 from holdfast.rpc import serve
 from holdfast.service import Context
 from rule_service.adapters import files
+from rule_service.cloud_scope.authorising import Authorising
 from rule_service.cloud_scope.commanding import Commanding
 from rule_service.cloud_scope.publishing import Publishing
-from rule_service.cloud_scope.registry import Registry
 from rule_service.cloud_scope.sites import Sites
 from rule_service.config import Config
 
@@ -45,7 +42,7 @@ async def run_in_cloud(context: Context[Config]) -> None:
     await serve(bus, subjects.cloud_rpc("publish"), Publish, publishing.publish)
     await serve(bus, subjects.cloud_rpc("command"), SendCommand, commanding.send)
     await answer_desired(bus, clock)
-    await answer_authorise(context)
+    await Authorising(context).serve()
     await watch_downlink(context)
 
 
@@ -85,23 +82,3 @@ def _limit_id(data: bytes, at_ms: int) -> str | None:
     limit = SiteLimit.from_bytes(data)
     until_ms = limit.valid_until_ms
     return None if until_ms is not None and at_ms >= until_ms else limit.id
-
-
-async def answer_authorise(context: Context[Config]) -> None:
-    path = context.config.driver_tokens_file
-    registry = Registry(path, context.health) if path else None
-    answered = Counter(
-        "holdfast_cloud_verdicts",
-        "Answers to sites about driver tokens",
-        ["status"],
-        registry=context.health.registry,
-    )
-
-    async def answer(asked: Authorise, _: str) -> Contract:
-        if registry is None:
-            raise ContractError("this cloud has no registry of driver tokens: decide locally")
-        verdict = registry.verdict(asked.driver_token, context.clock.now_ms())
-        answered.labels(verdict.status.value).inc()
-        return verdict
-
-    await serve(context.bus, subjects.up_from_any("authorise"), Authorise, answer)

@@ -48,6 +48,7 @@ class CloudAsking:
             await asyncio.get_running_loop().create_future()
 
     async def ask(self, asked: Authorise, token_hash: str, rules: Rules, budget_ms: int) -> Outcome:
+        asked = asked.model_copy(update={"budget_ms": budget_ms})
         try:
             verdict = await call(
                 self._bus, self._subject, asked, CloudVerdict, timeout_ms=budget_ms

@@ -1,0 +1,168 @@
+"""The CSMS behind a site, as the monitor that ships shows it: out of its bridge in the cloud, out of the mode
+at the site, and a csms-bridge that is not there is no fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from holdfast.contracts.mode import CsmsState
+
+SITE = "berlin01"
+
+both = pytest.mark.parametrize("scope", ["site", "cloud"])
+
+
+async def status_of(http: httpx.AsyncClient) -> dict:
+    return (await http.get(f"/api/sites/{SITE}")).json()
+
+
+async def metrics_of(http: httpx.AsyncClient) -> str:
+    return (await http.get("/metrics")).text
+
+
+def test_the_bridge_is_asked_and_what_it_says_is_told(with_monitor) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        await world.begin_bridge()
+        await asyncio.sleep(20)  # a site that is only heard of is asked about after a while
+        csms = (await status_of(http))["csms"]
+        assert csms["value"] == {
+            "state": "up",
+            "instance": "bridge-1",
+            "waiting": 7,
+            "not_accepted": ["CP-02"],
+        }
+        assert (csms["known"], csms["source"]) == (True, "csms-bridge")
+        assert csms["as_of_ms"] > 0
+        text = await metrics_of(http)
+        assert 'holdfast_csms_up{site="berlin01"} 1.0' in text
+        assert 'holdfast_upstream_waiting_messages{site="berlin01"} 7.0' in text
+        assert 'holdfast_csms_up{site="never-heard"}' not in text
+        world.csms = CsmsState.DOWN
+        await asyncio.sleep(5)
+        assert (await status_of(http))["csms"]["value"]["state"] == "down"
+        assert 'holdfast_csms_up{site="berlin01"} 0.0' in await metrics_of(http)
+
+    with_monitor("cloud", look)
+
+
+def test_open_deliveries_stand_among_the_open_points_until_they_are_gone(with_monitor) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        assert (await status_of(http))["open_points"]["last_known"] is None
+        await world.begin_bridge()
+        await asyncio.sleep(20)  # a site that is only heard of is asked about after a while
+        points = (await status_of(http))["open_points"]["value"]
+        assert points == [
+            {
+                "step": "csms caught up",
+                "what": "CP-02 at main, rejected: BootNotification answered Rejected",
+            }
+        ]
+        page = (await http.get(f"/sites/{SITE}")).text
+        assert "CP-02 at main: rejected since" in page
+        assert "What is still open?" in page
+
+    with_monitor("cloud", look)
+
+
+def test_every_charge_point_at_every_backend_is_a_row_page_by_page(with_monitor) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        await world.begin_bridge()
+        await asyncio.sleep(20)  # a site that is only heard of is asked about after a while
+        rows, after = [], ""
+        while after is not None:
+            got = await http.get(f"/api/sites/{SITE}/upstream", params={"limit": 1, "after": after})
+            rows += got.json()["upstream"]
+            after = got.json()["next"]
+        names = [(row["charge_point"], row["backend"], row["primary"]) for row in rows]
+        assert names == [("CP-01", "main", True), ("CP-01", "next", False), ("CP-02", "main", True)]
+        assert set(rows[0]) == {
+            "charge_point",
+            "backend",
+            "primary",
+            "phase",
+            "since_ms",
+            "waiting",
+            "oldest_at_ms",
+            "delivered",
+            "transactions",
+            "clock_offset_ms",
+            "problem",
+        }
+        assert rows[0]["transactions"] == {"1001": 77}
+        assert rows[2]["problem"] == "unknown"
+
+    with_monitor("cloud", look)
+
+
+def test_without_a_bridge_no_csms_is_known_and_nothing_turns_red(with_monitor) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        before = await status_of(http)
+        csms = before["csms"]
+        assert (csms["value"], csms["known"], csms["last_known"]) == (None, False, None)
+        assert "no CSMS is known" in csms["problem"]
+        assert before["open_points"]["value"] == []
+        assert (await http.get(f"/api/sites/{SITE}/upstream")).json() == {
+            "upstream": [],
+            "next": None,
+        }
+        assert "No CSMS is known behind this site." in (await http.get(f"/sites/{SITE}")).text
+        text = await metrics_of(http)
+        assert "holdfast_csms_up{" not in text
+        assert "holdfast_upstream_waiting_messages{" not in text
+
+    with_monitor("cloud", look)
+
+
+def test_a_bridge_that_goes_away_makes_its_reading_old_and_nothing_else(
+    with_monitor,
+) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        await world.begin_bridge()
+        await asyncio.sleep(20)  # a site that is only heard of is asked about after a while
+        world.bridge.close()
+        await asyncio.sleep(20)
+        status = await status_of(http)
+        assert status["csms"]["value"] is None
+        assert status["csms"]["last_known"]["state"] == "up"
+        assert status["mode"]["known"]
+        assert status["sync"]["known"]
+        assert "holdfast_csms_up{" not in await metrics_of(http)
+        page = (await http.get(f"/sites/{SITE}")).text
+        assert "was up" in page
+
+    with_monitor("cloud", look)
+
+
+def test_at_a_site_the_last_pulse_tells_and_there_are_no_rows(with_monitor) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        world.csms = CsmsState.DOWN
+        await asyncio.sleep(5)
+        csms = (await status_of(http))["csms"]
+        assert csms["value"] == {
+            "state": "down",
+            "instance": None,
+            "waiting": None,
+            "not_accepted": None,
+        }
+        assert csms["source"] == "mode-manager"
+        rows = (await http.get(f"/api/sites/{SITE}/upstream")).json()
+        assert rows == {"upstream": [], "next": None}
+        text = await metrics_of(http)
+        assert 'holdfast_csms_up{site="berlin01"} 0.0' in text
+        assert "holdfast_upstream_waiting_messages{" not in text
+
+    with_monitor("site", look)
+
+
+@both
+def test_a_wrong_page_of_the_list_is_refused(with_monitor, scope) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        got = await http.get(f"/api/sites/{SITE}/upstream?after=x")
+        assert got.status_code == 400
+        assert (await http.get("/api/sites/other/upstream")).status_code == 404
+
+    with_monitor(scope, look)
