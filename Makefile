@@ -2,13 +2,13 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-MEMBERS := libs/common libs/testkit services/ocpp-edge services/mode-manager services/rule-service services/journal services/reconciler services/monitor simulators cli
+MEMBERS := libs/common libs/testkit services/ocpp-edge services/mode-manager services/rule-service services/journal services/reconciler services/monitor services/csms-bridge simulators cli
 READY  := $(VENV)/.ready
 SEEDS  ?= 200
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nats check fmt lint types test unit sim contract integration drills demo up docs lock clean
+.PHONY: help setup nats check fmt lint types test unit sim contract integration drills bench demo up docs lock clean
 
 help:  ## what you can do here
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,9 @@ up: setup  ## the same world, kept running with its pages
 drills: setup  ## the long campaign: every scenario, then every kill in the standard drill (half an hour)
 	@for it in cli/src/holdfast_cli/scenarios/*.yaml; do $(BIN)/holdfast drill --quiet --scenario $$it || exit 1; done
 	@HOLDFAST_KILL_SCENARIO=standard $(BIN)/pytest tests/integration -k killing -n 2
+
+bench: setup  ## how fast a day's backlog goes up to a CSMS, as ratios (EVENTS=100000)
+	@$(BIN)/python tests/bench/replay.py --events $(or $(EVENTS),100000)
 
 docs: $(READY)  ## write the generated documents anew
 	@$(BIN)/python -m holdfast.asyncapi > docs/spec/asyncapi.json

@@ -17,6 +17,7 @@ from prometheus_client import generate_latest
 
 from holdfast import subjects
 from holdfast.bus import StreamSpec
+from holdfast.contracts.csms import CaughtUp, CaughtUpRequest
 from holdfast.contracts.decision import (
     AuthoriseInputs,
     AuthoriseVerdict,
@@ -25,7 +26,16 @@ from holdfast.contracts.decision import (
     DecisionMade,
 )
 from holdfast.contracts.journal import HeadRequest, StorageLevel, StorageStatus
-from holdfast.contracts.mode import Head, Mode, ModeChanged, ModeStatus, Pulse, PulseReply, Reason
+from holdfast.contracts.mode import (
+    CsmsState,
+    Head,
+    Mode,
+    ModeChanged,
+    ModeStatus,
+    Pulse,
+    PulseReply,
+    Reason,
+)
 from holdfast.contracts.recovery import RecoveryFinished
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import RulesActivated, TokenStatus
@@ -59,6 +69,7 @@ class World:
     head_seq: int = 1
     watermark: int = 0
     pulses: int = 0
+    csms_at_site: bool = False
 
     @property
     def journal(self) -> str:
@@ -104,6 +115,7 @@ class World:
             nats_user="site",
             nats_password_file=password,
             data_dir=self.data_dir,
+            csms_at_site=self.csms_at_site,
         )
         health = Health("mode-manager")
         return Context(config, bus, self.clock, self.ids, random.Random(1), health)
@@ -198,6 +210,30 @@ async def test_a_new_site_connects_through_recovery(a_world):
         labels = 'from="recovery",reason="recovered",to="connected"'
         assert f"holdfast_mode_transitions_total{{{labels}}} 1.0" in metrics
         assert "holdfast_uplink_last_pulse_timestamp_seconds 1.7" in metrics
+
+
+@virtual_time
+async def test_a_bridge_at_the_site_says_how_the_csms_is(a_world):
+    async with a_world() as world:
+        world.csms_at_site = True
+        state = CsmsState.UP
+
+        async def csms(_: CaughtUpRequest, __: str) -> CaughtUp:
+            return CaughtUp(
+                csms=state, read=True, behind=(), behind_count=0, waiting=0, open_points=()
+            )
+
+        bridge = world.site.client("csms-bridge")
+        await serve(bridge, subjects.up(SITE, "csms"), CaughtUpRequest, csms)
+        async with world.running():
+            await connect(world)
+            assert (await world.status()).csms is CsmsState.UP
+            state = CsmsState.DOWN
+            assert Reason.CSMS in (await world.until(Mode.DEGRADED)).reasons
+            state = CsmsState.UP
+            await connect(world)
+            bridge.close()  # a bridge that is gone reaches no CSMS
+            assert Reason.CSMS in (await world.until(Mode.DEGRADED)).reasons
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,10 @@ from holdfast.contracts.command import (
     SendCommand,
 )
 from holdfast.contracts.csms import (
+    DeliverySettled,
     OpenDelivery,
     Phase,
+    SettleDelivery,
     Trouble,
     UpstreamRequest,
     UpstreamStatus,
@@ -328,6 +330,7 @@ class World:
     async def begin_bridge(self, csms: CsmsState = CsmsState.UP) -> None:
         """A csms-bridge: CP-01 is well at its primary, CP-02 is rejected there, and a follower lags."""
         self.csms = csms
+        self.settled: list[SettleDelivery] = []
         self.bridge = self.bus.client("csms-bridge")
 
         async def upstream(request: UpstreamRequest, _: str) -> Contract:
@@ -342,6 +345,12 @@ class World:
             return upstream_status(self.clock.now_ms(), self.csms)
 
         await serve(self.bridge, subjects.cloud_rpc("upstream"), UpstreamRequest, upstream)
+
+        async def settle(asked: SettleDelivery, _: str) -> Contract:
+            self.settled.append(asked)
+            return DeliverySettled(settled=1 if asked.seq == 7 else 0)
+
+        await serve(self.bridge, subjects.cloud_rpc("upstream-settle"), SettleDelivery, settle)
 
     async def _serve_site(self, others: SimBus) -> None:
         def now(make: Callable[[], Contract]) -> Callable[[Empty, str], Awaitable[Contract]]:

@@ -179,6 +179,31 @@ def test_a_command_goes_to_the_service_that_may_take_it(with_monitor, scope) -> 
     with_monitor(scope, look)
 
 
+def test_an_open_delivery_is_settled_in_the_name_of_a_person(with_monitor) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        await world.begin_bridge()
+        path = f"/api/sites/{SITE}/upstream/settle"
+        word = {
+            "backend": "main",
+            "charge_point": "CP-01",
+            "trouble": "double start",
+            "incarnation": "aaaaaaaa",
+            "seq": 7,
+            "by": "night desk",
+        }
+        assert (await http.post(path, json=word)).json() == {"settled": 1}
+        (asked,) = world.settled
+        assert (asked.site, asked.by, asked.seq) == (SITE, "night desk", 7)
+        none = await http.post(path, json={**word, "seq": 8})
+        assert none.status_code == 404
+        assert "nothing is open" in none.json()["error"]
+        nobody = await http.post(path, json={**word, "by": ""})
+        assert nobody.status_code == 400
+        assert (await http.post(path, json={**word, "by": "x" * 9_000})).status_code == 413
+
+    with_monitor("cloud", look)
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -46,6 +46,7 @@ class World:
     mode: Mode | None = None
     health: dict[str, Health] = field(default_factory=dict)
     csms_sites: tuple[str, ...] = ()
+    csms_at_site: bool = False
 
     site_name = SITE
 
@@ -96,6 +97,7 @@ class World:
             trusted_rule_keys=(public_hex(KEY),),
             token_hash_key_file=self.write("hash.key", "0123456789abcdef0123"),
             driver_tokens_file=self.folder / "site-tokens.json",
+            csms_at_site=self.csms_at_site,
         )
 
     # --- processes ---

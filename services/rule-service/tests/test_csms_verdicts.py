@@ -32,15 +32,21 @@ ACCEPTED = CloudVerdict(known=True, status=TokenStatus.ACCEPTED)
 class Bridge:
     """Answers as the csms-bridge does, after a while."""
 
-    def __init__(self, world, verdict=ACCEPTED, takes_ms=0):
+    def __init__(self, world, verdict=ACCEPTED, takes_ms=0, *, at_site=False):
         self.asked = []
         self.verdict = verdict
         self.takes_ms = takes_ms
         self._clock = world.clock
-        self._bus = world.cloud.client("csms-bridge")
+        server = world.site if at_site else world.cloud
+        self._bus = server.client("csms-bridge")
+        self._subject = (
+            subjects.rpc(world.site_name, "csms-authorise")
+            if at_site
+            else subjects.cloud_rpc("csms-authorise")
+        )
 
     async def begin(self):
-        await serve(self._bus, subjects.cloud_rpc("csms-authorise"), AskCsms, self._answer)
+        await serve(self._bus, self._subject, AskCsms, self._answer)
         return self
 
     async def _answer(self, asked, _):
@@ -156,6 +162,18 @@ async def test_the_sites_own_budget_reaches_the_csms_in_each_mode(a_world):
         await world.enter(Mode.DEGRADED)
         await decide(world, "DRIVER-8", "r-2")
         assert [asked.budget_ms for asked in bridge.asked] == [750, 350]
+
+
+@virtual_time
+async def test_a_bridge_at_the_site_is_asked_without_the_cloud(a_world):
+    async with a_world() as world:
+        world.csms_at_site = True
+        bridge = await Bridge(world, at_site=True).begin()
+        async with world.running("site"):
+            reply = await decide(world, "DRIVER-9")
+        verdict = reply.verdict
+        assert (verdict.status, verdict.basis) == (TokenStatus.ACCEPTED, Basis.CLOUD)
+        assert [asked.charge_point for asked in bridge.asked] == ["CP-01"]
 
 
 @virtual_time

@@ -48,6 +48,8 @@ SITE_REQUESTS = (
     Asked("admit", "rule-service", contracts.decision.Admit, contracts.decision.Admitted),
     Asked("rules", "rule-service", Empty, contracts.rules.RulesStatus),
     Asked("command", "ocpp-edge", contracts.command.Command, contracts.command.CommandReceipt),
+    Asked("csms-command", "ocpp-edge", contracts.command.Command, contracts.command.CommandReceipt),
+    Asked("csms-authorise", "csms-bridge", contracts.csms.AskCsms, contracts.decision.CloudVerdict),
     Asked("lanes", "ocpp-edge", Empty, contracts.command.CommandLanes),
     Asked("charge-points", "ocpp-edge", Empty, contracts.charge_point.ChargePointsStatus),
     Asked("recovery", "reconciler", Empty, contracts.recovery.RecoveryStatus),
@@ -74,6 +76,12 @@ CLOUD_REQUESTS = (
     Asked("publish", "rule-service", contracts.rules.Publish, contracts.rules.Published),
     Asked("sessions", "reconciler", contracts.session.SessionsRequest, contracts.session.Sessions),
     Asked("csms-authorise", "csms-bridge", contracts.csms.AskCsms, contracts.decision.CloudVerdict),
+    Asked(
+        "upstream-settle",
+        "csms-bridge",
+        contracts.csms.SettleDelivery,
+        contracts.csms.DeliverySettled,
+    ),
     Asked("upstream", "csms-bridge", contracts.csms.UpstreamRequest, contracts.csms.UpstreamStatus),
 )
 _DOWN = "hf.{site}.down."  # a pattern: the builders check that a site's name is one

@@ -67,7 +67,15 @@ async def run(context: Context[Config]) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())
         group.create_task(follow_journal(bus, incarnation, standing, manager))
-        group.create_task(Pulses(bus, clock, context.rng, incarnation, manager).run())
+        pulses = Pulses(
+            bus,
+            clock,
+            context.rng,
+            incarnation,
+            manager,
+            csms_at_site=context.config.csms_at_site,
+        )
+        group.create_task(pulses.run())
         group.create_task(tick(clock, manager))
         group.create_task(watch_storage(bus, clock, incarnation.site, manager))
         await answer_mode(bus, incarnation.site, manager)

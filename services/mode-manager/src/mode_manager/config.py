@@ -12,6 +12,9 @@ from holdfast.settings import ServiceConfig
 class Config(ServiceConfig):
     """Scope site only."""
 
+    csms_at_site: bool = False
+    """A csms-bridge runs at this site: it says how the CSMS is, not the cloud."""
+
     @model_validator(mode="after")
     def _at_a_site(self) -> Self:
         if self.scope != "site" or not self.site:

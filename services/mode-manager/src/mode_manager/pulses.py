@@ -13,8 +13,9 @@ import random
 from holdfast import subjects
 from holdfast.bus import Bus, RequestFailed
 from holdfast.clock import Clock
+from holdfast.contracts.csms import CaughtUp, CaughtUpRequest
 from holdfast.contracts.journal import HeadRequest
-from holdfast.contracts.mode import Head, Pulse, PulseReply
+from holdfast.contracts.mode import CsmsState, Head, Pulse, PulseReply
 from holdfast.contracts.rules import ModeRules
 from holdfast.recorder import Incarnation, IncarnationChanged
 from holdfast.rpc import call
@@ -35,12 +36,15 @@ class Pulses:
         rng: random.Random,
         incarnation: Incarnation,
         manager: Manager,
+        *,
+        csms_at_site: bool = False,
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._rng = rng
         self._incarnation = incarnation
         self._manager = manager
+        self._csms_at_site = csms_at_site
         self._under_way = 0
 
     async def run(self) -> None:
@@ -97,8 +101,21 @@ class Pulses:
         )
         subject = subjects.up(self._incarnation.site, "pulse")
         try:
-            return await call(
+            reply = await call(
                 self._bus, subject, pulse, PulseReply, timeout_ms=policy.pulse_timeout_ms
             )
         except RequestFailed:
             return None
+        if self._csms_at_site:
+            return reply.model_copy(update={"csms": await self._csms()})
+        return reply
+
+    async def _csms(self) -> CsmsState:
+        """As this site's own bridge has it; a bridge that says nothing reaches no CSMS."""
+        asked = CaughtUpRequest(incarnation=self._incarnation.name, seq=0)
+        subject = subjects.up(self._incarnation.site, "csms")
+        try:
+            said = await call(self._bus, subject, asked, CaughtUp, timeout_ms=HEAD_WITHIN_MS)
+        except RequestFailed:
+            return CsmsState.DOWN
+        return said.csms

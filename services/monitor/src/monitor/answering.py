@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from holdfast.bus import NoResponder, RequestFailed, RequestTimedOut
@@ -32,6 +33,16 @@ def refuse(status: int, sentence: str, headers: Mapping[str, str] | None = None)
         headers=dict(headers) if headers else None,
         media_type="application/json",
     )
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """Raise Problem before more than that is held."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > bytes_max:
+            raise Problem(413, f"a body of over {bytes_max} bytes is not taken")
+    return bytes(body)
 
 
 def problem_of(error: RequestFailed, who: str) -> Problem:

@@ -26,7 +26,7 @@ from holdfast.contracts.journal import (
 from holdfast.contracts.session import Sessions, SessionsRequest
 from holdfast.rpc import call
 from holdfast.service import Context
-from monitor import commanding, views
+from monitor import commanding, settling, views
 from monitor.answering import Problem, answer, problem_of
 from monitor.config import Config
 from monitor.domain.paging import BadRequest, limit_of, page_by_number, page_by_place
@@ -66,6 +66,7 @@ class Api:
             Route("/api/sites/{site}/decisions/{decision}", self.decision),
             Route("/api/sites/{site}/commands", self.commands, methods=["GET"]),
             Route("/api/sites/{site}/commands", self.command, methods=["POST"]),
+            Route("/api/sites/{site}/upstream/settle", self.settle, methods=["POST"]),
             *(Route(f"/api/sites/{{site}}/{name}", route) for name, route in lists.items()),
         ]
 
@@ -173,6 +174,19 @@ class Api:
     async def modes(self, request: Request) -> Response:
         rows = self._watch.state(self._site(request)).modes
         return self._list(request, "modes", rows, lambda row: row.place, views.mode)
+
+    async def settle(self, request: Request) -> Response:
+        """An open delivery that a named person has seen to."""
+        site = self._site(request)
+        if self._scope != "cloud":
+            raise Problem(
+                404, "open deliveries are settled where the csms-bridge runs: in the cloud"
+            )
+        asked = await settling.read(request, site)
+        settled = await settling.settle(self._context, asked)
+        if not settled.settled:
+            raise Problem(404, "nothing is open by this description: look at open_points again")
+        return answer({"settled": settled.settled})
 
     async def upstream(self, request: Request) -> Response:
         """Each charge point at each backend, as the csms-bridge last told; at a site there is none to ask."""

@@ -14,7 +14,7 @@ from holdfast.contracts.command import Action, Command, CommandReceipt, Issuer, 
 from holdfast.contracts.envelope import Contract, first_problem
 from holdfast.rpc import call
 from holdfast.service import Context
-from monitor.answering import Problem, problem_of
+from monitor.answering import Problem, problem_of, read_body
 from monitor.config import Config
 
 BODY_BYTES_MAX = 32 * 1024
@@ -36,13 +36,9 @@ class Draft(BaseModel):
 
 
 async def read_draft(request: Request) -> Draft:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise Problem(413, f"a command of over {BODY_BYTES_MAX} bytes is not taken")
+    body = await read_body(request, BODY_BYTES_MAX)
     try:
-        return Draft.model_validate_json(bytes(body))
+        return Draft.model_validate_json(body)
     except ValidationError as error:
         raise Problem(400, f"not a command: {first_problem(error)}") from error
 

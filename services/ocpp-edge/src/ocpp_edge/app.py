@@ -66,6 +66,7 @@ async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) 
         group.create_task(_snapshots(edge, bus, clock, incarnation, config.snapshot_every_ms))
         group.create_task(follow_downlink(edge, bus, clock, recorder))
         await rpc.serve(bus, subjects.rpc(config.site, "command"), Command, edge.command)
+        await rpc.serve(bus, subjects.rpc(config.site, "csms-command"), Command, edge.csms_command)
         await rpc.serve(bus, subjects.rpc(config.site, "lanes"), Empty, edge.lanes)
         await rpc.serve(bus, subjects.rpc(config.site, "charge-points"), Empty, edge.charge_points)
         await strictness.look()  # before anyone is let in

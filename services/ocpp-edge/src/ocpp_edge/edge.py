@@ -171,7 +171,16 @@ class Edge:
         refusal = self._refusal(command)
         if refusal:
             return CommandReceipt(id=command.id, accepted=False, reason=refusal)
-        command = command.model_copy(update={"issuer": Issuer.OPERATOR_AT_SITE})
+        return await self._commanded(command.model_copy(update={"issuer": Issuer.OPERATOR_AT_SITE}))
+
+    async def csms_command(self, command: Command, _: str) -> CommandReceipt:
+        """`rpc.csms-command`: a csms-bridge at this site. Its CSMS has no more rights than through the cloud."""
+        refusal = self._refusal(command)
+        if refusal:
+            return CommandReceipt(id=command.id, accepted=False, reason=refusal)
+        return await self._commanded(command.model_copy(update={"issuer": Issuer.CSMS}))
+
+    async def _commanded(self, command: Command) -> CommandReceipt:
         try:
             await self._attendant(command.charge_point).take(command, 0)
         except NotTaken as error:

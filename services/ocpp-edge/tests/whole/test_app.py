@@ -366,6 +366,21 @@ async def test_the_operator_at_the_site_commands_by_request(new_place):
 
 
 @virtual_time
+async def test_a_csms_behind_a_bridge_at_the_site_is_not_its_operator(new_place):
+    place = await new_place()
+    place.begin()
+    charger = await place.connect()
+    asked = command(place).model_copy(update={"issuer": Issuer.OPERATOR_AT_SITE})
+    receipt = await place.ask("csms-command", CommandReceipt, asked)
+    assert receipt.accepted
+    assert (await receive_call(charger))[2] == "TriggerMessage"
+    assert place.admits[0].command.issuer is Issuer.CSMS
+    wrong = command(place, "c2", charge_point="CP-99")
+    assert not (await place.ask("csms-command", CommandReceipt, wrong)).accepted
+    await place.kill()
+
+
+@virtual_time
 async def test_at_the_soft_storage_level_no_new_session_is_authorised(new_place):
     place = await new_place()
     place.begin()

@@ -19,6 +19,8 @@ class Config(ServiceConfig):
     """Public Ed25519 keys, hex: only bundles signed by one of these are taken."""
     token_hash_key_file: Path | None = None
     """Secret of the site, 16 bytes of text at least: driver tokens are kept and journaled as keyed hashes only."""
+    csms_at_site: bool = False
+    """A csms-bridge runs at this site: it is asked about driver tokens, not the cloud."""
     # scope cloud
     rules_key_file: Path | None = None
     """Private Ed25519 key that signs bundles: PEM (PKCS 8), or 32 bytes as hex."""

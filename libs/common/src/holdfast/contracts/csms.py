@@ -103,6 +103,29 @@ class OpenDelivery(Contract):
     """The journal entry it is about; 0: about the charge point as a whole."""
 
 
+class SettleDelivery(Contract):
+    """Request of `hf.cloud.rpc.upstream-settle`: a named person has seen to an open delivery, outside Holdfast.
+
+    Nothing is sent for it. The message stays in the journal as it was.
+    """
+
+    site: str
+    backend: str = Field(min_length=1, max_length=32)
+    charge_point: str = Field(min_length=1, max_length=255)
+    trouble: Trouble
+    incarnation: str = ""
+    seq: int = Field(0, ge=0)
+    by: str = Field(min_length=1, max_length=100)
+    """Who says so."""
+
+
+class DeliverySettled(Contract):
+    """Reply of `hf.cloud.rpc.upstream-settle`."""
+
+    settled: int
+    """How many that were open by this description; 0: there was none."""
+
+
 class Phase(StrEnum):
     """Of one upstream connection."""
 

@@ -171,7 +171,7 @@ class Orphans(StrEnum):
     """What becomes of the rest of a session whose start the CSMS did not take."""
 
     HOLD = "hold"
-    """Kept back with its start, and sent after it when that is tried again."""
+    """Kept back with its start, and named with it."""
     SEND_UNMAPPED = "send-unmapped"
     """Sent with transactionId -1, as OCPP 1.6 errata 3.18 has it for a start that got no answer."""
 

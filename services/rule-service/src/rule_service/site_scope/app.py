@@ -66,7 +66,7 @@ async def run_at_site(context: Context[Config]) -> None:
         metrics,
     )
     lists = Lists(recorder, store, Backoff(clock, context.rng), context.health)
-    cloud = CloudAsking(bus, clock, config.site, store)
+    cloud = CloudAsking(bus, clock, config.site, store, csms_at_site=config.csms_at_site)
     deciding = Deciding(clock, context.ids, recorder, bundles, lists, store, cloud, metrics)
     await _recall(context, bundles, lists)
     async with asyncio.TaskGroup() as group:

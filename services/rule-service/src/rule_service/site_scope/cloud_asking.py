@@ -11,7 +11,9 @@ from sqlalchemy.exc import OperationalError
 from holdfast import subjects
 from holdfast.bus import Bus, RequestFailed, RequestTimedOut
 from holdfast.clock import Clock
+from holdfast.contracts.csms import AskCsms
 from holdfast.contracts.decision import Authorise, CachedToken, CloudAnswer, CloudVerdict
+from holdfast.contracts.envelope import Contract
 from holdfast.contracts.rules import Rules, TokenStatus
 from holdfast.rpc import call
 from rule_service.adapters.token_store import TokenStore
@@ -34,10 +36,14 @@ NOT_ASKED = Outcome(CloudAnswer.NOT_ASKED)
 
 
 class CloudAsking:
-    def __init__(self, bus: Bus, clock: Clock, site: str, store: TokenStore) -> None:
+    def __init__(
+        self, bus: Bus, clock: Clock, site: str, store: TokenStore, *, csms_at_site: bool = False
+    ) -> None:
+        """`csms_at_site`: the site has a bridge of its own, so its CSMS is asked without the cloud."""
         self._bus = bus
         self._clock = clock
-        self._subject = subjects.up(site, "authorise")
+        self._site = site
+        self._csms_at_site = csms_at_site
         self._store = store
         self._group: asyncio.TaskGroup | None = None
         self._beside = 0
@@ -48,17 +54,31 @@ class CloudAsking:
             await asyncio.get_running_loop().create_future()
 
     async def ask(self, asked: Authorise, token_hash: str, rules: Rules, budget_ms: int) -> Outcome:
-        asked = asked.model_copy(update={"budget_ms": budget_ms})
         try:
-            verdict = await call(
-                self._bus, self._subject, asked, CloudVerdict, timeout_ms=budget_ms
-            )
+            verdict = await self._call(asked, budget_ms)
         except RequestTimedOut:
             return Outcome(CloudAnswer.TOO_LATE)
         except RequestFailed:
             return Outcome(CloudAnswer.UNREACHABLE)
         self._keep(token_hash, verdict, rules)
         return Outcome(CloudAnswer.ANSWERED, verdict)
+
+    async def _call(self, asked: Authorise, budget_ms: int) -> CloudVerdict:
+        """Raise RequestFailed."""
+        subject, request = self._question(asked, budget_ms)
+        return await call(self._bus, subject, request, CloudVerdict, timeout_ms=budget_ms)
+
+    def _question(self, asked: Authorise, budget_ms: int) -> tuple[str, Contract]:
+        if not self._csms_at_site:
+            named = asked.model_copy(update={"budget_ms": budget_ms})
+            return subjects.up(self._site, "authorise"), named
+        of_csms = AskCsms(
+            site=self._site,
+            charge_point=asked.charge_point,
+            driver_token=asked.driver_token,
+            budget_ms=budget_ms,
+        )
+        return subjects.rpc(self._site, "csms-authorise"), of_csms
 
     def ask_beside(
         self, asked: Authorise, token_hash: str, rules: Rules, budget_ms: int

@@ -1,0 +1,39 @@
+"""An upstream connection as the service sees it: over a WebSocket, or in memory in a test."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from csms_bridge.adapters.backends import Backend
+
+
+class NotReached(Exception):
+    """No connection came about; `refused`: the CSMS answered, and said no."""
+
+    def __init__(self, why: str, *, refused: bool) -> None:
+        super().__init__(why)
+        self.refused = refused
+
+
+class ConnectionEnded(Exception):
+    """Closed by either side, or lost; says how."""
+
+
+class Upstream(Protocol):
+    async def receive(self) -> str | bytes:
+        """The next frame. Raise ConnectionEnded."""
+        ...
+
+    async def send(self, frame: str) -> None:
+        """Raise ConnectionEnded."""
+        ...
+
+    async def close(self, reason: str) -> None:
+        """Bounded in time; closing twice is once."""
+        ...
+
+
+class Dial(Protocol):
+    async def __call__(self, backend: Backend, charge_point: str) -> Upstream:
+        """Raise NotReached."""
+        ...

@@ -1,0 +1,374 @@
+"""One site that this instance speaks for: its journal in, its charge points served, its state told.
+
+the site's facts, in order -> each charge point's attendants (one per backend)
+beside it: the site's record in KV (how far it is read, is the CSMS up), its reach, its webhook
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import NamedTuple
+
+from csms_bridge.adapters.backends import Backends
+from csms_bridge.adapters.source import Found
+from csms_bridge.adapters.webhook import Webhook
+from csms_bridge.attendant import Attendant, Fenced
+from csms_bridge.config import Config
+from csms_bridge.domain import site as site_domain
+from csms_bridge.domain.events import CommandEnded, CommandNotTaken, CommandTaken, Settle
+from csms_bridge.domain.outgoing import Place
+from csms_bridge.domain.state import State
+from csms_bridge.reach import Reach
+from csms_bridge.roster import Roster
+from csms_bridge.services import Services
+from holdfast import rpc, subjects
+from holdfast.backoff import Backoff
+from holdfast.bus import AppendRefused, BusError, Conflict, RequestFailed
+from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, SendCommand
+from holdfast.contracts.csms import (
+    CaughtUp,
+    CaughtUpRequest,
+    DeliverySettled,
+    SettleDelivery,
+    SiteOwned,
+    UpstreamStatus,
+)
+from holdfast.contracts.decision import CloudVerdict
+from holdfast.contracts.envelope import ContractError, Fact
+from holdfast.contracts.mode import CsmsState, Mode, ModeChanged
+from holdfast.contracts.rules import RulesActivated
+from holdfast.standing import parse_rules
+
+log = logging.getLogger(__name__)
+
+TICK_MS = 100
+TELL_MS = 250
+"""How often the site's record is looked at; it is written when it changed."""
+READ_TOLD_MS = 2_000
+"""How far the journal is read is written down this often: more is only read again."""
+MARKS_MAX = 1_000
+"""Places remembered while a charge point holds the reading back; beyond it every second one is forgotten."""
+COMMAND_MS_MAX = 3_000
+RELEASE_S = 2
+BREATHE_EVERY = 50
+
+
+class Mark(NamedTuple):
+    """A place of the stream that reading may begin after."""
+
+    seq: int
+    id: str
+    live: bool
+
+
+class Desk:
+    def __init__(
+        self,
+        services: Services,
+        config: Config,
+        backends: Backends,
+        reach: Reach,
+        webhook: Webhook,
+        record: SiteOwned,
+        revision: int,
+    ) -> None:
+        self._services = services
+        self._config = config
+        self._reach = reach
+        self._webhook = webhook
+        self._site = record.site
+        self._record = record
+        self._revision = revision
+        self._roster = Roster(services, config, backends, record.site, self._give)
+        self._read = Mark(record.read_seq, record.read_id, record.live)
+        self._marks: deque[Mark] = deque([self._read])
+        self._lost_to = 0
+        self._at: Place | None = None
+        self._mode: Mode | None = None
+        self._told_mono_ms = 0
+        self._group: asyncio.TaskGroup | None = None
+
+    # --- life ---
+
+    async def run(self) -> None:
+        """Until cancelled. Raise Fenced, StreamGone."""
+        await self._take_up()
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self._roster.begin(group, self._read.seq, self._lost_to)
+            for work in (self._follow(), self._tick(), self._tell()):
+                group.create_task(work)
+
+    async def _take_up(self) -> None:
+        """Rules, records, and where to read on."""
+        services, site, read = self._services, self._site, self._read
+        backoff = Backoff(services.clock, services.rng)
+        while True:
+            try:
+                rules = await services.source.newest(site, *RulesActivated.TYPE.split("."))
+                records = await services.records.all(subjects.upstream_charge_points(site))
+                gone_to = await services.source.gone_to()
+                if read.seq:
+                    self._at = await services.source.place_of(read.seq, read.id)
+            except RequestFailed as error:
+                log.warning("not taken up yet", extra={"site": site, "why": str(error)})
+                await backoff.wait()
+            else:
+                break
+        if rules is not None:
+            self._take_rules(rules)
+        self._roster.take(records)
+        if self._at is None and gone_to > read.seq > 0:
+            # It was cut beyond what had been read: what was in between is named, not passed over in silence.
+            self._lost_to = gone_to
+        elif self._at is None:
+            # Another stream: read from its beginning, what is handled is known by its place.
+            self._read = Mark(0, "", True)
+
+    # --- journal in ---
+
+    async def _follow(self) -> None:
+        source, count = self._services.source, 0
+        async with aclosing(source.follow(self._site, self._read.seq + 1)) as entries:
+            async for found in entries:
+                live = self._read.live
+                if found.fact is not None:
+                    live = await self._take(found, found.fact)
+                self._at = found.place
+                self._read = Mark(found.stream_seq, found.id, live)
+                count += 1
+                if count % BREATHE_EVERY == 0:
+                    await asyncio.sleep(0)
+
+    async def _take(self, found: Found, fact: Fact) -> bool:
+        """Whether the site is connected after it."""
+        live = self._read.live
+        match fact:
+            case ModeChanged(mode=mode):
+                self._mode = mode
+                return mode is Mode.CONNECTED
+            case RulesActivated():
+                self._take_rules(fact)
+            case CommandSettled():
+                self._command_settled(fact)
+            case _:
+                charge_point = getattr(fact, "charge_point", None)
+                if isinstance(charge_point, str):
+                    for attendant in await self._named(charge_point, found.stream_seq):
+                        attendant.journaled(found, live=live)
+        return live
+
+    async def _named(self, charge_point: str, stream_seq: int) -> list[Attendant]:
+        attendants = await self._roster.named(charge_point, stream_seq)
+        reachable = self._reach.is_reachable(self._site)
+        for attendant in attendants:
+            attendant.reach(reachable)
+        return attendants
+
+    def _take_rules(self, fact: Fact) -> None:
+        if not isinstance(fact, RulesActivated):
+            return
+        try:
+            self._roster.use(parse_rules(fact.text).upstream)
+        except ContractError as error:
+            # The site runs a newer build: what stood before goes on standing here.
+            log.warning("rules unreadable", extra={"site": self._site, "why": str(error)})
+
+    def _command_settled(self, fact: CommandSettled) -> None:
+        clock = self._services.clock
+        for attendant in self._roster.of(fact.charge_point):
+            attendant.handle(
+                CommandEnded(
+                    at_ms=clock.now_ms(),
+                    mono_ms=clock.monotonic_ms(),
+                    command_id=fact.command.id,
+                    disposition=fact.disposition,
+                    reason=fact.reason,
+                    answer=fact.answer,
+                )
+            )
+
+    # --- commands out ---
+
+    def _give(self, attendant: Attendant, command: Command) -> None:
+        assert self._group is not None
+        self._group.create_task(self._send(attendant, command))
+
+    async def _send(self, attendant: Attendant, command: Command) -> None:
+        """To rule-service, the only publisher to DOWNLINK. What it does not take ends here."""
+        services, why = self._services, ""
+        try:
+            receipt = await rpc.call(
+                services.bus,
+                self._command_subject,
+                self._command_request(command),
+                CommandReceipt,
+                timeout_ms=COMMAND_MS_MAX,
+            )
+            why = "" if receipt.accepted else receipt.reason
+        except RequestFailed as error:
+            why = str(error)
+        now = {"at_ms": services.clock.now_ms(), "mono_ms": services.clock.monotonic_ms()}
+        if why:
+            attendant.handle(CommandNotTaken(**now, command_id=command.id, why=why))
+        else:
+            attendant.handle(CommandTaken(**now, command_id=command.id))
+
+    @property
+    def _command_subject(self) -> str:
+        if self._config.scope == "site":
+            return subjects.rpc(self._site, "csms-command")
+        return subjects.cloud_rpc("command")
+
+    def _command_request(self, command: Command) -> Command | SendCommand:
+        if self._config.scope == "site":
+            return command
+        return SendCommand(site=self._site, command=command)
+
+    # --- questions ---
+
+    async def authorise(
+        self, charge_point: str, driver_token: str, budget_ms: int
+    ) -> CloudVerdict | None:
+        attendant = self._roster.primary_of(charge_point)
+        return None if attendant is None else await attendant.authorise(driver_token, budget_ms)
+
+    def settle(self, asked: SettleDelivery) -> DeliverySettled:
+        clock, count = self._services.clock, 0
+        for attendant in self._roster.of(asked.charge_point):
+            if attendant.state.backend == asked.backend:
+                before = len(site_domain.open_deliveries(attendant.state))
+                attendant.handle(
+                    Settle(
+                        at_ms=clock.now_ms(),
+                        mono_ms=clock.monotonic_ms(),
+                        trouble=asked.trouble,
+                        incarnation=asked.incarnation,
+                        seq=asked.seq,
+                        by=asked.by,
+                    )
+                )
+                count += before - len(site_domain.open_deliveries(attendant.state))
+        return DeliverySettled(settled=count)
+
+    def caught_up(self, asked: CaughtUpRequest) -> CaughtUp:
+        states = self._primaries()
+        return site_domain.caught_up(
+            self._csms(states),
+            states,
+            self._at,
+            Place(asked.incarnation, asked.seq),
+        )
+
+    def status(self) -> UpstreamStatus:
+        states = [one.state for one in self._roster.all()]
+        return UpstreamStatus(
+            at_ms=self._services.clock.now_ms(),
+            csms=self._csms(self._primaries()),
+            instance=self._config.instance,
+            charge_points=tuple(site_domain.view(state) for state in states),
+            open_deliveries=tuple(
+                one for state in states for one in site_domain.open_deliveries(state)
+            ),
+        )
+
+    def _csms(self, states: Sequence[State]) -> CsmsState:
+        now_ms = self._services.clock.monotonic_ms()
+        return site_domain.csms_state(self._record.csms, states, now_ms, self._config.down_after_ms)
+
+    def _primaries(self) -> list[State]:
+        states = (one.state for one in self._roster.all())
+        return [state for state in states if state.live.primary]
+
+    # --- what goes on beside the journal ---
+
+    async def _tick(self) -> None:
+        clock = self._services.clock
+        while True:
+            await clock.sleep_ms(TICK_MS)
+            reachable = self._reach.is_reachable(self._site)
+            for attendant in self._roster.all():
+                is_away = attendant.state.live.away_since_mono_ms is not None
+                if is_away == reachable:
+                    attendant.reach(reachable)
+                elif attendant.needs_tick():
+                    attendant.tick()
+
+    async def _tell(self) -> None:
+        """The site's record, when something of it changed; and the webhook. Raise Fenced."""
+        clock = self._services.clock
+        while True:
+            await clock.sleep_ms(TELL_MS)
+            states = self._primaries()
+            csms = self._csms(states)
+            announced = await self._webhook.announced(
+                self._record.announced,
+                self._site,
+                reachable=self._reach.is_reachable(self._site),
+                complete=self._mode is Mode.CONNECTED and not any(s.has_backlog for s in states),
+            )
+            record = self._record.model_copy(update={"csms": csms, "announced": announced})
+            if clock.monotonic_ms() - self._told_mono_ms >= READ_TOLD_MS:
+                record = self._with_mark(record)
+            if record != self._record:
+                await self._write(record)
+            self._measure()
+
+    def _with_mark(self, record: SiteOwned) -> SiteOwned:
+        """The newest place up to which everything is delivered, or in a record of its charge point."""
+        states = [one.state for one in self._roster.all()]
+        if self._marks[-1].seq < self._read.seq:
+            self._marks.append(self._read)
+        if all(state.kept is state.live.saved for state in states):
+            floor = site_domain.unhandled_since(states, self._read.seq)
+            while len(self._marks) > 1 and self._marks[1].seq <= floor:
+                self._marks.popleft()
+        if len(self._marks) > MARKS_MAX:
+            self._marks = deque([*list(self._marks)[::2], self._marks[-1]])
+        seq, id, live = self._marks[0]
+        return record.model_copy(update={"read_seq": seq, "read_id": id, "live": live})
+
+    async def _write(self, record: SiteOwned) -> None:
+        try:
+            self._revision = await self._services.records.write(
+                subjects.upstream_site(self._site), record.to_bytes(), self._revision
+            )
+        except Conflict as error:
+            raise Fenced(f"site {self._site}: {error}") from error
+        except (AppendRefused, RequestFailed) as error:
+            log.warning("site record not written", extra={"site": self._site, "why": str(error)})
+            return
+        if record.csms is not self._record.csms:
+            log.warning("csms", extra={"site": self._site, "state": record.csms.value})
+        self._record = record
+        self._told_mono_ms = self._services.clock.monotonic_ms()
+
+    async def release(self) -> None:
+        """Write down what is delivered, then free the record for the next, while it is still ours."""
+        record = self._record.model_copy(update={"owner": None})
+        subject = subjects.upstream_site(self._site)
+        try:
+            async with asyncio.timeout(RELEASE_S), asyncio.TaskGroup() as group:
+                for attendant in self._roster.all():
+                    group.create_task(attendant.save_at_end())
+            await self._services.records.write(subject, record.to_bytes(), self._revision)
+        except (BusError, TimeoutError, ExceptionGroup) as error:
+            log.info("site record not freed", extra={"site": self._site, "why": str(error)})
+
+    async def follow_roles(self) -> None:
+        """The backends file was read anew."""
+        await self._roster.follow_roles(self._read.seq)
+
+    def _measure(self) -> None:
+        by_backend: dict[str, list[State]] = {}
+        for one in self._roster.all():
+            by_backend.setdefault(one.state.backend, []).append(one.state)
+        metrics = self._services.metrics
+        for backend, of_backend in by_backend.items():
+            accepted = sum(s.live.phase.value == "accepted" for s in of_backend)
+            metrics.accepted.labels(self._site, backend).set(accepted)
+            metrics.waiting.labels(self._site, backend).set(sum(s.waiting for s in of_backend))

@@ -1,0 +1,202 @@
+"""CALLs of the CSMS: to the site with a deadline, and back as what became of them. Never a yes that nobody keeps.
+
+CALL -> command in DOWNLINK -> the site's disposition -> the charge point's own answer, or the negative one
+                            -> its site is away: the answer of what is kept, or the negative one at once
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, cast, get_args
+
+from csms_bridge.domain import deliveries, refusals
+from csms_bridge.domain.events import (
+    CommandEnded,
+    CommandNotTaken,
+    CommandTaken,
+    Effect,
+    FrameCame,
+    Happened,
+    Note,
+    Send,
+    SendToSite,
+)
+from csms_bridge.domain.payload import whole
+from csms_bridge.domain.state import FromCsms, Policy, State
+from holdfast.contracts.command import Action, Command, Disposition, Issuer
+from holdfast.contracts.csms import Phase
+from holdfast.ocpp import frames
+
+Step = tuple[State, list[Effect]]
+
+TAKEN = frozenset(get_args(Action))
+"""What a site can do with a command today; other actions get their negative answer."""
+NOT_WHILE_PENDING = frozenset({"RemoteStartTransaction", "RemoteStopTransaction"})
+"""OCPP 1.6 4.2."""
+KEPT_MS = 86_000_000
+"""Desired state waits so long for its site: just below what rule-service takes."""
+
+
+def called(policy: Policy, state: State, event: FrameCame, call: frames.Call) -> Step:
+    silence = _silence(state, call)
+    if silence:
+        names = (("action", call.action[:40]), ("why", silence))
+        return state, [Note(level="warning", what="CALL not answered", names=names)]
+    state = state.with_live(calls_of_csms=state.live.calls_of_csms + 1)
+    why, command = _examined(policy, state, event, call)
+    if command is None:
+        frame = refusals.negative(call.message_id, call.action, why)
+        return state, [_answer(event.connection, frame)]
+    is_away = state.live.away_since_mono_ms is not None
+    waits = FromCsms(
+        connection=event.connection,
+        message_id=call.message_id,
+        action=call.action,
+        until_mono_ms=event.mono_ms + policy.rules.command_ms_max,
+        kept=refusals.NEGATIVES[call.action].kept if is_away else None,
+    )
+    commands = {**state.live.commands, command.id: waits}
+    return state.with_live(commands=commands), [SendToSite(command=command)]
+
+
+def taken(state: State, event: CommandTaken) -> Step:
+    """What is kept for a site that is away is said to be so once it is, and not before."""
+    waits = state.live.commands.get(event.command_id)
+    if waits is None or waits.kept is None:
+        return state, []
+    frame = frames.result(waits.message_id, f'{{"status":"{waits.kept}"}}')
+    return _forgotten(state, event.command_id), [_answer(waits.connection, frame)]
+
+
+def ended(state: State, event: CommandEnded) -> Step:
+    """Whoever asked is told, if it is still there to hear."""
+    waits = state.live.commands.get(event.command_id)
+    reason = (
+        f"{event.disposition.value}: {event.reason}" if event.reason else event.disposition.value
+    )
+    is_delivered = event.disposition is Disposition.DELIVERED
+    if waits is None:
+        return (
+            (state, []) if is_delivered else deliveries.not_stopped(state, event.command_id, reason)
+        )
+    if not is_delivered:
+        return _negative(state, event.command_id, waits, reason)
+    if event.answer is None:
+        frame = refusals.error(waits.message_id, "GenericError", event.reason)
+    else:
+        frame = frames.result(waits.message_id, event.answer)
+    return _forgotten(state, event.command_id), [_answer(waits.connection, frame)]
+
+
+def not_taken(state: State, event: CommandNotTaken) -> Step:
+    waits = state.live.commands.get(event.command_id)
+    if waits is None:
+        note = Note(level="warning", what="command not taken", names=(("why", event.why),))
+        state, noted = deliveries.not_stopped(state, event.command_id, event.why)
+        return state, noted or [note]
+    return _negative(state, event.command_id, waits, event.why)
+
+
+def overdue(state: State, now: Happened) -> Step:
+    """The CSMS is not kept waiting: the command's own deadline has passed, so the site won't execute it."""
+    effects: list[Effect] = []
+    for command_id, waits in state.live.commands.items():
+        if now.mono_ms >= waits.until_mono_ms:
+            state, said = _negative(state, command_id, waits, "no answer from the site in time")
+            effects += said
+    return state, effects
+
+
+def _examined(
+    policy: Policy, state: State, event: FrameCame, call: frames.Call
+) -> tuple[str, Command | None]:
+    """The command, or why there is none."""
+    why = _obstacle(policy, state, call)
+    if why:
+        return why, None
+    payload = frames.payload_of(call.raw)
+    if isinstance(payload, frames.Wrong):
+        return payload.sentence, None
+    mapped = _mapped(state, call.action, payload)
+    if mapped is None:
+        return "no session is known by that transactionId", None
+    within_ms = (
+        KEPT_MS if state.live.away_since_mono_ms is not None else policy.rules.command_ms_max
+    )
+    command = Command(
+        id=_command_id(state, event.connection),
+        charge_point=state.charge_point,
+        action=cast(Action, call.action),  # one of TAKEN: `_obstacle` looked
+        payload=mapped,
+        issued_at_ms=event.at_ms,
+        deadline_ms=event.at_ms + within_ms,
+        issuer=Issuer.CSMS,
+    )
+    return "", command
+
+
+def _silence(state: State, call: frames.Call) -> str:
+    """Why this CALL gets no answer of its own."""
+    if state.live.phase is Phase.REJECTED:
+        return "the CSMS rejects this charge point"  # OCPP 1.6 4.2: it shall not respond
+    if any(waits.message_id == call.message_id for waits in state.live.commands.values()):
+        return "its message id waits for an answer already"
+    return ""
+
+
+def _obstacle(policy: Policy, state: State, call: frames.Call) -> str:
+    live = state.live
+    if call.action not in TAKEN:
+        return f"{call.action[:40]} is not carried out at this site"
+    if not live.primary:
+        return "this backend follows; another one is in charge"
+    if live.phase is not Phase.ACCEPTED and call.action in NOT_WHILE_PENDING:
+        return "the charge point is not accepted yet"
+    if live.away_since_mono_ms is not None and refusals.NEGATIVES[call.action].kept is None:
+        return "the site can't be reached"
+    if len(live.commands) >= policy.commands_max:
+        return f"{policy.commands_max} commands of this charge point have no end yet"
+    return ""
+
+
+def _mapped(state: State, action: str, payload: dict[str, Any]) -> dict[str, Any] | None:
+    """With the local transaction id where the CSMS named its own; None: that is no session of ours."""
+    if action == "RemoteStopTransaction":
+        local = _local(state, payload.get("transactionId"))
+        return None if local is None else {**payload, "transactionId": local}
+    profile_field = (
+        "chargingProfile" if action == "RemoteStartTransaction" else "csChargingProfiles"
+    )
+    profile = payload.get(profile_field)
+    if isinstance(profile, dict) and "transactionId" in profile:
+        local = _local(state, profile["transactionId"])
+        if local is None:
+            return None
+        return {**payload, profile_field: {**profile, "transactionId": local}}
+    return payload
+
+
+def _local(state: State, csms_id: object) -> int | None:
+    known = whole(csms_id)
+    return None if known is None else state.kept.local_id(known)
+
+
+def _command_id(state: State, connection: str) -> str:
+    """Of this CALL and no other: a CSMS may use a message id again once it was answered."""
+    number = str(state.live.calls_of_csms)
+    parts = (state.backend, state.site, state.charge_point, connection, number)
+    return "csms-" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+
+
+def _negative(state: State, command_id: str, waits: FromCsms, why: str) -> Step:
+    frame = refusals.negative(waits.message_id, waits.action, why)
+    return _forgotten(state, command_id), [_answer(waits.connection, frame)]
+
+
+def _forgotten(state: State, command_id: str) -> State:
+    left = {id: one for id, one in state.live.commands.items() if id != command_id}
+    return state.with_live(commands=left)
+
+
+def _answer(connection: str, frame: str) -> Send:
+    return Send(connection=connection, frame=frame, what="answer")

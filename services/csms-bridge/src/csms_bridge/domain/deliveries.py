@@ -1,0 +1,283 @@
+"""What the CSMS's answer to one message means, and what becomes of a message that it does not take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from csms_bridge.domain.events import Effect, Happened, Note, SendToSite, Settle
+from csms_bridge.domain.kept import (
+    Transaction,
+    handled,
+    with_open,
+    with_transaction,
+    without_refusals_of,
+)
+from csms_bridge.domain.outgoing import Item, Part, Place
+from csms_bridge.domain.payload import Malformed, object_of, whole
+from csms_bridge.domain.state import Policy, State, Tried
+from holdfast.contracts.command import Command, Issuer
+from holdfast.contracts.csms import OpenDelivery, Trouble
+from holdfast.contracts.rules import RefusedStart
+from holdfast.ocpp import frames
+
+Step = tuple[State, list[Effect]]
+
+STOP_WITHIN_MS = 900_000
+"""A session that the CSMS refused is stopped within this, or by whoever reads the open point."""
+ACCEPTED, CONCURRENT = "Accepted", "ConcurrentTx"
+
+
+class Unusable(Exception):
+    """An answer that does not say what it must: the message is sent again, as if there were none."""
+
+
+def answered(
+    policy: Policy,
+    state: State,
+    now: Happened,
+    item: Item,
+    answer: frames.Result | frames.Error,
+) -> Step:
+    if isinstance(answer, frames.Error):
+        why = f"the CSMS answers {answer.code[:40]} {answer.description[:160]}".strip()
+        if item.part is Part.STATUS:
+            return skipped(state, item, why)
+        return _failed(policy, state, item, now, why, was_answered=True)
+    try:
+        return delivered(policy, state, item, answer.raw, now)
+    except Unusable as error:
+        state = _maybe_taken(state, item)
+        return _failed(policy, state, item, now, str(error), was_answered=True)
+
+
+def unanswered(policy: Policy, state: State, item: Item, now: Happened, why: str) -> Step:
+    """The connection ended before; a start may all the same have been taken."""
+    state = _maybe_taken(state, item)
+    return _failed(policy, state, item, now, f"no answer: {why}")
+
+
+def delivered(policy: Policy, state: State, item: Item, raw: str, now: Happened) -> Step:
+    """Raise Unusable."""
+    match item.part:
+        case Part.START:
+            return _started(policy, state, item, raw, now)
+        case Part.STOP:
+            return _done(_ended(state, item), item)
+        case _:
+            return _done(state, item)
+
+
+def quarantined(state: State, item: Item, why: str) -> Step:
+    """Kept in the journal as before, named here; the messages behind it go on."""
+    delivery = _open(state, item, Trouble.QUARANTINED, f"{item.action}: {why}")
+    kept = with_open(state.kept, delivery)
+    if item.part is Part.START and item.transaction is not None:
+        lost = Transaction(csms_id=None, status="")
+        kept = replace(with_transaction(kept, item.transaction, lost), attempt=None)
+    state = _gone(state.with_kept(handled(kept, item, delivered=False)), item)
+    if item.part is Part.STOP:
+        state = _ended(state, item)
+    return state, [_note("warning", "quarantined", item, why=why)]
+
+
+def skipped(state: State, item: Item, why: str) -> Step:
+    """Not for this backend."""
+    state = _gone(state.with_kept(handled(state.kept, item, delivered=False)), item)
+    return state, [_note("info", "skipped", item, why=why)]
+
+
+def _failed(
+    policy: Policy,
+    state: State,
+    item: Item,
+    now: Happened,
+    why: str,
+    *,
+    was_answered: bool = False,
+) -> Step:
+    """Tried again later; so often at a CSMS that took this charge point's boot that it is this message."""
+    before = state.live.tried
+    if before is None or before.place != item.place:
+        before = Tried(place=item.place, count=0, refused=0)
+    tried = replace(before, count=before.count + 1, refused=before.refused + was_answered)
+    if tried.count >= policy.rules.attempts_max:
+        return quarantined(state, item, f"{tried.count} attempts, the last: {why}")
+    if state.live.connection is not None:
+        wait_ms = policy.back_off_ms(tried.count, 1.0)
+        state = state.with_live(next_mono_ms=now.mono_ms + wait_ms)
+    return state.with_live(tried=tried), []
+
+
+def _maybe_taken(state: State, item: Item) -> State:
+    attempt = state.kept.attempt
+    if item.part is not Part.START or attempt is None or attempt.place != item.place:
+        return state
+    return state.with_kept(replace(state.kept, attempt=replace(attempt, sent=True)))
+
+
+# --- a start and its answer ---
+
+
+def _started(policy: Policy, state: State, item: Item, raw: str, now: Happened) -> Step:
+    csms_id, status = _read_start(raw)
+    assert item.transaction is not None
+    attempt = state.kept.attempt
+    twice = attempt is not None and attempt.sent
+    kept = with_transaction(
+        state.kept, item.transaction, Transaction(csms_id=csms_id, status=status)
+    )
+    kept = replace(kept, attempt=None)
+    if twice and (status == CONCURRENT or not policy.deduplicates_starts):
+        what = (
+            f"its start was sent twice, the first answer never came; the CSMS now answers {status} "
+            f"and transaction {csms_id}: look there for a second one"
+        )
+        kept = with_open(kept, _open(state, item, Trouble.DOUBLE_START, what))
+    state = state.with_kept(kept)
+    effects: list[Effect] = []
+    if not status:
+        effects.append(_note("warning", "start answered without idTagInfo.status", item))
+    elif item.was_accepted and status != ACCEPTED and not (twice and status == CONCURRENT):
+        state, effects = _refused(policy, state, item, status, now)
+    state, noted = _done(state, item)
+    return state, [*noted, *effects]
+
+
+def _read_start(raw: str) -> tuple[int, str]:
+    """Without a status nothing was refused; sent again for it, the start would be one transaction more."""
+    try:
+        answer = object_of(raw)
+    except Malformed as error:
+        raise Unusable(f"the answer is no object: {error}") from error
+    csms_id, info = whole(answer.get("transactionId")), answer.get("idTagInfo")
+    if csms_id is None:
+        raise Unusable("the answer to StartTransaction has no transactionId")
+    status = info.get("status") if isinstance(info, dict) else None
+    return csms_id, status[:40] if isinstance(status, str) else ""
+
+
+# --- a start that the CSMS refuses ---
+
+
+def _refused(policy: Policy, state: State, item: Item, status: str, now: Happened) -> Step:
+    stops = policy.rules.refused_start is RefusedStart.STOP and state.live.primary
+    # Replayed, its session may be over: then there is nothing to stop.
+    is_over = any(
+        one.part is Part.STOP and one.transaction == item.transaction for one in state.live.queue
+    )
+    done = "it has ended" if is_over else "it is being stopped" if stops else "it goes on, flagged"
+    what = f"the CSMS answers {status} to a session that the site had accepted: {done}"
+    kept = with_open(state.kept, _open(state, item, Trouble.REFUSED_START, what))
+    effects: list[Effect] = [_note("warning", "start refused", item, status=status)]
+    if stops and not is_over:
+        effects.append(SendToSite(command=_stop(state, item, now)))
+    return state.with_kept(kept), effects
+
+
+def not_stopped(state: State, command_id: str, why: str) -> Step:
+    """The command for a refused session came to nothing: its open point says so instead of a promise."""
+
+    def is_meant(one: OpenDelivery) -> bool:
+        return one.trouble is Trouble.REFUSED_START and command_id == _stop_id(
+            Place(one.incarnation, one.seq)
+        )
+
+    told = tuple(
+        one.model_copy(
+            update={"what": f"{one.what.split(':')[0]}: it could not be stopped ({why[:160]})"}
+        )
+        if is_meant(one)
+        else one
+        for one in state.kept.open
+    )
+    if told == state.kept.open:
+        return state, []
+    note = Note(level="warning", what="refused session not stopped", names=(("why", why),))
+    return state.with_kept(replace(state.kept, open=told)), [note]
+
+
+def _stop_id(place: Place) -> str:
+    return f"refused-{place.incarnation}-{place.seq}"
+
+
+def _stop(state: State, item: Item, now: Happened) -> Command:
+    return Command(
+        id=_stop_id(item.place),
+        charge_point=state.charge_point,
+        action="RemoteStopTransaction",
+        payload={"transactionId": item.transaction},
+        issued_at_ms=now.at_ms,
+        deadline_ms=now.at_ms + STOP_WITHIN_MS,
+        issuer=Issuer.CSMS,
+    )
+
+
+def _ended(state: State, item: Item) -> State:
+    assert item.transaction is not None
+    known = state.kept.transactions.get(item.transaction)
+    if known is None:
+        return state
+    kept = with_transaction(state.kept, item.transaction, replace(known, ended=True))
+    return state.with_kept(without_refusals_of(kept, item.transaction))
+
+
+# --- what a person has seen to ---
+
+
+def is_about(one: OpenDelivery, event: Settle) -> bool:
+    said = (event.trouble, event.incarnation, event.seq)
+    return (one.trouble, one.incarnation, one.seq) == said
+
+
+def settled(state: State, event: Settle) -> Step:
+    """No longer open; nothing is sent for it. Those that are only counted go with the charge point as a whole."""
+    kept = state.kept
+    left = tuple(one for one in kept.open if not is_about(one, event))
+    is_of_the_counted = event.trouble is Trouble.QUARANTINED and event.seq == 0
+    unnamed = 0 if is_of_the_counted else kept.open_unnamed
+    if (left, unnamed) == (kept.open, kept.open_unnamed):
+        return state, []
+    entry = f"hf-{event.incarnation}-{event.seq}" if event.seq else ""
+    names = (("trouble", event.trouble.value), ("entry", entry), ("by", event.by))
+    note = Note(level="warning", what="open delivery settled", names=names)
+    return state.with_kept(replace(kept, open=left, open_unnamed=unnamed)), [note]
+
+
+# --- out of the queue ---
+
+
+def _done(state: State, item: Item) -> Step:
+    """Delivered: the CSMS gets somewhere with this charge point, however often it breaks off."""
+    state = state.with_live(failures=0)
+    return _gone(state.with_kept(handled(state.kept, item)), item), []
+
+
+def _gone(state: State, item: Item) -> State:
+    """The connection's trouble with it is forgotten; between connections the wait is for the next one."""
+    live = state.live
+    queue = live.queue[1:] if live.queue and live.queue[0] is item else live.queue
+    errors = live.errors[1:] if live.errors and live.errors[0] is item else live.errors
+    due_ms = live.next_mono_ms if live.connection is None else 0
+    state = state.with_live(queue=queue, errors=errors, tried=None, next_mono_ms=due_ms)
+    if item.connector is not None and item.part in (Part.STATUS, Part.ERROR):
+        newest = state.kept.statuses.get(item.connector)
+        if newest is not None and newest.place == item.place:
+            state = state.with_live(told=state.live.told | {item.connector})
+    return state
+
+
+def _open(state: State, item: Item, trouble: Trouble, what: str) -> OpenDelivery:
+    return OpenDelivery(
+        backend=state.backend,
+        charge_point=state.charge_point,
+        trouble=trouble,
+        what=what,
+        transaction=item.transaction,
+        incarnation=item.place.incarnation,
+        seq=item.place.seq,
+    )
+
+
+def _note(level: str, what: str, item: Item, **names: object) -> Note:
+    pairs = (("action", item.action), ("entry", item.message_id), *names.items())
+    return Note(level="warning" if level == "warning" else "info", what=what, names=pairs)

@@ -1,0 +1,218 @@
+"""What is sent next on a connection where nothing is under way. One outstanding CALL, always.
+
+the last boot > an authorise that somebody waits for > transactions and live messages, as journaled
+              > replayed errors > the newest status of each connector, once > a heartbeat
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from csms_bridge.domain import deliveries, taking
+from csms_bridge.domain.events import Effect, Happened, Send
+from csms_bridge.domain.kept import Attempt, handled
+from csms_bridge.domain.outgoing import Item, Part
+from csms_bridge.domain.payload import Malformed, with_transaction
+from csms_bridge.domain.state import Outstanding, Policy, State
+from csms_bridge.domain.talking import BOOT
+from holdfast.contracts.csms import Phase
+from holdfast.contracts.rules import Orphans
+from holdfast.ocpp import frames
+
+Step = tuple[State, list[Effect]]
+
+SETTLE_MS = 1_000
+"""Without a replayed fact for so long the replay is over: what counts only at its end is not told before."""
+NO_TRANSACTION = -1
+"""OCPP 1.6 errata 3.18: of a session whose start got no answer."""
+
+
+def next_call(policy: Policy, state: State, now: Happened) -> Step:
+    live = state.live
+    if live.connection is None or live.outstanding is not None:
+        return state, []
+    if live.phase in (Phase.BOOTING, Phase.PENDING, Phase.REJECTED):
+        return _boot(state, now) if now.mono_ms >= live.next_mono_ms else (state, [])
+    if live.phase is not Phase.ACCEPTED:
+        return state, []
+    if live.asked:
+        return _authorise(state, now)
+    if now.mono_ms < live.next_mono_ms:
+        return state, []
+    if live.boot_due and state.kept.boot is not None:
+        return _boot(state, now)
+    return _message(policy, state, now)
+
+
+def waits_for_saving(state: State) -> bool:
+    """The next message rests on what is not durable yet."""
+    live, kept = state.live, state.kept
+    if live.outstanding is not None or not live.queue:
+        return False
+    item = live.queue[0]
+    if item.part is Part.START:
+        return kept.attempt is not None and live.saved.attempt != kept.attempt
+    known = None if item.transaction is None else kept.transactions.get(item.transaction)
+    return known is not None and live.saved.transactions.get(item.transaction or 0) != known
+
+
+def _message(policy: Policy, state: State, now: Happened) -> Step:
+    """Those that are not this backend's are passed over, however many there are."""
+    effects: list[Effect] = []
+    while state.live.queue:
+        state, done, sent = _head(policy, state, state.live.queue[0], now)
+        effects += sent
+        if done:
+            return state, effects
+    state, sent = _after_transactions(policy, state, now)
+    return state, [*effects, *sent]
+
+
+def _after_transactions(policy: Policy, state: State, now: Happened) -> Step:
+    live = state.live
+    is_more_to_come = live.spilled_after is not None or (
+        live.replayed_mono_ms is not None and now.mono_ms - live.replayed_mono_ms < SETTLE_MS
+    )
+    # Where errors alone leave no room to read on, they go before the transactions still in the stream.
+    if live.errors and not (is_more_to_come and taking.is_to_refill(policy, state)):
+        return _item(state, live.errors[0], live.errors[0].raw, now)
+    if is_more_to_come:
+        return state, []
+    for connector in state.untold:
+        raw = state.kept.statuses[connector].raw
+        return _own(state, "StatusNotification", raw, now, connector=connector)
+    # A CSMS that was silent is asked at once whether it is back, if there is nothing else to say.
+    is_silent = live.silent_since_mono_ms is not None
+    if is_silent or now.mono_ms - live.heard_mono_ms >= live.heartbeat_ms:
+        return _own(state, "Heartbeat", "{}", now)
+    return state, []
+
+
+def _head(
+    policy: Policy, state: State, item: Item, now: Happened
+) -> tuple[State, bool, list[Effect]]:
+    """(state, nothing more for now, effects)"""
+    match item.part:
+        case Part.START:
+            return _start(state, item, now)
+        case Part.METER | Part.STOP:
+            return _of_session(policy, state, item, now)
+        case Part.BOOT if _is_said(state, item):
+            state = state.with_kept(handled(state.kept, item, delivered=False))
+            return state.with_live(queue=state.live.queue[1:]), False, []
+        case _:
+            state, sent = _item(state, item, item.raw, now)
+            return state, True, sent
+
+
+def _is_said(state: State, item: Item) -> bool:
+    """The connection opened with this boot, or with a newer one."""
+    boot = state.kept.boot
+    said = state.live.booted
+    return boot is not None and said is not None and state.kept.is_past(item.place, said)
+
+
+def _start(state: State, item: Item, now: Happened) -> tuple[State, bool, list[Effect]]:
+    kept = state.kept
+    if item.transaction in kept.transactions:
+        state, noted = deliveries.skipped(state, item, "its session is there already")
+        return state, False, noted
+    if kept.attempt is None or kept.attempt.place != item.place:
+        kept = replace(kept, attempt=Attempt(place=item.place, sent=False))
+        return state.with_kept(kept), True, []
+    if state.live.saved.attempt != kept.attempt:
+        return state, True, []  # first it must be known that it may have been sent
+    state, sent = _item(state, item, item.raw, now)
+    return state, True, sent
+
+
+def _of_session(
+    policy: Policy, state: State, item: Item, now: Happened
+) -> tuple[State, bool, list[Effect]]:
+    assert item.transaction is not None
+    known = state.kept.transactions.get(item.transaction)
+    if known is None:
+        if state.kept.is_past(item.place, state.kept.attached):
+            state, noted = deliveries.skipped(state, item, "begun before this backend came")
+        else:
+            why = "the start of its session never came"
+            state, noted = deliveries.quarantined(state, item, why)
+        return state, False, noted
+    csms_id = known.csms_id
+    if csms_id is None:
+        if policy.rules.orphans is Orphans.HOLD:
+            why = "the start of its session is in quarantine"
+            state, noted = deliveries.quarantined(state, item, why)
+            return state, False, noted
+        csms_id = NO_TRANSACTION
+    elif state.live.saved.transactions.get(item.transaction) != known:
+        return state, True, []  # first the id must be safe
+    try:
+        raw = with_transaction(item.raw, csms_id)
+    except Malformed as error:
+        state, noted = deliveries.quarantined(state, item, f"its payload is {error}")
+        return state, False, noted
+    state, sent = _item(state, item, raw, now)
+    return state, True, sent
+
+
+def _boot(state: State, now: Happened) -> Step:
+    boot = state.kept.boot
+    if boot is None:
+        return state.with_live(phase=Phase.ACCEPTED, since_ms=now.at_ms, boot_due=False), []
+    state = state.with_live(boot_due=False, booted=boot.place)
+    return _own(state, BOOT, boot.raw, now)
+
+
+def _authorise(state: State, now: Happened) -> Step:
+    asked, *rest = state.live.asked
+    payload = f'{{"idTag":{frames.text(asked.driver_token)}}}'
+    state = state.with_live(asked=tuple(rest))
+    return _own(state, "Authorize", payload, now, request=asked.request)
+
+
+def _item(state: State, item: Item, raw: str, now: Happened) -> Step:
+    outstanding = Outstanding(
+        message_id=_message_id(state, item),
+        action=item.action,
+        since_mono_ms=now.mono_ms,
+        item=item,
+    )
+    return _sent(state, outstanding, raw)
+
+
+def _message_id(state: State, item: Item) -> str:
+    """The entry's, however often it is sent, until it was answered: an id that was answered is spent (SteVe
+    answers its repeat with CALLERROR whatever it says, and who deduplicates by id says the same again).
+    """
+    tried = state.live.tried
+    refused = tried.refused if tried and tried.place == item.place else 0
+    return f"{item.message_id}-r{refused}" if refused else item.message_id
+
+
+def _own(
+    state: State,
+    action: str,
+    raw: str,
+    now: Happened,
+    *,
+    connector: int | None = None,
+    request: str | None = None,
+) -> Step:
+    """A CALL of this connection, with an id that no other ever had."""
+    number = state.live.calls + 1
+    outstanding = Outstanding(
+        message_id=f"hf-{state.live.connection}-{number}",
+        action=action,
+        since_mono_ms=now.mono_ms,
+        connector=connector,
+        request=request,
+    )
+    return _sent(state.with_live(calls=number), outstanding, raw)
+
+
+def _sent(state: State, outstanding: Outstanding, raw: str) -> Step:
+    assert state.live.connection is not None
+    frame = frames.call(outstanding.message_id, outstanding.action, raw)
+    send = Send(connection=state.live.connection, frame=frame, what=outstanding.action)
+    return state.with_live(outstanding=outstanding), [send]

@@ -1,0 +1,61 @@
+"""Which sites can be reached: those whose pulses come, as the cloud's journal service heard them last."""
+
+from __future__ import annotations
+
+import logging
+
+from holdfast import rpc, subjects
+from holdfast.bus import Bus, RequestFailed
+from holdfast.clock import Clock
+from holdfast.contracts.journal import Copies, CopiesRequest
+
+log = logging.getLogger(__name__)
+
+LOOK_MS = 1_000
+ASK_MS_MAX = 2_000
+
+
+class Reach:
+    """At a site itself everything is in reach: nobody runs `follow` there."""
+
+    def __init__(self, bus: Bus, clock: Clock, away_after_ms: int) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._away_after_ms = away_after_ms
+        self._heard: dict[str, tuple[int, int]] = {}
+        """Site to (its newest pulse by the cloud's clock, when we first saw that one, monotonic)."""
+
+    def is_reachable(self, site: str) -> bool:
+        """A site that nobody has told of yet is taken as reachable: a command finds out."""
+        heard = self._heard.get(site)
+        return heard is None or self._clock.monotonic_ms() - heard[1] < self._away_after_ms
+
+    async def follow(self) -> None:
+        """For ever. While the journal service does not answer, nobody is called away for it."""
+        while True:
+            try:
+                said = await rpc.call(
+                    self._bus,
+                    subjects.cloud_rpc("copies"),
+                    CopiesRequest(),
+                    Copies,
+                    timeout_ms=ASK_MS_MAX,
+                )
+            except RequestFailed as error:
+                log.debug("reach not known", extra={"why": str(error)})
+                now_ms = self._clock.monotonic_ms()
+                self._heard = {site: (at, now_ms) for site, (at, _) in self._heard.items()}
+            else:
+                self._take(said)
+            await self._clock.sleep_ms(LOOK_MS)
+
+    def _take(self, said: Copies) -> None:
+        now_ms = self._clock.monotonic_ms()
+        newest: dict[str, int] = {}
+        for copy in said.copies:
+            if copy.pulse_at_ms is not None:
+                newest[copy.site] = max(newest.get(copy.site, 0), copy.pulse_at_ms)
+        for site, at_ms in newest.items():
+            known = self._heard.get(site)
+            if known is None or known[0] != at_ms:
+                self._heard[site] = (at_ms, now_ms)

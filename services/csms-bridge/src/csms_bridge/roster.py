@@ -1,0 +1,193 @@
+"""The attendants of one site: one per charge point and backend, as the backends file has it now.
+
+A charge point's record is taken up where it was left; a backend that is new to it is told from what runs now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from csms_bridge import attaching
+from csms_bridge.adapters.backends import Backends, Role
+from csms_bridge.adapters.records import Record, Unreadable, kept_of
+from csms_bridge.attendant import Attendant
+from csms_bridge.config import Config
+from csms_bridge.domain import site as site_domain
+from csms_bridge.domain.kept import Kept
+from csms_bridge.domain.state import Policy, State
+from csms_bridge.services import Services
+from holdfast import subjects
+from holdfast.contracts.command import Command
+from holdfast.contracts.rules import UpstreamRules
+
+log = logging.getLogger(__name__)
+
+Give = Callable[[Attendant, Command], None]
+
+
+class Key(NamedTuple):
+    charge_point: str
+    backend: str
+
+
+class Held(NamedTuple):
+    """A record that nobody attends to: of a charge point not heard of since, or of a role that went away."""
+
+    kept: Kept
+    revision: int
+    after_seq: int | None = None
+    """What the stream holds after this has to be read again: the site is read beyond it."""
+
+
+class Roster:
+    def __init__(
+        self, services: Services, config: Config, backends: Backends, site: str, give: Give
+    ) -> None:
+        """`give` sends a command on its way to the site."""
+        self._services = services
+        self._config = config
+        self._backends = backends
+        self._site = site
+        self._give = give
+        self._attendants: dict[Key, Attendant] = {}
+        self._held: dict[Key, Held] = {}
+        self._unreadable: set[str] = set()
+        self._policies: dict[str, Policy] = {}
+        self._rules = UpstreamRules()
+        self._group: asyncio.TaskGroup | None = None
+        self._one_at_a_time = asyncio.Lock()
+        """Making an attendant reads the stream; meanwhile nobody else makes it."""
+
+    # --- life ---
+
+    def take(self, records: Sequence[Record]) -> None:
+        for record in records:
+            _, _, backend, charge_point = subjects.upstream_key(record.subject)
+            try:
+                held = Held(kept_of(record), record.revision)
+            except Unreadable as error:
+                # Served by nobody, rather than told twice what was told already.
+                self._unreadable.add(charge_point)
+                log.error("record unreadable: %s", error)  # noqa: TRY400  one line says it
+            else:
+                self._held[Key(charge_point, backend)] = held
+
+    def begin(self, group: asyncio.TaskGroup, lost_from: int, lost_to: int) -> None:
+        """`lost_...`: what the stream no longer holds, and nobody has read."""
+        self._group = group
+        for key in list(self._held):
+            for role in self._backends.roles(self._site, key.charge_point):
+                if role.backend.name == key.backend:
+                    attendant = self._begin(key, role, read_seq=0)
+                    if lost_to > lost_from:
+                        attendant.lost(lost_from, lost_to)
+
+    def use(self, rules: UpstreamRules) -> None:
+        self._rules = rules
+        self._policies.clear()
+
+    # --- who attends ---
+
+    def all(self) -> list[Attendant]:
+        return list(self._attendants.values())
+
+    def of(self, charge_point: str) -> list[Attendant]:
+        return [one for key, one in self._attendants.items() if key.charge_point == charge_point]
+
+    def primary_of(self, charge_point: str) -> Attendant | None:
+        primaries = (one for one in self.of(charge_point) if one.state.live.primary)
+        return next(primaries, None)
+
+    async def named(self, charge_point: str, stream_seq: int) -> list[Attendant]:
+        """Those of a charge point that the entry at `stream_seq` names; new ones where it is first heard of."""
+        if charge_point in self._unreadable:
+            return []
+        roles = self._backends.roles(self._site, charge_point)
+        keys = [Key(charge_point, role.backend.name) for role in roles]
+        if not all(key in self._attendants for key in keys):
+            async with self._one_at_a_time:
+                for key, role in zip(keys, roles, strict=True):
+                    if key not in self._attendants:
+                        await self._new(charge_point, role, stream_seq)
+        return [self._attendants[key] for key in keys if key in self._attendants]
+
+    async def follow_roles(self, read_seq: int) -> None:
+        """The backends file has changed, while sessions run. `read_seq`: how far the site is read."""
+        async with self._one_at_a_time:
+            await self._follow_roles(read_seq)
+
+    async def _follow_roles(self, read_seq: int) -> None:
+        for charge_point in {key.charge_point for key in self._attendants}:
+            roles = {
+                role.backend.name: role for role in self._backends.roles(self._site, charge_point)
+            }
+            for attendant in self.of(charge_point):
+                key = Key(charge_point, attendant.state.backend)
+                role = roles.get(key.backend)
+                if role is not None and role.backend == attendant.backend:
+                    attendant.role(role.primary)
+                else:
+                    self._let_go(key, attendant, read_seq)
+            for role in roles.values():
+                if Key(charge_point, role.backend.name) not in self._attendants:
+                    await self._new(charge_point, role, read_seq + 1)
+
+    def _let_go(self, key: Key, attendant: Attendant, read_seq: int) -> None:
+        attendant.end()
+        floor = site_domain.unhandled_since([attendant.state], read_seq)
+        self._held[key] = Held(attendant.state.kept, attendant.revision, floor)
+        del self._attendants[key]
+
+    async def _new(self, charge_point: str, role: Role, stream_seq: int) -> Attendant:
+        key = Key(charge_point, role.backend.name)
+        if key in self._held:
+            return self._begin(key, role, read_seq=stream_seq - 1)
+        attendant = self._attendant(key, role)
+        attendant.state = await attaching.attached(
+            self._services.source, attendant.state, stream_seq
+        )
+        attendant.begin(None, 0)
+        return attendant
+
+    def _begin(self, key: Key, role: Role, read_seq: int) -> Attendant:
+        held = self._held.pop(key)
+        attendant = self._attendant(key, role)
+        attendant.begin(held.kept, held.revision)
+        if held.after_seq is not None and held.after_seq < read_seq:
+            attendant.read_again(held.after_seq, read_seq)
+        return attendant
+
+    def _attendant(self, key: Key, role: Role) -> Attendant:
+        assert self._group is not None
+        backend = role.backend
+        state = State(backend=backend.name, site=self._site, charge_point=key.charge_point)
+        attendant = Attendant(
+            self._services,
+            self._group,
+            state.with_live(primary=role.primary),
+            backend,
+            policy=lambda: self._policy(backend.name, backend.deduplicates_starts),
+            give=self._give,
+        )
+        self._attendants[key] = attendant
+        return attendant
+
+    def _policy(self, backend: str, deduplicates: bool) -> Policy:
+        found = self._policies.get(backend)
+        if found is None:
+            config = self._config
+            found = Policy(
+                rules=self._rules,
+                answer_ms=config.answer_ms,
+                give_up_ms=config.give_up_ms,
+                retry_ms_min=config.retry_ms_min,
+                retry_ms_max=config.retry_ms_max,
+                queue_max=config.queue_max,
+                linger_ms=config.linger_ms,
+                deduplicates_starts=deduplicates,
+            )
+            self._policies[backend] = found
+        return found

@@ -1,0 +1,289 @@
+"""Goal: the whole bridge keeps what its core promises, over restarts, takeovers, a CSMS that comes and goes.
+
+Virtual time, a simulated NATS server, CSMSs in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from holdfast import subjects
+from holdfast.contracts.command import Disposition
+from holdfast.contracts.csms import AskCsms, CaughtUp, CaughtUpRequest, Phase
+from holdfast.contracts.decision import CloudVerdict
+from holdfast.contracts.mode import CsmsState
+from holdfast.contracts.rules import TokenStatus
+from holdfast_testkit.sim_clock import virtual_time
+
+SITE, LIFE = "berlin01", "aaaaaaaa"
+
+
+def whole(csms, count: int) -> bool:
+    """So many transactions, each with its readings and its end."""
+    ended = [one for one in csms.transactions.values() if one["stop"] is not None]
+    return len(ended) == count == len(csms.transactions)
+
+
+@virtual_time
+async def test_a_session_reaches_the_csms_whole(new_place, facts):
+    place = await new_place()
+    place.begin()
+    await place.record(facts.connected(), facts.booted())
+    await place.until(lambda: place.csms.actions() == ["BootNotification"])
+    await place.record(facts.status("Preparing"), *facts.session(5))
+    await place.until(lambda: whole(place.csms, 1))
+    assert place.csms.transactions[1_000_001]["meters"] == 2
+    assert place.csms.actions() == [
+        "BootNotification",
+        "StatusNotification",
+        "StartTransaction",
+        "MeterValues",
+        "MeterValues",
+        "StopTransaction",
+    ]
+    status = await place.status()
+    assert [(view.phase, view.waiting, view.delivered) for view in status.charge_points] == [
+        (Phase.ACCEPTED, 0, 5)
+    ]
+
+
+@virtual_time
+async def test_what_was_recorded_while_no_bridge_ran_is_delivered_once(new_place, facts):
+    place = await new_place()
+    await place.record(facts.connected(), facts.booted(), *facts.session(5), facts.started(6))
+    place.begin()
+    await place.until(lambda: len(place.csms.transactions) == 2)
+    await place.kill()
+    await place.record(facts.metered(6), facts.stopped(6), *facts.session(7))
+    place.begin()
+    await place.until(lambda: whole(place.csms, 3))
+    assert [one["meters"] for one in place.csms.transactions.values()] == [2, 1, 2]
+
+
+@virtual_time
+async def test_the_sites_of_a_killed_instance_are_taken_over_within_seconds(new_place, facts):
+    place = await new_place()
+    place.begin("bridge-1")
+    place.begin("bridge-2")
+    await place.record(facts.connected(), facts.booted(), facts.started(5))
+    await place.until(lambda: len(place.csms.transactions) == 1)
+    owner = (await place.owned()).owner
+    await place.kill(owner)
+    for end in list(place.csms.ends.values()):
+        end.over.set()  # the kernel closes the sockets of a killed process
+    began_ms = place.clock.monotonic_ms()
+    await place.record(facts.metered(5), facts.stopped(5))
+    await place.until(lambda: whole(place.csms, 1))
+    assert place.clock.monotonic_ms() - began_ms < 10_000  # virtual time
+    assert (await place.owned()).owner != owner
+    assert place.csms.doubled == 0
+
+
+@virtual_time
+async def test_two_instances_never_speak_for_one_charge_point_at_once(new_place, facts):
+    place = await new_place()
+    place.begin("bridge-1")
+    await place.record(facts.connected(), facts.booted(), facts.started(5))
+    await place.until(lambda: len(place.csms.transactions) == 1)
+    for number in range(2, 8):  # some of them are to have the site by its name
+        place.begin(f"bridge-{number}")
+        await place.clock.sleep_ms(7_000)
+        await place.record(facts.metered(5))
+    await place.record(facts.stopped(5))
+    await place.until(lambda: whole(place.csms, 1))
+    assert place.csms.transactions[1_000_001]["meters"] == 6
+    assert place.csms.doubled == 0
+
+
+@virtual_time
+async def test_a_csms_that_is_away_is_down_for_its_site_and_gets_everything_afterwards(
+    new_place, facts
+):
+    place = await new_place()
+    place.begin()
+    await place.record(facts.connected(), facts.booted(), facts.started(5))
+    await place.until(lambda: len(place.csms.transactions) == 1)
+
+    async def is_up() -> bool:
+        return (await place.owned()).csms is CsmsState.UP
+
+    await place.until(is_up)
+    place.csms.down()
+
+    async def is_down() -> bool:
+        return (await place.owned()).csms is CsmsState.DOWN
+
+    await place.until(is_down, within_s=15)
+    await place.record(facts.metered(5), facts.stopped(5), *facts.session(6))
+    place.csms.up = True
+    await place.until(lambda: whole(place.csms, 2))
+    await place.until(is_up)
+
+
+@virtual_time
+async def test_a_csms_that_falls_silent_is_down_too(new_place, facts):
+    place = await new_place()
+    place.begin()
+    await place.record(facts.connected(), facts.booted())
+    await place.until(lambda: place.csms.actions() == ["BootNotification"])
+    place.csms.silent = True
+    await place.record(facts.started(5))
+
+    async def is_down() -> bool:
+        return (await place.owned()).csms is CsmsState.DOWN
+
+    await place.until(is_down, within_s=20)
+    place.csms.silent = False
+    await place.record(facts.stopped(5))
+    await place.until(lambda: whole(place.csms, 1))
+
+
+@virtual_time
+async def test_caught_up_names_who_is_behind_and_what_is_refused(new_place, facts):
+    place = await new_place()
+    place.begin()
+    place.csms.boot["CP-2"] = "Rejected"
+    await place.record(facts.connected(), facts.booted(), *facts.session(5))
+    await place.record(facts.connected("CP-2"), facts.booted("CP-2"), facts.started(9, "CP-2"))
+    await place.until(lambda: whole(place.csms, 1))
+    asked = CaughtUpRequest(incarnation=LIFE, seq=6)
+
+    async def caught_up() -> CaughtUp:
+        said: CaughtUp = await place.ask(subjects.up(SITE, "csms"), asked, CaughtUp)
+        return said
+
+    said = await caught_up()
+    assert (said.csms, said.read, said.behind_count) == (CsmsState.UP, True, 0)
+    assert any("CP-2" in point for point in said.open_points)
+    place.csms.silent = True
+    await place.record(facts.started(6))
+    await place.clock.sleep_ms(1_000)
+    asked = CaughtUpRequest(incarnation=LIFE, seq=10)
+    said = await caught_up()
+    assert said.behind == ("CP-1",)
+    assert said.waiting == 1
+
+
+@virtual_time
+async def test_any_instance_gets_the_word_of_the_csms_on_a_driver(new_place, facts):
+    place = await new_place()
+    place.csms.tokens["STOLEN"] = "Blocked"
+    place.begin("bridge-1")
+    place.begin("bridge-2")
+    await place.record(facts.connected(), facts.booted())
+    await place.until(lambda: "BootNotification" in place.csms.actions())
+    await place.clock.sleep_ms(1_000)
+    for instance in ("bridge-1", "bridge-2"):
+        asked = AskCsms(site=SITE, charge_point="CP-1", driver_token="STOLEN", budget_ms=800)
+        subject = subjects.cloud_rpc_of("csms-authorise", instance)
+        owner = (await place.owned()).owner
+        if instance == owner:
+            verdict = await place.ask(subject, asked, CloudVerdict)
+            assert verdict.status is TokenStatus.BLOCKED
+    for _ in range(4):  # the queue hands it to either
+        verdict = await place.ask(subjects.cloud_rpc("csms-authorise"), asked, CloudVerdict)
+        assert (verdict.known, verdict.status) == (True, TokenStatus.BLOCKED)
+
+
+@virtual_time
+async def test_a_command_of_the_csms_goes_to_the_site_and_its_end_comes_back(new_place, facts):
+    place = await new_place()
+    place.begin()
+    await place.record(facts.connected(), facts.booted(), facts.started(5))
+    await place.until(lambda: len(place.csms.transactions) == 1)
+    await place.clock.sleep_ms(500)
+    call = asyncio.get_running_loop().create_task(
+        place.csms.call("CP-1", "RemoteStopTransaction", {"transactionId": 1_000_001}, "x1")
+    )
+    await place.until(lambda: place.commands)
+    (command,) = place.commands
+    assert command.payload == {"transactionId": 5}
+    await place.settle(command, Disposition.DELIVERED, '{"status":"Accepted"}')
+    assert await call == {"status": "Accepted"}
+
+
+@virtual_time
+async def test_a_site_that_is_cut_off_is_said_to_be_at_once(new_place, facts):
+    place = await new_place()
+    place.begin()
+    await place.record(facts.connected(), facts.booted())
+    await place.until(lambda: "BootNotification" in place.csms.actions())
+    place.pulses = False
+    await place.clock.sleep_ms(20_000)
+    assert "CP-1" in place.csms.ends, "held: the CSMS sees it online"
+    started = {"idTag": "DRIVER-01", "connectorId": 1}
+    answer = await place.csms.call("CP-1", "RemoteStartTransaction", started, "x1")
+    assert answer == {"status": "Rejected"}
+    kept = {"connectorId": 1, "type": "Inoperative"}
+    answer = await place.csms.call("CP-1", "ChangeAvailability", kept, "x2")
+    assert answer == {"status": "Scheduled"}
+    await place.until(lambda: [one.action for one in place.commands] == ["ChangeAvailability"])
+    await place.clock.sleep_ms(1_900_000)
+    assert "CP-1" not in place.csms.ends, "the bound of the rule is over: it sees it offline"
+    place.pulses = True
+    await place.until(lambda: "CP-1" in place.csms.ends)
+
+
+@virtual_time
+async def test_the_primary_can_be_switched_while_a_session_runs(new_place, facts):
+    place = await new_place()
+    place.routes({"site": SITE, "primary": "main", "followers": ["next"]})
+    place.begin()
+    await place.record(facts.connected(), facts.booted(), facts.started(5), facts.metered(5))
+    follower = place.csmss["next"]
+    await place.until(lambda: len(follower.transactions) == 1 == len(place.csms.transactions))
+    stop = {"transactionId": 2_000_001}
+    assert await follower.call("CP-1", "RemoteStopTransaction", stop, "x1") == {
+        "status": "Rejected"
+    }
+    place.routes({"site": SITE, "primary": "next", "followers": ["main"]})
+
+    async def switched() -> bool:
+        status = await place.status()
+        return [view.backend for view in status.charge_points if view.primary] == ["next"]
+
+    await place.until(switched)
+    call = asyncio.get_running_loop().create_task(
+        follower.call("CP-1", "RemoteStopTransaction", stop, "x2")
+    )
+    await place.until(lambda: place.commands)
+    assert place.commands[0].payload == {"transactionId": 5}
+    await place.settle(place.commands[0], Disposition.DELIVERED, '{"status":"Accepted"}')
+    assert await call == {"status": "Accepted"}
+    await place.record(facts.stopped(5))
+    await place.until(lambda: whole(follower, 1) and whole(place.csms, 1))
+
+
+@virtual_time
+async def test_a_backend_that_comes_later_is_told_what_runs_from_its_start(new_place, facts):
+    place = await new_place()
+    place.begin()
+    await place.record(facts.connected(), facts.booted(), *facts.session(5))
+    await place.record(facts.started(6), facts.metered(6), facts.status("Charging"))
+    await place.until(lambda: len(place.csms.transactions) == 2)
+    place.routes({"site": SITE, "primary": "main", "followers": ["next"]})
+    late = place.csmss["next"]
+    await place.until(lambda: len(late.transactions) == 1)
+    await place.record(facts.metered(6), facts.stopped(6), *facts.session(7))
+    await place.until(lambda: whole(late, 2) and whole(place.csms, 3))
+    starts = [one["start"]["meterStart"] for one in late.transactions.values()]
+    assert starts == [6, 7]
+    assert [one["meters"] for one in late.transactions.values()] == [2, 2]
+
+
+@virtual_time
+async def test_a_backlog_larger_than_memory_comes_whole_and_in_order(new_place, facts):
+    place = await new_place()
+    place.csms.up = False
+    place.begin(queue_max=20)
+    await place.record(facts.connected(), facts.booted())
+    for local in range(1, 41):
+        await place.record(*facts.session(local, meters=3))
+    await place.clock.sleep_ms(5_000)
+    status = await place.status()
+    assert status.charge_points[0].waiting <= 20
+    place.csms.up = True
+    await place.until(lambda: whole(place.csms, 40), within_s=300)
+    starts = [one["start"]["meterStart"] for one in place.csms.transactions.values()]
+    assert starts == list(range(1, 41))
+    assert {one["meters"] for one in place.csms.transactions.values()} == {3}
