@@ -9,7 +9,16 @@ import asyncio
 
 from holdfast import subjects
 from holdfast.contracts.command import Disposition
-from holdfast.contracts.csms import AskCsms, CaughtUp, CaughtUpRequest, Phase
+from holdfast.contracts.csms import (
+    AskCsms,
+    CaughtUp,
+    CaughtUpRequest,
+    DeliverySettled,
+    OpenDelivery,
+    Phase,
+    SettleDelivery,
+    Trouble,
+)
 from holdfast.contracts.decision import CloudVerdict
 from holdfast.contracts.mode import CsmsState
 from holdfast.contracts.rules import TokenStatus
@@ -287,3 +296,103 @@ async def test_a_backlog_larger_than_memory_comes_whole_and_in_order(new_place, 
     starts = [one["start"]["meterStart"] for one in place.csms.transactions.values()]
     assert starts == list(range(1, 41))
     assert {one["meters"] for one in place.csms.transactions.values()} == {3}
+
+
+@virtual_time
+async def test_a_follower_that_was_sent_away_and_returns_is_told_what_it_missed(new_place, facts):
+    place = await new_place()
+    both = {"site": SITE, "primary": "main", "followers": ["next"]}
+    place.routes(both)
+    place.begin()
+    await place.record(facts.connected(), facts.booted(), *facts.session(5))
+    follower = place.csmss["next"]
+    await place.until(lambda: whole(follower, 1) and whole(place.csms, 1))
+    place.routes({"site": SITE, "primary": "main"})
+    await place.until(lambda: "CP-1" not in follower.ends)
+    await place.record(*facts.session(6))
+    await place.until(lambda: whole(place.csms, 2))
+    place.routes(both)
+    await place.until(lambda: whole(follower, 2))
+    assert [one["meters"] for one in follower.transactions.values()] == [2, 2]
+    assert follower.actions().count("StartTransaction") == 2
+
+
+@virtual_time
+async def test_one_stuck_charge_point_does_not_hold_the_reading_of_a_site_at_its_beginning(
+    new_place, facts
+):
+    place = await new_place()
+    place.csms.boot["CP-2"] = "Rejected"
+    place.begin()
+    await place.record(facts.connected(), facts.booted())
+    for local in range(1, 11):
+        await place.record(*facts.session(local))
+    await place.until(lambda: whole(place.csms, 10))
+    await place.clock.sleep_ms(3_000)
+    await place.record(facts.connected("CP-2"), facts.booted("CP-2"), facts.started(50, "CP-2"))
+    stuck_seq = 45
+    await place.clock.sleep_ms(5_000)
+    await place.record(*facts.session(11))
+    await place.until(lambda: whole(place.csms, 11))
+    await place.clock.sleep_ms(5_000)
+    read_seq = (await place.owned()).read_seq
+    assert 40 <= read_seq < stuck_seq
+    await place.kill()
+    place.csms.boot.clear()
+    place.begin()
+    await place.record(facts.stopped(50, "CP-2"))
+    await place.until(lambda: whole(place.csms, 12))
+    assert len(place.csms.actions("CP-1")) - place.csms.actions("CP-1").count(
+        "BootNotification"
+    ) == (11 * 4), "nothing of the others went up twice"
+
+
+@virtual_time
+async def test_what_the_stream_lost_before_it_was_read_is_named(new_place, facts):
+    place = await new_place()
+    place.begin()
+    await place.record(facts.connected(), facts.booted(), *facts.session(5))
+    await place.until(lambda: whole(place.csms, 1))
+    await place.clock.sleep_ms(5_000)
+    await place.kill()
+    await place.record(*facts.session(6))
+    await place.record(*facts.session(7))
+    await place.bus.trim(subjects.CLOUD_JOURNAL, 11)  # its age limit, while no bridge ran
+    place.begin()
+    await place.until(lambda: len(place.csms.transactions) == 2)
+    status = await place.status()
+    assert any("gone before there was room" in one.what for one in status.open_deliveries)
+    starts = [one["start"]["meterStart"] for one in place.csms.transactions.values()]
+    assert starts == [5, 7]
+
+
+@virtual_time
+async def test_a_person_settles_an_open_delivery_through_any_instance(new_place, facts):
+    place = await new_place()
+    place.begin("bridge-1")
+    place.begin("bridge-2")
+    await place.record(facts.connected(), facts.booted(), facts.stopped(77))
+
+    async def open_deliveries() -> tuple[OpenDelivery, ...]:
+        return (await place.status()).open_deliveries
+
+    await place.until(open_deliveries)
+    (one,) = await open_deliveries()
+    assert one.trouble is Trouble.QUARANTINED
+    word = SettleDelivery(
+        site=SITE,
+        backend="main",
+        charge_point="CP-1",
+        trouble=one.trouble,
+        incarnation=one.incarnation,
+        seq=one.seq,
+        by="night desk",
+    )
+    subject = subjects.cloud_rpc("upstream-settle")
+    assert (await place.ask(subject, word, DeliverySettled)).settled == 1
+    assert await open_deliveries() == ()
+    owner = (await place.owned()).owner
+    await place.clock.sleep_ms(1_000)
+    await place.kill(owner)
+    await place.until(lambda: "CP-1" in place.csms.ends)
+    assert await open_deliveries() == ()
