@@ -1,12 +1,16 @@
 """Provisioning: once made nothing changes, and secrets are readable by their owner only."""
 
+import json
 import stat
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from holdfast_cli.provision.layout import ProvisionError, World
+from csms_bridge.adapters.backends import Backends, password_of
+from csms_bridge.config import Config as BridgeConfig
+from holdfast_cli.provision.layout import CLOUD, ProvisionError, World, load_world
 from holdfast_cli.provision.rules import default_rules_text, laid_over_default
 from holdfast_cli.provision.secrets import write_private
 from holdfast_cli.provision.services import toml
@@ -14,10 +18,10 @@ from holdfast_cli.provision.step import provision
 
 
 def make(
-    root: Path, *, charge_points: int = 2, sites: tuple[str, ...] = ("berlin01",)
+    root: Path, *, charge_points: int = 2, sites: tuple[str, ...] = ("berlin01",), **more: Any
 ) -> tuple[World, list[str]]:
     return provision(
-        root, sites=sites, charge_points=charge_points, rules_text=default_rules_text()
+        root, sites=sites, charge_points=charge_points, rules_text=default_rules_text(), **more
     )
 
 
@@ -41,6 +45,68 @@ def test_no_password_stands_in_a_service_configuration(tmp_path: Path):
     world, _ = make(tmp_path / "world")
     password = (world.secrets / "cloud.password").read_text().strip()
     assert all(password not in path.read_text() for path in world.conf.rglob("*.toml"))
+
+
+def test_both_bridges_reach_the_csms_for_every_charge_point(tmp_path: Path):
+    world, _ = make(tmp_path / "world", sites=("berlin01", "munich01"))
+    bridges = [
+        BridgeConfig.load(world.config(CLOUD, it)) for it in ("csms-bridge", "csms-bridge-2")
+    ]
+    assert [it.instance for it in bridges] == ["bridge-1", "bridge-2"]
+    assert len({it.health_port for it in bridges}) == len({it.data_dir for it in bridges}) == 2
+    csms = json.loads(world.csms_config.read_text())
+    own: dict[str, str] = {}
+    for site in world.plan.sites:
+        own |= json.loads((world.secrets / f"{site}.charge-points.json").read_text())
+    assert list(own) == list(csms["passwords"]) == ["CP-01", "CP-02", "CP-03", "CP-04"]
+    assert csms["tokens"]["DRIVER-BLOCKED"] == "Blocked"
+    backends = Backends(bridges[0].backends_file)
+    for site in world.plan.sites:
+        for charge_point in world.plan.charge_point_ids(site):
+            (role,) = backends.roles(site, charge_point)
+            password = password_of(role.backend, world.conf, charge_point)
+            assert password == csms["passwords"][charge_point] != own[charge_point]
+            assert role.backend.url == world.csms_url
+    rules = tomllib.loads(world.config(CLOUD, "rule-service").read_text())
+    assert rules["csms_sites"] == ["berlin01", "munich01"]
+
+
+def test_what_a_drill_says_of_csms_and_bridge_is_laid_over(tmp_path: Path):
+    quirks = {"black_hole": True}
+    world, _ = make(
+        tmp_path / "world", csms={"kind": "steve", "quirks": quirks}, bridge={"lease_ms": 4_321}
+    )
+    csms = json.loads(world.csms_config.read_text())
+    assert (csms["kind"], csms["quirks"]) == ("steve", quirks)
+    assert len(csms["passwords"]) == 2
+    for process in ("csms-bridge", "csms-bridge-2"):
+        assert BridgeConfig.load(world.config(CLOUD, process)).lease_ms == 4_321
+
+
+def test_the_csms_s_passwords_are_kept_and_are_nobody_else_s_to_read(tmp_path: Path):
+    world, _ = make(tmp_path / "world")
+    first = world.csms_passwords.read_text()
+    world.csms_config.unlink()
+    make(tmp_path / "world")
+    assert world.csms_passwords.read_text() == first
+    assert stat.S_IMODE(world.csms_config.stat().st_mode) == 0o600
+
+
+def test_a_world_of_before_the_csms_is_refused_with_what_now(tmp_path: Path):
+    older(tmp_path, "csms.ocpp")
+    with pytest.raises(
+        ProvisionError, match=r"older Holdfast, without csms\.ocpp: delete that folder"
+    ):
+        load_world(tmp_path)
+    with pytest.raises(ProvisionError, match="provision anew"):
+        make(tmp_path)
+
+
+def older(root: Path, port: str) -> None:
+    make(root)
+    record = json.loads((root / "world.json").read_text())
+    del record["ports"][port]
+    (root / "world.json").write_text(json.dumps(record))
 
 
 def test_a_lost_file_is_made_again_and_said(tmp_path: Path):

@@ -52,6 +52,14 @@ def test_a_drill_s_world_goes_and_its_last_report_and_foreign_files_stay(tmp_pat
     }
 
 
+def test_an_older_drill_s_world_goes_too(tmp_path: Path):
+    make(tmp_path, "drill")
+    record = tmp_path / "world.json"
+    record.write_text(record.read_text().replace('"csms.ocpp"', '"gone"'))
+    clear_drill(tmp_path)
+    assert not record.exists()
+
+
 @pytest.mark.parametrize("command", ["drill", "up", "provision"])
 def test_a_running_world_is_left_alone(
     tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch

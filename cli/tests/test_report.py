@@ -6,10 +6,19 @@ import pytest
 
 from holdfast_cli.drill.report import Evidence, changes_in_a_minute, judge, spans
 from holdfast_cli.drill.scenario import Expect
+from holdfast_cli.drill.text import render
 
 MODES = ("connected", "degraded", "autonomous", "recovery", "connected")
 CUT_MS, HEALED_MS = 100_000, 160_000
 TIMES = (50_000, 108_000, 118_000, 168_000, 171_000)
+
+
+def answered(id: str | None, result: dict[str, Any] | None, code: str = "") -> dict[str, Any]:
+    """As the simulated CSMS reports what became of a CALL of its own; without id it called by itself."""
+    return {
+        "event": "answered", "id": id, "charge_point": "CP-01", "action": "RemoteStartTransaction",
+        "result": result, "error": {"code": code, "description": ""} if code else None, "after_ms": 3,
+    }  # fmt: skip
 
 
 def evidence(**changes: Any) -> Evidence:
@@ -23,6 +32,16 @@ def evidence(**changes: Any) -> Evidence:
         "recorded_energy_wh": 700,
         "stale_commands_executed": 0,
         "unexplained": [],
+        "csms": {
+            "transactions": 2,
+            "oracle_transactions": 2,
+            "differences": [],
+            "in_named_gaps": [],
+            "start_never_acknowledged": [],
+            "meter_values": {"acknowledged": 9, "received": 9, "missing": 0, "repeated": 0},
+            "doubled_connections": 0,
+            **changes.pop("csms", {}),
+        },
         **changes.pop("oracle", {}),
     }
     whole: dict[str, Any] = {
@@ -51,6 +70,7 @@ def evidence(**changes: Any) -> Evidence:
         ],
         "gaps": [],
         "copies": [{"retired": False, "watermark": 90, "head_seq": 90, "chain_verified": True}],
+        "answered_calls": [answered("call-1", {"status": "Rejected"}), answered(None, {})],
         "problems": [],
         "cut_ms": CUT_MS,
         "healed_ms": HEALED_MS,
@@ -60,7 +80,13 @@ def evidence(**changes: Any) -> Evidence:
     return Evidence(oracle=oracle, **{**whole, **changes})
 
 
-EXPECT = Expect(modes=MODES, dispositions={"c1": "expired"}, refused_drivers_min=1)
+EXPECT = Expect(
+    modes=MODES,
+    dispositions={"c1": "expired"},
+    refused_drivers_min=1,
+    csms_answers={"call-1": "Rejected"},
+)
+DIFFERENCE = {"kind": "missing", "what": "CP-01 session 1-1: its transaction is missing"}
 
 
 def test_a_clean_account_passes_with_its_figures():
@@ -76,6 +102,9 @@ def test_a_clean_account_passes_with_its_figures():
         "refused": 1,
         "refused_because": {"Blocked by authorise.list": 1},
     }
+    assert report.csms.transactions == report.csms.oracle_transactions == 2
+    assert [(call.id, call.answer) for call in report.csms.calls] == [("call-1", "Rejected")]
+    assert "2 transactions, oracle 2, no differences" in render(report)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +151,12 @@ def test_a_clean_account_passes_with_its_figures():
             },
             "no disposition",
         ),
+        ({"csms": {"differences": [DIFFERENCE]}}, "csms missing: CP-01 session 1-1"),
+        ({"csms": {"doubled_connections": 1}}, "two connections"),
+        ({"answered_calls": []}, "call-1 was answered None"),
+        ({"answered_calls": [answered("call-1", {"status": "Scheduled"})]}, "ended nowhere"),
+        ({"answered_calls": [answered("call-1", {"status": "Accepted"})]}, "'Accepted'"),
+        ({"answered_calls": [answered("call-1", None, "GenericError")]}, "'GenericError'"),
         ({"problems": ["it did not come"]}, "did not come"),
         ({"healed_ms": None}, "reconciled"),
         ({"cut_ms": 90_000}, "degraded"),
@@ -131,6 +166,24 @@ def test_each_planted_fault_fails_it(changes: dict[str, Any], word: str):
     report = judge(evidence(**changes), EXPECT)
     assert not report.passed
     assert any(word in problem for problem in report.problems)
+
+
+def test_what_is_left_open_is_what_a_scenario_expects_and_nothing_else():
+    point = {"step": "csms caught up", "what": "CP-04 at main: the start of its session never came"}
+    expect = EXPECT.model_copy(update={"open_points": ("never came",)})
+    report = judge(evidence(open_points=[point, point]), expect)
+    assert report.passed
+    assert f"2 x csms caught up: {point['what']}" in render(report)
+    assert judge(evidence(), expect).problems == ["no open point says 'never came'"]
+    other = {"step": "report written", "what": "nobody wrote it"}
+    problems = judge(evidence(open_points=[point, other]), expect).problems
+    assert problems == ["open point: report written: nobody wrote it"]
+
+
+def test_differences_at_the_csms_are_demanded_where_a_scenario_expects_them():
+    expect = EXPECT.model_copy(update={"csms_differences": True})
+    assert judge(evidence(csms={"differences": [DIFFERENCE]}), expect).passed
+    assert judge(evidence(), expect).problems == ["csms: no differences, expected some"]
 
 
 def test_the_history_begins_with_the_first_connected():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from holdfast_cli.drill import bridge
 from holdfast_cli.drill.scenario import ScenarioError, load_scenario
 
 SHIPPED = sorted(
@@ -25,6 +26,16 @@ COMMAND = {
     "at_s": 1, "do": "command", "id": "c1", "charge_point": "CP-01", "action": "Reset",
     "payload": {"type": "Soft"}, "deadline_s": 3,
 }  # fmt: skip
+
+
+CALL = {
+    "at_s": 1, "do": "csms-call", "id": "k1", "charge_point": "CP-01", "action": "Reset",
+    "payload": {"type": "Soft"},
+}  # fmt: skip
+
+
+def quirk(**fields: object) -> dict[str, object]:
+    return {"at_s": 1, "do": "csms-quirk", "quirk": fields}
 
 
 def behaving(**behaviour: object) -> dict[str, object]:
@@ -74,6 +85,25 @@ def test_steps_are_played_in_order_of_time(tmp_path: Path):
         ({"expect": {"dispositions": {"c9": "delivered"}}}, "c9"),
         ({"expect": {"modes": ["offline"]}}, "expect.modes.0"),
         ({"rules": {"modes": {"speed": 1}}}, "modes.speed"),
+        ({"csms": {"kind": "mine"}}, "csms.kind"),
+        ({"csms": {"colour": "red"}}, "csms.colour: there is no such field"),
+        ({"csms": "steve"}, "csms: must be a mapping such as"),
+        ({"bridge": {"speed": 1}}, "speed"),
+        ({"bridge": {"lease_ms": 1_000}}, "three beats"),
+        ({"bridge": {"backends_file": "mine.yaml"}}, "backends_file: is provisioned"),
+        ({"steps": [{"at_s": 1, "do": "csms-down", "for_s": 3}]}, "csms-down.for_s"),
+        ({"steps": [{"at_s": 1, "do": "csms-quirk", "quirk": "slow"}]}, "csms-quirk.quirk"),
+        ({"steps": [quirk(action="StartTransaction")]}, "must have a name"),
+        ({"steps": [quirk(name="lose_answer", charge_point="CP-09")]}, "CP-09"),
+        ({"steps": [{**CALL, "charge_point": "CP-09"}]}, "CP-09"),
+        ({"steps": [{**CALL, "payload": None}]}, "csms-call.payload"),
+        ({"steps": [CALL, CALL]}, "two calls of the CSMS have the id"),
+        ({"expect": {"csms_answers": {"k9": "Accepted"}}}, "k9"),
+        ({"steps": [{"at_s": 1, "do": "kill", "process": "csms"}]}, "there is no process 'csms'"),
+        (
+            {"steps": [{"at_s": 1, "do": "kill", "process": "cloud/nats", "for_s": -1}]},
+            "kill.for_s",
+        ),
         ({"like": ["standard"]}, "like"),
     ],
 )
@@ -112,6 +142,36 @@ def test_a_file_that_is_no_mapping_is_told_what_it_must_have(tmp_path: Path):
 def test_only_the_behaviour_that_was_given_reaches_the_simulator(tmp_path: Path):
     scenario = load_scenario(written(tmp_path, charge_points=[behaving(ping_s=None, power_w=7)]))
     assert scenario.charge_points[0].model_dump()["behaviour"] == {"ping_s": None, "power_w": 7}
+
+
+def test_only_what_a_scenario_says_of_the_csms_is_laid_over_its_configuration(tmp_path: Path):
+    assert load_scenario(written(tmp_path)).csms.given() == {}
+    scenario = load_scenario(written(tmp_path, csms={"quirks": {"black_hole": True}}))
+    assert scenario.csms.given() == {"quirks": {"black_hole": True}}
+
+
+def test_a_drill_s_bridge_is_quick_and_a_scenario_s_word_on_it_counts(tmp_path: Path):
+    scenario = load_scenario(written(tmp_path, bridge={"answer_ms": 500}))
+    settings = bridge.laid_over(scenario.bridge)
+    assert settings == {**bridge.TIMES, "answer_ms": 500}
+
+
+def test_every_step_says_what_it_does(tmp_path: Path):
+    steps = [
+        *({"at_s": 1, "do": f"csms-{it}"} for it in ("down", "up", "restart", "calm")),
+        quirk(name="lose_answer", charge_point="*", count=2), CALL,
+        {"at_s": 1, "do": "kill", "process": "cloud/csms-bridge-2", "for_s": 9},
+    ]  # fmt: skip
+    said = [step.sentence() for step in load_scenario(written(tmp_path, steps=steps)).ordered]
+    assert said == [
+        "the CSMS goes down",
+        "the CSMS is up again",
+        "the CSMS restarts",
+        "the CSMS behaves again",
+        "the CSMS from now on: lose_answer (charge_point *, count 2)",
+        "the CSMS sends Reset to CP-01 (k1)",
+        "SIGKILL to cloud/csms-bridge-2, and it stays dead for 9 s",
+    ]
 
 
 def test_a_missing_file_says_which_option_to_give(tmp_path: Path):

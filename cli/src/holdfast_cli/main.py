@@ -16,11 +16,11 @@ from holdfast_cli.drill.scenario import Scenario, ScenarioError, load_scenario, 
 from holdfast_cli.drill.text import render
 from holdfast_cli.drill.timeline import Timeline
 from holdfast_cli.nats_server import NatsServerError, find
-from holdfast_cli.provision.layout import ProvisionError, World, load_world
+from holdfast_cli.provision.layout import CSMS, ProvisionError, World, load_world
 from holdfast_cli.provision.rules import default_rules_text
 from holdfast_cli.provision.step import provision
 from holdfast_cli.provision.streams import provision_streams, server_listens
-from holdfast_cli.world import simulated
+from holdfast_cli.world import pipe, simulated
 from holdfast_cli.world.lock import held
 from holdfast_cli.world.ports import check_ports_free
 from holdfast_cli.world.running import RunningWorld, WorldError, running
@@ -195,15 +195,19 @@ async def _up(arguments: argparse.Namespace) -> int:
 
 async def _keep_running(world: World, *, simulate: bool) -> int:
     timeline = Timeline()
-    async with running(world, timeline.supervisor) as up, asyncio.TaskGroup() as group:
+    async with (
+        running(world, timeline.supervisor, timeline.csms) as up,
+        asyncio.TaskGroup() as group,
+    ):
         print(_addresses(up), flush=True)
+        group.create_task(pipe.obey(world.csms_pipe, up.csms.child))
         for site in world.plan.sites if simulate else ():
-            devices = simulated.calm_devices(world)
+            devices = simulated.calm_devices(world, site)
             talk = simulated.charge_points(
                 world, site, devices, timeline.supervisor, timeline.simulator
             )
             await up.run(talk.child)
-            group.create_task(simulated.drivers(talk, world.plan.charge_point_ids()))
+            group.create_task(simulated.drivers(talk, world.plan.charge_point_ids(site)))
         await asyncio.Event().wait()
     return 0
 
@@ -222,6 +226,11 @@ def _addresses(up: RunningWorld) -> str:
         lines.append(
             f"  {site:<12} charge points connect to {world.ocpp_url(site)}/<id>, passwords in {passwords}"
         )
+    csms = f"{CSMS:<12}"
+    lines += [
+        f"  {csms} a simulated one at {world.csms_url}/<id>; its ledger (SQLite) is {world.csms_ledger}",
+        f'  {"":<12} it takes commands: echo \'{{"do":"down"}}\' > {world.csms_pipe}  (simulators/README.md)',
+    ]
     return "\n".join(lines)
 
 

@@ -28,6 +28,8 @@ class Status:
     head: int | None
     open_points: list[Any] | None
     quarantined: int
+    csms_instance: str | None
+    """Which csms-bridge speaks for the site; only the cloud can tell."""
 
 
 class Account:
@@ -51,6 +53,7 @@ class Account:
             head=sync.get("head_seq"),
             open_points=document["open_points"]["value"],
             quarantined=document["quarantined"],
+            csms_instance=(document["csms"]["value"] or {}).get("instance"),
         )
 
     async def all(self, name: str) -> list[dict[str, Any]]:
@@ -93,6 +96,38 @@ class Account:
             if final or loop.time() > deadline:
                 raise AccountError(f"{method} {self._site}{path}: {why}")
             await asyncio.sleep(POLL_S)
+
+    async def until_served(self, within_s: float) -> None:
+        """Until a csms-bridge speaks for the site: its lease takes seconds. Raise AccountError."""
+        try:
+            async with asyncio.timeout(within_s):
+                status = await self.status()
+                while status.csms_instance is None:
+                    await asyncio.sleep(POLL_S)
+                    status = await self.status()
+        except TimeoutError:
+            raise AccountError(
+                f"no csms-bridge spoke for the site within {within_s:.0f} s: look into its log"
+            ) from None
+
+    async def until_delivered(self, within_s: float) -> None:
+        """Until the CSMS has everything that the csms-bridge knows of. Raise AccountError."""
+        waiting: dict[str, int] = {}
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    rows = await self.all("upstream")
+                    waiting = {
+                        row["charge_point"]: row["waiting"] for row in rows if row["waiting"]
+                    }
+                    if rows and not waiting:
+                        return
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            named = ", ".join(f"{count} of {name}" for name, count in waiting.items())
+            raise AccountError(
+                f"the CSMS has not everything after {within_s:.0f} s: {named or 'nothing is known'}"
+            ) from None
 
     async def until_mode(self, mode: str, within_s: float) -> None:
         """Raise AccountError when it takes too long."""

@@ -8,8 +8,16 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from holdfast_cli.drill.account import Account
-from holdfast_cli.drill.scenario import (
+from holdfast_cli.drill.scenario import Scenario
+from holdfast_cli.drill.steps import (
     AnyStep,
+    CsmsCall,
+    CsmsCalm,
+    CsmsDown,
+    CsmsQuirk,
+    CsmsRestart,
+    CsmsStep,
+    CsmsUp,
     Cut,
     DropLink,
     Flap,
@@ -17,7 +25,6 @@ from holdfast_cli.drill.scenario import (
     Kill,
     Plug,
     Reboot,
-    Scenario,
     SendCommand,
     Slow,
     Stop,
@@ -33,7 +40,9 @@ class Marks:
     """Wall times that the report measures from, in ms."""
 
     cut_ms: int | None = None
+    """When the disruption began: the first cut of the WAN, or the CSMS's going down."""
     healed_ms: int | None = None
+    """When the last of it ended."""
     killed: list[str] = field(default_factory=list)
 
 
@@ -69,11 +78,13 @@ class Player:
             case Kill():
                 process = step.process.replace("site/", f"{self._site}/", 1)
                 self.marks.killed.append(process)
-                self._world.kill(process)
+                self._world.kill(process, step.for_s)
             case Wipe():
                 await self._world.wipe(self._site)
             case SendCommand():
                 await self._command(step)
+            case CsmsDown() | CsmsUp() | CsmsRestart() | CsmsQuirk() | CsmsCalm() | CsmsCall():
+                await self._csms(step)
             case _:
                 assert_never(step)
 
@@ -93,6 +104,20 @@ class Player:
             case Heal():
                 self.marks.healed_ms = _now_ms()
                 await wan.say({"do": "heal"})
+
+    async def _csms(self, step: CsmsStep) -> None:
+        match step:
+            case CsmsQuirk():
+                line = {"do": "quirk", **step.quirk}
+            case CsmsCall():
+                line = {**step.model_dump(exclude={"at_s"}), "do": "call"}
+            case _:
+                line = {"do": step.do.removeprefix("csms-")}
+        if isinstance(step, CsmsDown):
+            self.marks.cut_ms = self.marks.cut_ms or _now_ms()
+        if isinstance(step, CsmsUp):
+            self.marks.healed_ms = _now_ms()
+        await self._world.csms.say(line)
 
     async def _command(self, step: SendCommand) -> None:
         account = self._accounts["cloud" if step.by == "cloud" else self._site]

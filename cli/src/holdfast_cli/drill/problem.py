@@ -10,6 +10,7 @@ MAPPINGS = {
     "Scenario": WHOLE,
     "ChargePoint": "must be a mapping such as {id: CP-01, connectors: 1}",
     "Behaviour": "must be a mapping such as {power_w: 11000}; simulators/README.md lists its fields",
+    "Csms": "must be a mapping such as {kind: steve}",
     "Expect": "must be a mapping such as {calm: true}",
 }
 STEP = "must be a mapping such as {at_s: 4, do: cut, how: reset}"

@@ -12,11 +12,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from holdfast_cli.drill import csms
+from holdfast_cli.drill.csms import CsmsAccount
 from holdfast_cli.drill.scenario import Expect
 
 CONNECTED = "connected"
 MINUTE_MS = 60_000
 CALM_CHANGES_MAX = 2
+OF_THE_CSMS = "csms-"
+"""How the ids of the commands begin that the csms-bridge makes of the CSMS's calls."""
+KEPT = "Scheduled"
 
 
 class ModeSpan(BaseModel):
@@ -62,6 +67,7 @@ class Report(BaseModel):
     recorded_energy_wh: int
     commands: list[CommandEnd]
     stale_commands_executed: int
+    csms: CsmsAccount
     watermark: int
     head: int
     chain_verified: bool
@@ -89,6 +95,8 @@ class Evidence:
     gaps: list[dict[str, Any]]
     copies: list[dict[str, Any]]
     oracle: dict[str, Any]
+    answered_calls: list[dict[str, Any]]
+    """As the simulated CSMS said."""
     problems: list[str]
     """What did not come within its bound."""
     cut_ms: int | None
@@ -120,6 +128,7 @@ def judge(evidence: Evidence, expect: Expect) -> Report:
         recorded_energy_wh=oracle["recorded_energy_wh"],
         commands=[_command(row) for row in evidence.commands],
         stale_commands_executed=oracle["stale_commands_executed"],
+        csms=csms.account(oracle["csms"], evidence.answered_calls),
         watermark=max((copy["watermark"] for copy in current), default=0),
         head=max((copy["head_seq"] for copy in current), default=0),
         chain_verified=bool(evidence.copies) and all(c["chain_verified"] for c in evidence.copies),
@@ -127,7 +136,7 @@ def judge(evidence: Evidence, expect: Expect) -> Report:
         open_points=(
             ["the product does not know its open points"]
             if evidence.open_points is None
-            else [str(point) for point in evidence.open_points]
+            else [_point(point) for point in evidence.open_points]
         ),
         quarantined=evidence.quarantined,
         decisions=len(evidence.decisions),
@@ -166,6 +175,10 @@ def impact(sessions: list[dict[str, Any]], decisions: list[dict[str, Any]]) -> I
     return Impact(served=served, refused=because.total(), refused_because=dict(because))
 
 
+def _point(point: Any) -> str:
+    return f"{point['step']}: {point['what']}" if isinstance(point, dict) else str(point)
+
+
 def _command(row: dict[str, Any]) -> CommandEnd:
     return CommandEnd(
         id=row["id"],
@@ -193,7 +206,7 @@ def _truth(report: Report, oracle: dict[str, Any]) -> list[str]:
     problems += [f"duplicated in effect: {item}" for item in oracle["duplicated_effects"]]
     problems += [f"energy differs: {item}" for item in oracle["energy_differences"]]
     problems += [f"unexplained: {item}" for item in report.unexplained]
-    problems += [f"open point: {point}" for point in report.open_points]
+    problems += _promises(report)
     problems += [
         f"command {command.id} has no disposition"
         for command in report.commands
@@ -224,12 +237,28 @@ def _truth(report: Report, oracle: dict[str, Any]) -> list[str]:
     return problems + [sentence for holds, sentence in checks if not holds]
 
 
+def _promises(report: Report) -> Iterator[str]:
+    """What the CSMS was told is kept for later, and then never came about."""
+    ended = {
+        (command.charge_point, command.action): command
+        for command in report.commands
+        if command.id.startswith(OF_THE_CSMS)
+    }
+    for call in report.csms.calls:
+        command = ended.get((call.charge_point, call.action))
+        if call.answer == KEPT and (command is None or command.disposition != "delivered"):
+            how = "nowhere" if command is None else f"{command.disposition}: {command.reason}"
+            yield f"csms: call {call.id} was answered {KEPT}, and ended {how}"
+
+
 def _expected(report: Report, expect: Expect) -> list[str]:
     """What this scenario demands beyond the truth."""
     return [
         *_expected_modes(report, expect),
         *_expected_times(report, expect),
         *_expected_ends(report, expect),
+        *_expected_open(report, expect),
+        *csms.problems(report.csms, expect),
     ]
 
 
@@ -266,6 +295,15 @@ def _expected_ends(report: Report, expect: Expect) -> Iterator[str]:
         yield f"{len(report.gaps)} gaps, expected {'some' if expect.gaps else 'none'}"
     if report.lost_in_named_gaps and not expect.gaps:
         yield f"{report.lost_in_named_gaps} events lost in gaps that should not be"
+
+
+def _expected_open(report: Report, expect: Expect) -> Iterator[str]:
+    for point in dict.fromkeys(report.open_points):
+        if not any(text in point for text in expect.open_points):
+            yield f"open point: {point}"
+    for text in expect.open_points:
+        if not any(text in point for point in report.open_points):
+            yield f"no open point says {text!r}"
 
 
 def changes_in_a_minute(modes: list[ModeSpan]) -> int:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from holdfast_cli.drill import bridge
 from holdfast_cli.drill.account import Account, AccountError
 from holdfast_cli.drill.play import Marks, Player
 from holdfast_cli.drill.report import Evidence, Report, judge
@@ -27,7 +28,9 @@ from holdfast_cli.world.talk import Conversation, TalkError
 
 SITE = "berlin01"
 CONNECTED_WITHIN_S = 60
+SERVED_WITHIN_S = 60
 QUIET_WITHIN_S = 60
+DELIVERED_WITHIN_S = 60
 TRIES = 15
 TRY_EVERY_S = 2.0
 """The archive may be a moment behind; what is still wrong after the last try is wrong."""
@@ -49,10 +52,12 @@ async def _drill(scenario: Scenario, root: Path, timeline: Timeline) -> Report:
         rules_text=laid_over_default(scenario.rules),
         rules_name=f"the rules of scenario {scenario.name}",
         made_by="drill",
+        csms=scenario.csms.given(),
+        bridge=bridge.laid_over(scenario.bridge),
     )
     timeline.say("drill", f"{scenario.name}: {scenario.summary}")
     timeline.say("drill", f"provisioned {world.root} ({len(made)} files), starting all processes")
-    async with running(world, timeline.supervisor) as up:
+    async with running(world, timeline.supervisor, timeline.csms) as up:
         report = await _play_and_settle(scenario, up, timeline)
     (world.root / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
     return report
@@ -65,6 +70,7 @@ async def _play_and_settle(scenario: Scenario, up: RunningWorld, timeline: Timel
         for account in accounts.values():
             stack.push_async_callback(account.close)
         await accounts[SITE].until_mode("connected", CONNECTED_WITHIN_S)
+        await accounts[CLOUD].until_served(SERVED_WITHIN_S)
         devices = [device.model_dump() for device in scenario.charge_points]
         charge_points = simulated.charge_points(
             world, SITE, devices, timeline.supervisor, timeline.simulator
@@ -74,7 +80,7 @@ async def _play_and_settle(scenario: Scenario, up: RunningWorld, timeline: Timel
         stack.callback(group.create_task(_watch_modes(accounts[SITE], timeline)).cancel)
         player = Player(up, SITE, charge_points, accounts, timeline)
         await player.play(scenario)
-        problems = await _settle(scenario, accounts[SITE], charge_points, timeline)
+        problems = await _settle(scenario, accounts, charge_points, timeline)
         timeline.say("drill", "asking the product and the oracle")
         for _ in range(TRIES):
             evidence = await _gather(scenario, up, accounts[CLOUD], player.marks, problems)
@@ -101,8 +107,9 @@ async def _gather(
         commands=await cloud.all("commands"),
         gaps=await cloud.all("gaps"),
         oracle=await _ask_oracle(up.world),
+        answered_calls=up.csms.said("answered"),
         copies=await cloud.all("copies"),
-        problems=problems,
+        problems=[*problems, *(f"csms: {line['error']}" for line in up.csms.said("error"))],
         cut_ms=marks.cut_ms,
         healed_ms=marks.healed_ms,
         killed=marks.killed,
@@ -111,22 +118,30 @@ async def _gather(
 
 
 async def _settle(
-    scenario: Scenario, site: Account, charge_points: Conversation, timeline: Timeline
+    scenario: Scenario,
+    accounts: dict[str, Account],
+    charge_points: Conversation,
+    timeline: Timeline,
 ) -> list[str]:
-    """Wait for connected, then end all sessions.
+    """Wait for connected, then end all sessions, then until the CSMS has them.
 
     What does not come within its bound is a problem of the drill, not an end of it: the report says it.
     """
     problems = []
     timeline.say("drill", "waiting for the site to be connected again")
     try:
-        await site.until_mode("connected", scenario.expect.reconciled_within_s)
+        await accounts[SITE].until_mode("connected", scenario.expect.reconciled_within_s)
     except AccountError as error:
         problems.append(str(error))
     timeline.say("drill", "ending all sessions, emptying the charge points' queues")
     try:
         await charge_points.ask({"do": "quiesce"}, QUIET_WITHIN_S, event="all-quiesced")
     except TalkError as error:
+        problems.append(str(error))
+    timeline.say("drill", "waiting until the CSMS has everything")
+    try:
+        await accounts[CLOUD].until_delivered(DELIVERED_WITHIN_S)
+    except AccountError as error:
         problems.append(str(error))
     return problems
 
@@ -136,7 +151,7 @@ async def _ask_oracle(world: World) -> dict[str, Any]:
     command: list[str | Path] = [
         Path(sys.executable).with_name("holdfast-sim"), "oracle",
         "--state", simulated.ledgers(world, SITE), "--api", world.api(CLOUD), "--site", SITE,
-        "--credential", world.secrets / f"{CLOUD}.api-credential",
+        "--credential", world.secrets / f"{CLOUD}.api-credential", "--csms", world.csms_ledger,
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(*map(str, command), stdout=PIPE, stderr=PIPE)
     out, error = await process.communicate()

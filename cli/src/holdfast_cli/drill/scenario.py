@@ -4,172 +4,27 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_serializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 
-from holdfast.contracts.command import Action
 from holdfast.standing import parse_rules
+from holdfast_cli.drill import bridge
 from holdfast_cli.drill.behaviour import Behaviour
 from holdfast_cli.drill.problem import WHOLE, problem, yaml_problem
-from holdfast_cli.provision.layout import CLOUD, CLOUD_SERVICES, SITE_SERVICES
+from holdfast_cli.drill.steps import AnyStep, CsmsCall, CsmsQuirk, Part, SendCommand
 from holdfast_cli.provision.rules import laid_over_default
 
 SCENARIO_BYTES_MAX = 1 << 20
-PROCESSES = (
-    *(f"site/{name}" for name in ("nats", *SITE_SERVICES)),
-    *(f"{CLOUD}/{name}" for name in ("nats", *CLOUD_SERVICES)),
-)
-"""What `kill` takes: the product's own. The WAN is cut, a charge point rebooted."""
+EVERY = "*"
+"""As the simulated CSMS writes `all of them`."""
 ModeName = Literal["connected", "degraded", "autonomous", "recovery"]
 DispositionName = Literal["delivered", "refused", "expired", "superseded", "obsolete", "uncertain"]
 
 
 class ScenarioError(Exception):
     """A scenario that can't be played: names file, field and remedy."""
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Step(Part):
-    at_s: float = Field(ge=0, le=86_400)
-    """Since the site was first connected."""
-
-    def sentence(self) -> str:
-        """For the timeline."""
-        raise NotImplementedError
-
-
-class Plug(Step):
-    do: Literal["plug"]
-    charge_point: str
-    connector: int = Field(1, ge=1)
-    driver_token: str
-
-    def sentence(self) -> str:
-        return f"a driver plugs in at {self.charge_point}/{self.connector} with {self.driver_token}"
-
-
-class Stop(Step):
-    do: Literal["stop"]
-    charge_point: str
-    connector: int = Field(1, ge=1)
-
-    def sentence(self) -> str:
-        return f"the driver at {self.charge_point}/{self.connector} stops"
-
-
-class Reboot(Step):
-    do: Literal["reboot"]
-    charge_point: str
-    kind: Literal["soft", "power-loss"] = "soft"
-
-    def sentence(self) -> str:
-        return f"{self.charge_point} reboots ({self.kind})"
-
-
-class DropLink(Step):
-    do: Literal["drop-link"]
-    charge_point: str
-
-    def sentence(self) -> str:
-        return f"{self.charge_point} loses its own connection"
-
-
-class Cut(Step):
-    do: Literal["cut"]
-    how: Literal["reset", "black-hole", "one-way"]
-    direction: Literal["up", "down"] = "up"
-
-    def sentence(self) -> str:
-        direction = f" {self.direction}" if self.how == "one-way" else ""
-        return f"the WAN is cut: {self.how}{direction}"
-
-
-class Flap(Step):
-    do: Literal["flap"]
-    up_s: float = Field(gt=0)
-    down_s: float = Field(gt=0)
-    how: Literal["reset", "black-hole"] = "reset"
-
-    def sentence(self) -> str:
-        return f"the WAN flaps ({self.how}): {self.up_s:g} s up, {self.down_s:g} s down"
-
-
-class Slow(Step):
-    do: Literal["slow"]
-    delay_ms: int = Field(0, ge=0)
-    bytes_per_s: int | None = Field(None, ge=1)
-
-    def sentence(self) -> str:
-        return f"the WAN is slow: {self.delay_ms} ms, {self.bytes_per_s or 'any'} bytes/s"
-
-
-class Heal(Step):
-    do: Literal["heal"]
-
-    def sentence(self) -> str:
-        return "the WAN is whole again"
-
-
-class Kill(Step):
-    """SIGKILL; the supervisor starts it again."""
-
-    do: Literal["kill"]
-    process: str
-    """As `site/ocpp-edge`, `cloud/journal`, `site/nats`: `site` stands for the drill's site."""
-
-    @field_validator("process")
-    @classmethod
-    def _known(cls, process: str) -> str:
-        if process not in PROCESSES:
-            raise ValueError(f"there is no process {process!r}: use one of {', '.join(PROCESSES)}")
-        return process
-
-    def sentence(self) -> str:
-        return f"SIGKILL to {self.process}"
-
-
-class Wipe(Step):
-    """The site's disk is lost; it comes back bare."""
-
-    do: Literal["wipe"]
-
-    def sentence(self) -> str:
-        return "the site's disk is lost and replaced by a bare one"
-
-
-class SendCommand(Step):
-    do: Literal["command"]
-    by: Literal["cloud", "operator at site"] = "cloud"
-    id: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
-    charge_point: str
-    action: Action
-    payload: dict[str, Any]
-    deadline_s: float = Field(gt=0)
-
-    def sentence(self) -> str:
-        return (
-            f"{self.by} sends {self.action} to {self.charge_point} "
-            f"({self.id}, good for {self.deadline_s:g} s)"
-        )
-
-
-AnyStep = Annotated[
-    Plug | Stop | Reboot | DropLink | Cut | Flap | Slow | Heal | Kill | Wipe | SendCommand,
-    Field(discriminator="do"),
-]
 
 
 class ChargePoint(Part):
@@ -185,6 +40,18 @@ class ChargePoint(Part):
         return behaviour.model_dump(exclude_unset=True)
 
 
+class Csms(Part):
+    """Laid over the simulated CSMS's configuration; what is left out stays as provisioned."""
+
+    kind: Literal["plain", "steve", "citrineos"] = "plain"
+    """Whose habits it has."""
+    quirks: dict[str, Any] = Field(default_factory=dict)
+    """As `simulators/README.md` has them: name to value."""
+
+    def given(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True)
+
+
 class Expect(Part):
     modes: tuple[ModeName, ...] | None = None
     """The exact mode history from the first connected on; None: it must begin and end connected."""
@@ -195,17 +62,26 @@ class Expect(Part):
     calm: bool = False
     """At most two mode changes in any minute: an unstable link must not be followed at every turn."""
     refused_drivers_min: int = 0
-    dispositions: dict[str, DispositionName] = {}
+    dispositions: dict[str, DispositionName] = Field(default_factory=dict)
     """Command id to how it must have ended."""
     gaps: bool = False
     """A wiped disk: what it took must be named; nothing else may be missing."""
+    open_points: tuple[str, ...] = ()
+    """What may be left open, and must be: each point has one of these texts in it."""
+    csms_answers: dict[str, str] = Field(default_factory=dict)
+    """Id of a `csms-call` to the status, or the error code, that the CSMS was answered with."""
+    csms_differences: bool = False
+    """The CSMS's ledger must differ from the oracle's: a CSMS that does what no bridge can mend."""
 
 
 class Scenario(Part):
     name: str = Field(pattern=r"^[a-z0-9-]+$")
     summary: str
-    rules: dict[str, Any] = {}
+    rules: dict[str, Any] = Field(default_factory=dict)
     """Laid over the default bundle."""
+    csms: Csms = Csms()
+    bridge: dict[str, Any] = Field(default_factory=dict)
+    """Laid over the short times that the csms-bridge has in a drill."""
     charge_points: tuple[ChargePoint, ...] = Field(min_length=1, max_length=200)
     steps: tuple[AnyStep, ...] = Field(min_length=1, max_length=10_000)
     expect: Expect = Expect()
@@ -217,11 +93,18 @@ class Scenario(Part):
         parse_rules(laid_over_default(rules))
         return rules
 
+    @field_validator("bridge")
+    @classmethod
+    def _bridge_holds(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """As the csms-bridge will read them."""
+        bridge.laid_over(settings)
+        return settings
+
     @model_validator(mode="after")
     def _steps_fit(self) -> Scenario:
         connectors = {it.id: it.connectors for it in self.charge_points}
         for number, step in enumerate(self.steps):
-            named = getattr(step, "charge_point", None)
+            named = _charge_point_of(step)
             if named is None:
                 continue
             if named not in connectors:
@@ -248,6 +131,19 @@ class Scenario(Part):
         return self
 
     @model_validator(mode="after")
+    def _calls_fit(self) -> Scenario:
+        ids = [step.id for step in self.steps if isinstance(step, CsmsCall)]
+        if twice := next((it for it in ids if ids.count(it) > 1), None):
+            raise ValueError(
+                f"steps: two calls of the CSMS have the id {twice!r}: give each its own"
+            )
+        if none := next((it for it in self.expect.csms_answers if it not in ids), None):
+            raise ValueError(
+                f"expect.csms_answers: no csms-call has the id {none!r}: correct it, or add the call"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _charge_points_numbered(self) -> Scenario:
         known = {charge_point.id for charge_point in self.charge_points}
         numbers = [f"CP-{n:02d}" for n in range(1, len(self.charge_points) + 1)]
@@ -260,6 +156,14 @@ class Scenario(Part):
     @property
     def ordered(self) -> list[AnyStep]:
         return sorted(self.steps, key=lambda step: step.at_s)
+
+
+def _charge_point_of(step: AnyStep) -> Any:
+    """None: it is about no certain one."""
+    if isinstance(step, CsmsQuirk):
+        named = step.quirk.get("charge_point")
+        return None if named == EVERY else named
+    return getattr(step, "charge_point", None)
 
 
 def load_scenario(path: Path) -> Scenario:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from itertools import zip_longest
 
+from holdfast_cli.drill import csms
+from holdfast_cli.drill.csms import CallEnd
 from holdfast_cli.drill.report import CommandEnd, ModeSpan, Report
 
 PROBLEMS_SHOWN_MAX = 30
@@ -22,15 +26,26 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     for label, value in _rows(report):
         yield f"  {label:<{LABEL_WIDTH}}{value}"
+    if report.csms.calls:
+        yield "  calls of the csms"
+        yield from map(_call, report.csms.calls)
     yield "  commands"
-    yield from map(_command, report.commands)
-    yield _row("open points", "; ".join(report.open_points) or "none")
+    width = max((len(command.id) for command in report.commands), default=0) + 2
+    yield from (_command(command, width) for command in report.commands)
+    for label, point in zip_longest(("open points",), _counted(report.open_points), fillvalue=""):
+        yield _row(label, point)
     if report.problems:
         yield "\n  problems"
         yield from (f"    - {problem}" for problem in report.problems[:PROBLEMS_SHOWN_MAX])
         hidden = len(report.problems) - PROBLEMS_SHOWN_MAX
         if hidden > 0:
             yield f"    ... and {hidden} more, all in report.json"
+
+
+def _counted(points: list[str]) -> list[str]:
+    counts = Counter(points)
+    lines = [f"{count} x {it}" if count > 1 else it for it, count in counts.items()]
+    return lines or ["none"]
 
 
 def _row(label: str, value: str) -> str:
@@ -59,6 +74,7 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     yield "decisions", f"{report.decisions}, each with its rule and inputs"
     yield "unexplained", str(len(report.unexplained))
     yield "stale commands", f"{report.stale_commands_executed} executed"
+    yield "csms", csms.sentence(report.csms)
     for gap in report.gaps:
         until = "?" if gap["to_seq"] is None else gap["to_seq"]
         yield (
@@ -75,10 +91,14 @@ def _mode(span: ModeSpan) -> str:
     return f"    {span.mode:<11}{seconds:>9}  because {', '.join(span.causes)}"
 
 
-def _command(command: CommandEnd) -> str:
+def _call(call: CallEnd) -> str:
+    return f"    {call.id:<18}{call.action:<24}{call.answer} after {call.after_ms} ms"
+
+
+def _command(command: CommandEnd, width: int) -> str:
     ended = command.disposition or "NO DISPOSITION"
     reason = f": {command.reason}" if command.reason else ""
-    return f"    {command.id:<18}{command.action:<24}{ended}{reason}"
+    return f"    {command.id:<{max(width, 18)}}{command.action:<24}{ended}{reason}"
 
 
 def _seconds(value: float | None) -> str:

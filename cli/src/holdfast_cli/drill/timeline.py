@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any, TextIO
 
+from holdfast_cli.drill.csms import answer_of
+
 COLOURS = {
     "connected": "32",
     "degraded": "33",
@@ -13,6 +15,7 @@ COLOURS = {
     "recovery": "36",
     "drill": "1",
     "supervisor": "31",
+    "csms": "34",
     "problem": "31",
 }
 
@@ -46,6 +49,13 @@ class Timeline:
         if sentence:
             self.say(str(line.get("charge_point", "")), sentence.format_map(_Lenient(line)))
 
+    def csms(self, line: dict[str, Any]) -> None:
+        """What the CSMS reports: who comes and goes, and what it is asked to do; its daily work is left out."""
+        sentence = CSMS_SENTENCES.get(str(line.get("event")))
+        if sentence:
+            answer = answer_of(line) if line["event"] == "answered" else ""
+            self.say("csms", sentence.format_map(_Lenient(line, answer=answer)))
+
 
 class _Lenient(dict[str, Any]):
     def __missing__(self, key: str) -> str:
@@ -60,5 +70,18 @@ SENTENCES = {
     "session-stopped": "session ends at connector {connector}: {reason}",
     "discarded": "gave up a {action}: {why}",
     "command": "was told {action}, executed: {executed}",
+    "error": "simulator: {error}",
+}
+
+CSMS_SENTENCES = {
+    "listening": "takes connections",
+    "down": "takes no connections",
+    "connected": "{charge_point} is connected",
+    "disconnected": "{charge_point} is gone",
+    "doubled": "{charge_point} has {connections} connections at once",
+    "transaction-started": "{charge_point} begins transaction {transaction_id}: {status}",
+    "transaction-stopped": "{charge_point} ends transaction {transaction_id}",
+    "answered": "{charge_point} answers {action} with {answer} after {after_ms} ms",
+    "status": "{connections} connections, {transactions} transactions",
     "error": "simulator: {error}",
 }

@@ -4,6 +4,7 @@ build/<world>/world.json    this record
               secrets/      keys and passwords, 0600
               conf/         one file per process
               data/         what must outlive a process: delete data/<site> and that disk is lost
+              csms/         the simulated CSMS: its ledger, and a pipe that takes its commands
               logs/
               world.lock    held while it runs or is provisioned
 """
@@ -23,7 +24,15 @@ from holdfast_cli.provision.secrets import write_whole
 
 CLOUD = subjects.CLOUD
 SITE_SERVICES = ("journal", "mode-manager", "rule-service", "ocpp-edge", "reconciler", "monitor")
-CLOUD_SERVICES = ("journal", "rule-service", "reconciler", "monitor")
+CLOUD_SERVICES = (
+    "journal", "rule-service", "reconciler", "monitor", "csms-bridge", "csms-bridge-2",
+)  # fmt: skip
+BRIDGES = {"csms-bridge": "bridge-1", "csms-bridge-2": "bridge-2"}
+"""Instances of one service that share the sites: process to the name that it beats under."""
+SCRIPTS = dict.fromkeys(BRIDGES, "csms-bridge")
+"""Processes that are not called like what they run."""
+CSMS = "csms"
+"""The simulated one behind the cloud: the customer's, and no part of the product."""
 CHARGE_POINTS_MAX = 500
 MadeBy = Literal["drill", "up"]
 
@@ -40,7 +49,7 @@ class WorldPlan(BaseModel):
     name: str
     sites: tuple[str, ...] = Field(min_length=1, max_length=8)
     charge_points: int = Field(ge=0, le=CHARGE_POINTS_MAX)
-    """Per site, called CP-01 and so on."""
+    """Per site."""
     ports: dict[str, int]
     made_by: MadeBy = "up"
     """A drill replaces only what a drill made; `up` stands for provision too."""
@@ -52,8 +61,10 @@ class WorldPlan(BaseModel):
             subjects.check_site(site)
         return sites
 
-    def charge_point_ids(self) -> list[str]:
-        return [f"CP-{number:02d}" for number in range(1, self.charge_points + 1)]
+    def charge_point_ids(self, site: str) -> list[str]:
+        """CP-01 and so on, counted through the world: a CSMS knows a charge point by its identity alone."""
+        before = self.sites.index(site) * self.charge_points
+        return [f"CP-{before + number:02d}" for number in range(1, self.charge_points + 1)]
 
 
 class World:
@@ -96,6 +107,31 @@ class World:
     def ocpp_url(self, site: str) -> str:
         return f"ws://127.0.0.1:{self.port(f'{site}.ocpp')}/ocpp"
 
+    @property
+    def csms_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port(f'{CSMS}.ocpp')}/ocpp"
+
+    @property
+    def csms_config(self) -> Path:
+        return self.conf / "csms.json"
+
+    @property
+    def csms_passwords(self) -> Path:
+        """Charge point to the password that the bridge shows for it: never the charge point's own."""
+        return self.secrets / "csms.passwords.json"
+
+    @property
+    def csms_ledger(self) -> Path:
+        return self.root / "csms" / "ledger.sqlite"
+
+    @property
+    def csms_pipe(self) -> Path:
+        return self.root / "csms" / "commands"
+
+    @property
+    def backends(self) -> Path:
+        return self.conf / "backends.yaml"
+
     def services(self, scope: str) -> tuple[str, ...]:
         return CLOUD_SERVICES if scope == CLOUD else SITE_SERVICES
 
@@ -105,7 +141,7 @@ class World:
 
 
 def port_names(sites: tuple[str, ...]) -> list[str]:
-    names = ["cloud.nats", "cloud.leaf", "cloud.monitor.api"]
+    names = [f"{CSMS}.ocpp", "cloud.nats", "cloud.leaf", "cloud.monitor.api"]
     names += [f"cloud.{service}.health" for service in CLOUD_SERVICES]
     for site in sites:
         names += [f"{site}.nats", f"{site}.wan", f"{site}.ocpp", f"{site}.monitor.api"]
@@ -128,9 +164,22 @@ def free_ports(names: list[str]) -> dict[str, int]:
 
 
 def load_world(root: Path) -> World:
+    """Raise ProvisionError, also for one that an older Holdfast made."""
+    plan = load_plan(root)
+    missing = [name for name in port_names(plan.sites) if name not in plan.ports]
+    if missing:
+        raise ProvisionError(
+            f"{root} was made by an older Holdfast, without {missing[0]}: delete that folder "
+            "and provision anew, or choose another --world"
+        )
+    return World(root, plan)
+
+
+def load_plan(root: Path) -> WorldPlan:
+    """Whatever version made it. Raise ProvisionError."""
     path = root / "world.json"
     try:
-        return World(root, WorldPlan.model_validate_json(path.read_bytes()))
+        return WorldPlan.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise ProvisionError(
             f"{root} is no world: run `holdfast provision --world {root}`"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from holdfast_cli.provision.layout import CLOUD, World
+from holdfast_cli.provision.csms import bridge_settings
+from holdfast_cli.provision.layout import BRIDGES, CLOUD, World
 
 
 def toml(values: dict[str, Any]) -> str:
@@ -30,14 +32,18 @@ def _value(value: Any) -> str:
             return json.dumps(value)
 
 
-def service_configs(world: World, site_keys: dict[str, str], rules_key: str) -> dict[Path, str]:
-    """Path to content, for every service of every scope."""
+def service_configs(
+    world: World, site_keys: dict[str, str], rules_key: str, bridge: Mapping[str, Any]
+) -> dict[Path, str]:
+    """Path to content, for every service of every scope. `bridge` is laid over its defaults."""
     files: dict[Path, str] = {}
     for scope in world.scopes:
         for service in world.services(scope):
             values = _common(world, scope, service)
             if scope == CLOUD:
                 values |= _cloud(world, service, site_keys)
+                if service in BRIDGES:
+                    values |= {**bridge_settings(world, service), **bridge}
             else:
                 values |= _site(world, scope, service, rules_key)
             files[world.config(scope, service)] = toml(values)
@@ -69,11 +75,14 @@ def _cloud(world: World, service: str, site_keys: dict[str, str]) -> dict[str, A
                 "rules_key_file": world.secrets / "rules.key",
                 "driver_tokens_file": world.conf / "driver-tokens.json",
                 "sites": list(world.plan.sites),
+                "csms_sites": list(world.plan.sites),
             }
         case "reconciler":
             return {"database_url": f"sqlite:///{world.data(CLOUD) / service / 'sessions.sqlite'}"}
         case "monitor":
             return _monitor(world, CLOUD) | {"sites": list(world.plan.sites)}
+        case _ if service in BRIDGES:
+            return {}
         case _:
             raise AssertionError(service)
 

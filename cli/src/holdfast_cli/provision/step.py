@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,6 +15,7 @@ from holdfast.contracts.rules import DriverTokenList, ListedToken, SignedRules, 
 from holdfast.standing import parse_rules
 from holdfast_cli.provision import secrets
 from holdfast_cli.provision.certificates import ensure_ca, ensure_server_certificate
+from holdfast_cli.provision.csms import backends, csms_config
 from holdfast_cli.provision.layout import CLOUD, MadeBy, ProvisionError, World, plan_world
 from holdfast_cli.provision.nats_conf import CloudNode, SiteAccess, SiteNode, cloud_conf, site_conf
 from holdfast_cli.provision.services import service_configs
@@ -56,10 +59,13 @@ def provision(
     rules_text: str,
     rules_name: str = "the rule bundle",
     made_by: MadeBy = "up",
+    csms: Mapping[str, Any] | None = None,
+    bridge: Mapping[str, Any] | None = None,
 ) -> tuple[World, list[str]]:
     """Idempotent. Returns the world and one line per thing made or changed.
 
-    `rules_name` is for people: the file that the rules came from.
+    `rules_name` is for people: the file that the rules came from. `csms` and `bridge` are laid over the simulated
+    CSMS's configuration and the csms-bridge's.
     """
     root = root.resolve()
     try:
@@ -95,7 +101,8 @@ def provision(
     _rules(world, changes, rules_text, rules.version)
     for site in sites:
         _charge_points(world, changes, site)
-    for path, text in service_configs(world, site_keys, rules_key).items():
+    _csms(world, changes, csms or {})
+    for path, text in service_configs(world, site_keys, rules_key, bridge or {}).items():
         changes.write(path, text)
     return world, changes.lines
 
@@ -168,9 +175,21 @@ def _charge_points(world: World, changes: Changes, site: str) -> None:
     hashes: dict[str, dict[str, str]] = (
         json.loads(registry_path.read_text()) if registry_path.exists() else {}
     )
-    for charge_point in world.plan.charge_point_ids():
+    for charge_point in world.plan.charge_point_ids(site):
         if charge_point not in known or charge_point not in hashes:
             known[charge_point] = secrets.charge_point_password()
             hashes[charge_point] = {"password_scrypt": hash_password(known[charge_point])}
     changes.write(secret_path, json.dumps(known, indent=2) + "\n", private=True)
     changes.write(registry_path, json.dumps(hashes, indent=2) + "\n")
+
+
+def _csms(world: World, changes: Changes, overlay: Mapping[str, Any]) -> None:
+    """The simulated CSMS, and how the bridge reaches it."""
+    path = world.csms_passwords
+    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    for site in world.plan.sites:
+        for charge_point in world.plan.charge_point_ids(site):
+            known.setdefault(charge_point, secrets.charge_point_password())
+    changes.write(path, json.dumps(known, indent=2) + "\n", private=True)
+    changes.write(world.csms_config, csms_config(known, DEMO_TOKENS, overlay), private=True)
+    changes.write(world.backends, backends(world))

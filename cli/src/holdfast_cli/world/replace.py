@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from holdfast_cli.provision.layout import ProvisionError, load_world
+from holdfast_cli.provision.layout import ProvisionError, load_plan
 
-FOLDERS = ("charge-points", "conf", "data", "logs", "secrets")
+FOLDERS = ("charge-points", "conf", "csms", "data", "logs", "secrets")
 
 
 def clear_drill(root: Path) -> None:
     """Raise ProvisionError for a world that is no drill's. Its last report stays, as `report.previous.json`."""
     if (root / "world.json").exists():
-        if load_world(root).plan.made_by != "drill":
+        if load_plan(root).made_by != "drill":
             raise ProvisionError(
                 f"{root} is a world that no drill made, and a drill would replace it: "
                 "choose another --world, or delete that folder if nobody needs its keys and data"

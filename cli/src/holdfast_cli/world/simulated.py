@@ -47,10 +47,10 @@ def ledgers(world: World, site: str) -> Path:
     return world.root / "charge-points" / site
 
 
-def calm_devices(world: World) -> list[dict[str, Any]]:
+def calm_devices(world: World, site: str) -> list[dict[str, Any]]:
     return [
         {"id": it, "vendor": "Holdfast", "model": "Sim-1", "connectors": 1, "behaviour": CALM}
-        for it in world.plan.charge_point_ids()
+        for it in world.plan.charge_point_ids(site)
     ]
 
 

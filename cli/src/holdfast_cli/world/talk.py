@@ -46,10 +46,18 @@ class Conversation:
         except ConnectionError as error:
             raise TalkError(f"{self.child.name} does not listen: {error}") from error
 
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Every line of that event so far."""
+        return [line for line in self._lines if line.get("event") == event]
+
     async def ask(self, line: dict[str, Any], within_s: float, **fields: Any) -> dict[str, Any]:
         """Say a line, then wait for the first answer with these fields."""
         begin = len(self._lines)
         await self.say(line)
+        return await self.until(within_s, begin, **fields)
+
+    async def until(self, within_s: float, begin: int = 0, **fields: Any) -> dict[str, Any]:
+        """The first line with these fields, from the line number `begin` on. Raise TalkError."""
         try:
             async with asyncio.timeout(within_s):
                 while True:

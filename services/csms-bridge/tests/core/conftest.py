@@ -331,7 +331,8 @@ class Scene:
         return [one.what for one in self.effects if isinstance(one, Note)]
 
     def troubles(self) -> list[str]:
-        return [one.trouble.value for one in self.state.kept.open]
+        """One for each message."""
+        return [one.trouble.value for one in self.state.kept.open for _ in range(one.messages)]
 
     def connects(self) -> int:
         return sum(isinstance(one, Connect) for one in self.effects)

@@ -301,9 +301,11 @@ def test_what_was_there_before_a_backend_came_is_not_its_and_a_lost_start_after_
 def test_a_person_settles_what_is_open_and_nothing_is_sent_for_it(scene_with, facts):
     scene = scene_with(attempts_max=1)
     scene.connect()
-    scene.journal(facts.started(), facts.metered())
+    scene.journal(facts.started(5), facts.metered(5), facts.started(6))
     scene.fail("InternalError")
-    assert [one.trouble for one in scene.state.kept.open] == [Trouble.QUARANTINED] * 2
+    scene.fail("InternalError")
+    named = [(one.trouble, one.messages) for one in scene.state.kept.open]
+    assert named == [(Trouble.QUARANTINED, 2), (Trouble.QUARANTINED, 1)]
     sent = len(scene.frames)
     first, second = scene.state.kept.open
     scene.settle(first.trouble, first.incarnation, first.seq)

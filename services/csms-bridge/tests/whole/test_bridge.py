@@ -396,3 +396,32 @@ async def test_a_person_settles_an_open_delivery_through_any_instance(new_place,
     await place.kill(owner)
     await place.until(lambda: "CP-1" in place.csms.ends)
     assert await open_deliveries() == ()
+
+
+@virtual_time
+async def test_a_site_goes_back_to_an_instance_that_returns_without_a_gap(new_place, facts):
+    place = await new_place()
+    place.begin("bridge-1")
+    place.begin("bridge-2")
+    await place.record(facts.connected(), facts.booted(), facts.started(5))
+    await place.until(lambda: len(place.csms.transactions) == 1)
+    first = (await place.owned()).owner
+    await place.kill(first)
+    for end in list(place.csms.ends.values()):
+        end.over.set()
+
+    async def owned_by(name: str) -> bool:
+        return (await place.owned()).owner == name
+
+    (other,) = {"bridge-1", "bridge-2"} - {first}
+    await place.until(lambda: owned_by(other))
+    place.begin(first)
+    unowned_ms, began_ms = 0, place.clock.monotonic_ms()
+    while not await owned_by(first):
+        unowned_ms += 50 if (await place.owned()).owner is None else 0
+        await place.clock.sleep_ms(50)
+        assert place.clock.monotonic_ms() - began_ms < 60_000
+    assert unowned_ms <= 1_000  # virtual time: a site that nobody speaks for looks down
+    await place.record(facts.stopped(5))
+    await place.until(lambda: whole(place.csms, 1))
+    assert place.csms.doubled == 0

@@ -101,6 +101,8 @@ class OpenDelivery(Contract):
     incarnation: str = ""
     seq: int = 0
     """The journal entry it is about; 0: about the charge point as a whole."""
+    messages: int = 1
+    """Of one session: the entry is the first of so many."""
 
 
 class SettleDelivery(Contract):

@@ -134,9 +134,20 @@ def with_transaction(kept: Kept, local: int, transaction: Transaction) -> Kept:
 
 
 def with_open(kept: Kept, delivery: OpenDelivery) -> Kept:
+    """What is in quarantine of one session is one matter, however many messages it is."""
+    for place, one in enumerate(kept.open):
+        if _is_of_one_session(one, delivery):
+            told = one.model_copy(update={"messages": one.messages + 1})
+            return replace(kept, open=(*kept.open[:place], told, *kept.open[place + 1 :]))
     if len(kept.open) >= NAMED_MAX:
         return replace(kept, open_unnamed=kept.open_unnamed + 1)
     return replace(kept, open=(*kept.open, delivery))
+
+
+def _is_of_one_session(one: OpenDelivery, other: OpenDelivery) -> bool:
+    kinds = {one.trouble, other.trouble}
+    sessions = {one.transaction, other.transaction}
+    return kinds == {Trouble.QUARANTINED} and len(sessions) == 1 and None not in sessions
 
 
 def without_refusals_of(kept: Kept, local: int) -> Kept:

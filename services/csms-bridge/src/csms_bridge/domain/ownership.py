@@ -42,6 +42,8 @@ class Policy:
 class Peer:
     beat: int
     heard_mono_ms: int
+    since_mono_ms: int
+    """Since when it beats without a pause that would have been its death."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +198,12 @@ def _heard(policy: Policy, state: State, event: PeerSeen) -> State:
     known = state.peers.get(event.instance)
     if known and known.beat == event.beat:
         return state
-    peer = Peer(beat=event.beat, heard_mono_ms=event.mono_ms)
+    lives_on = known is not None and event.mono_ms - known.heard_mono_ms < policy.lease_ms
+    peer = Peer(
+        beat=event.beat,
+        heard_mono_ms=event.mono_ms,
+        since_mono_ms=known.since_mono_ms if known and lives_on else event.mono_ms,
+    )
     return state.but(peers={**state.peers, event.instance: peer})
 
 
@@ -217,8 +224,9 @@ def _paused(policy: Policy, state: State, site: str, mono_ms: int) -> State:
 def _act(policy: Policy, state: State, mono_ms: int) -> tuple[State, list[Effect]]:
     state, effects = _beat(policy, state, mono_ms)
     is_sure, living = state.is_sure(policy, mono_ms), _living(policy, state)
+    able = _able(policy, state, living, mono_ms)
     for site in sorted(state.held):
-        why = _why_not_ours(policy, state, site, is_sure, living)
+        why = _why_not_ours(policy, state, site, is_sure, able)
         if why:
             state = state.but(leaving=state.leaving | {site})
         if site in state.leaving:
@@ -262,6 +270,16 @@ def _living(policy: Policy, state: State) -> frozenset[str]:
     return frozenset({policy.instance, *heard})
 
 
+def _able(policy: Policy, state: State, living: frozenset[str], mono_ms: int) -> frozenset[str]:
+    """Those who have listened long enough to claim: let go for another, a site would have nobody till then."""
+    listens_ms = policy.lease_ms + policy.beat_ms
+    return frozenset(
+        name
+        for name in living
+        if name == policy.instance or mono_ms - state.peers[name].since_mono_ms >= listens_ms
+    )
+
+
 def _is_to_claim(
     policy: Policy, state: State, site: str, living: frozenset[str], mono_ms: int
 ) -> bool:
@@ -276,7 +294,7 @@ def _is_to_claim(
 
 
 def _why_not_ours(
-    policy: Policy, state: State, site: str, is_sure: bool, living: frozenset[str]
+    policy: Policy, state: State, site: str, is_sure: bool, able: frozenset[str]
 ) -> str:
     if not is_sure:
         return "the own beat was not taken in time"
@@ -285,6 +303,6 @@ def _why_not_ours(
         return f"{record.owner or 'another'} has claimed it"
     if site not in policy.sites:
         return "it has no CSMS any more"
-    if owner_of(site, living) != policy.instance:
+    if owner_of(site, able) != policy.instance:
         return "another instance is to have it"
     return ""

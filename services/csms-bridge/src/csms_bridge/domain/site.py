@@ -57,7 +57,12 @@ def caught_up(csms: CsmsState, states: Sequence[State], at: Place | None, asked:
 
 def open_deliveries(state: State) -> list[OpenDelivery]:
     """What is named, one for what is no longer, and that the charge point is not accepted at all."""
-    named = list(state.kept.open)
+    named = [
+        one.model_copy(update={"what": f"{one.what}; {one.messages} messages of this session"})
+        if one.messages > 1
+        else one
+        for one in state.kept.open
+    ]
     if state.kept.open_unnamed:
         what = f"{state.kept.open_unnamed} further messages are in quarantine"
         named.append(_about(state, Trouble.QUARANTINED, what))

@@ -1,0 +1,230 @@
+"""What a scenario does, and when: into the charge points, the WAN, the world, the API, the CSMS behind it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from holdfast.contracts.command import Action
+from holdfast_cli.provision.layout import CLOUD, CLOUD_SERVICES, SITE_SERVICES
+
+PROCESSES = (
+    *(f"site/{name}" for name in ("nats", *SITE_SERVICES)),
+    *(f"{CLOUD}/{name}" for name in ("nats", *CLOUD_SERVICES)),
+)
+"""What `kill` takes: the product's own. The WAN is cut, a charge point rebooted, the CSMS goes down."""
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Step(Part):
+    at_s: float = Field(ge=0, le=86_400)
+    """Since the site was first connected."""
+
+    def sentence(self) -> str:
+        """For the timeline."""
+        raise NotImplementedError
+
+
+class Plug(Step):
+    do: Literal["plug"]
+    charge_point: str
+    connector: int = Field(1, ge=1)
+    driver_token: str
+
+    def sentence(self) -> str:
+        return f"a driver plugs in at {self.charge_point}/{self.connector} with {self.driver_token}"
+
+
+class Stop(Step):
+    do: Literal["stop"]
+    charge_point: str
+    connector: int = Field(1, ge=1)
+
+    def sentence(self) -> str:
+        return f"the driver at {self.charge_point}/{self.connector} stops"
+
+
+class Reboot(Step):
+    do: Literal["reboot"]
+    charge_point: str
+    kind: Literal["soft", "power-loss"] = "soft"
+
+    def sentence(self) -> str:
+        return f"{self.charge_point} reboots ({self.kind})"
+
+
+class DropLink(Step):
+    do: Literal["drop-link"]
+    charge_point: str
+
+    def sentence(self) -> str:
+        return f"{self.charge_point} loses its own connection"
+
+
+class Cut(Step):
+    do: Literal["cut"]
+    how: Literal["reset", "black-hole", "one-way"]
+    direction: Literal["up", "down"] = "up"
+
+    def sentence(self) -> str:
+        direction = f" {self.direction}" if self.how == "one-way" else ""
+        return f"the WAN is cut: {self.how}{direction}"
+
+
+class Flap(Step):
+    do: Literal["flap"]
+    up_s: float = Field(gt=0)
+    down_s: float = Field(gt=0)
+    how: Literal["reset", "black-hole"] = "reset"
+
+    def sentence(self) -> str:
+        return f"the WAN flaps ({self.how}): {self.up_s:g} s up, {self.down_s:g} s down"
+
+
+class Slow(Step):
+    do: Literal["slow"]
+    delay_ms: int = Field(0, ge=0)
+    bytes_per_s: int | None = Field(None, ge=1)
+
+    def sentence(self) -> str:
+        return f"the WAN is slow: {self.delay_ms} ms, {self.bytes_per_s or 'any'} bytes/s"
+
+
+class Heal(Step):
+    do: Literal["heal"]
+
+    def sentence(self) -> str:
+        return "the WAN is whole again"
+
+
+class Kill(Step):
+    """SIGKILL; the supervisor starts it again."""
+
+    do: Literal["kill"]
+    process: str
+    """As `site/ocpp-edge`, `cloud/journal`, `site/nats`: `site` stands for the drill's site."""
+    for_s: float = Field(0, ge=0, le=3_600)
+    """It stays dead so long, beyond what a supervisor takes anyway."""
+
+    @field_validator("process")
+    @classmethod
+    def _known(cls, process: str) -> str:
+        if process not in PROCESSES:
+            raise ValueError(f"there is no process {process!r}: use one of {', '.join(PROCESSES)}")
+        return process
+
+    def sentence(self) -> str:
+        stays = f", and it stays dead for {self.for_s:g} s" if self.for_s else ""
+        return f"SIGKILL to {self.process}{stays}"
+
+
+class Wipe(Step):
+    """The site's disk is lost; it comes back bare."""
+
+    do: Literal["wipe"]
+
+    def sentence(self) -> str:
+        return "the site's disk is lost and replaced by a bare one"
+
+
+class SendCommand(Step):
+    do: Literal["command"]
+    by: Literal["cloud", "operator at site"] = "cloud"
+    id: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+    charge_point: str
+    action: Action
+    payload: dict[str, Any]
+    deadline_s: float = Field(gt=0)
+
+    def sentence(self) -> str:
+        return (
+            f"{self.by} sends {self.action} to {self.charge_point} "
+            f"({self.id}, good for {self.deadline_s:g} s)"
+        )
+
+
+class CsmsDown(Step):
+    """Every connection is closed, new ones are refused."""
+
+    do: Literal["csms-down"]
+
+    def sentence(self) -> str:
+        return "the CSMS goes down"
+
+
+class CsmsUp(Step):
+    do: Literal["csms-up"]
+
+    def sentence(self) -> str:
+        return "the CSMS is up again"
+
+
+class CsmsRestart(Step):
+    """It forgets what is not in its ledger."""
+
+    do: Literal["csms-restart"]
+
+    def sentence(self) -> str:
+        return "the CSMS restarts"
+
+
+class CsmsQuirk(Step):
+    do: Literal["csms-quirk"]
+    quirk: dict[str, Any]
+    """As `simulators/README.md` has it: `{name: lose_answer, action: StartTransaction, count: 1}`."""
+
+    @field_validator("quirk")
+    @classmethod
+    def _named(cls, quirk: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(quirk.get("name"), str) or not quirk["name"]:
+            raise ValueError("must have a name such as {name: lose_answer, count: 1}")
+        if "do" in quirk:
+            raise ValueError("do: there is no such field: remove it")
+        return quirk
+
+    def sentence(self) -> str:
+        rest = ", ".join(f"{key} {value}" for key, value in self.quirk.items() if key != "name")
+        return f"the CSMS from now on: {self.quirk['name']}" + (f" ({rest})" if rest else "")
+
+
+class CsmsCalm(Step):
+    do: Literal["csms-calm"]
+
+    def sentence(self) -> str:
+        return "the CSMS behaves again"
+
+
+class CsmsCall(Step):
+    """Sent by the CSMS itself on the connection that the charge point has there."""
+
+    do: Literal["csms-call"]
+    id: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+    charge_point: str
+    action: str = Field(min_length=1, max_length=50)
+    """Any: also one that a site does not carry out must be answered."""
+    payload: dict[str, Any]
+
+    def sentence(self) -> str:
+        return f"the CSMS sends {self.action} to {self.charge_point} ({self.id})"
+
+
+CsmsStep = CsmsDown | CsmsUp | CsmsRestart | CsmsQuirk | CsmsCalm | CsmsCall
+AnyStep = Annotated[
+    Plug
+    | Stop
+    | Reboot
+    | DropLink
+    | Cut
+    | Flap
+    | Slow
+    | Heal
+    | Kill
+    | Wipe
+    | SendCommand
+    | CsmsStep,
+    Field(discriminator="do"),
+]
