@@ -74,6 +74,11 @@ def test_an_age_of_zero_means_only_the_deadline_counts():
     assert decide(command("ChangeAvailability", age_ms=80_000_000)).verdict.admitted
 
 
+def test_desired_state_kept_for_a_site_is_done_when_it_comes_before_the_site_believes_in_its_link():
+    kept = decide(command("ChangeAvailability", age_ms=80_000_000), mode=Mode.AUTONOMOUS)
+    assert kept.verdict.admitted
+
+
 @pytest.mark.parametrize("mode", [Mode.DEGRADED, Mode.AUTONOMOUS, Mode.RECOVERY])
 def test_a_start_is_refused_outside_its_modes(mode):
     ruling = decide(command(START), mode)

@@ -120,7 +120,8 @@ def _default_commands() -> dict[str, CommandRules]:
         "Reset": CommandRules(
             modes=(Mode.CONNECTED,), age_ms_max=120_000, precondition=Precondition.NOT_BOOTED_SINCE
         ),
-        "ChangeAvailability": CommandRules(modes=live, age_ms_max=0),
+        # Kept for a site that is away, so it may come as soon as the link is back, before the site believes in it.
+        "ChangeAvailability": CommandRules(modes=tuple(Mode), age_ms_max=0),
         "TriggerMessage": CommandRules(modes=live, age_ms_max=10_000),
         "SetChargingProfile": CommandRules(modes=live, age_ms_max=300_000),
     }
