@@ -62,6 +62,8 @@ class Acknowledged:
     payload: str
     at_ms: int
     """World time, monotonic."""
+    transaction_id: int | None = None
+    """As its site knows the session it is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +355,13 @@ class SimChargePoint:
             self._started(first.session, answer)
         self.queue.popleft()
         self.ledger.acknowledged.append(
-            Acknowledged(self.identity, first.action, first.payload, self._clock.monotonic_ms())
+            Acknowledged(
+                self.identity,
+                first.action,
+                first.payload,
+                self._clock.monotonic_ms(),
+                first.session.transaction_id,
+            )
         )
         return True
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.bus import Message
+from holdfast.contracts.csms import OpenDelivery
 from holdfast.contracts.envelope import Envelope, Fact
 from holdfast.contracts.journal import Gap, GapCause
 from simulation.charge_point import Acknowledged, Executed, Refused, Session
+from simulation.csms import Ledger
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,10 @@ class Evidence:
     """The site's wall clock was stepped: what was in time by it may not look so afterwards."""
     clocks_apart: bool = False
     """One of the two wall clocks was stepped: which came first can't be told by them."""
+    csms: Ledger | None = None
+    """None: the site had no CSMS."""
+    open_deliveries: tuple[OpenDelivery, ...] = ()
+    """What the bridge names as open at it."""
 
     def in_gap(self, incarnation: str, seq: int) -> bool:
         """A named gap covers this place."""

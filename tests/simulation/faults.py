@@ -13,6 +13,30 @@ from holdfast_testkit.sim_options import SimOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CsmsFaults:
+    """Of the CSMS behind the site."""
+
+    deduplicates: bool = True
+    """It recognises a start that it gets twice, and says so to the installer."""
+    down_every_ms: int = 0
+    down_ms_max: int = 15_000
+    silent_every_ms: int = 0
+    """Sockets stay open, nothing is read, answered or accepted."""
+    silent_ms_max: int = 10_000
+    drops_every_ms: int = 0
+    """Of one connection."""
+    lost_answer_ratio: float = 0.0
+    """Taken, committed, and never answered."""
+    late_answer_ratio: float = 0.0
+    late_ms_max: int = 5_000
+    """Some come after the bridge has given up."""
+    callerror_ratio: float = 0.0
+    """Not taken, and the reason will not last."""
+    calls_every_ms: int = 0
+    """CALLs of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
     """Zero is off. `..._every_ms` is a mean time between two of them, `..._ms_max` how long one lasts at most."""
 
@@ -52,6 +76,27 @@ class Faults:
     charge_point_drops_every_ms: int = 0
     """Of each: its connection ends, seen or unseen by the other end."""
     charge_point_reboots_every_ms: int = 0
+    # CSMS
+    csms: CsmsFaults | None = None
+    """None: the site has no CSMS behind it, and the cloud no bridge."""
+
+
+CSMS_RATIO = 0.4
+
+
+class _Luck:
+    """Always draws twice, so that kinds do not shift each other's luck."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+
+    def mean_ms(self, chance: float, shortest: int, longest: int) -> int:
+        on, amount_ms = self._rng.random() < chance, self._rng.randint(shortest, longest)
+        return amount_ms if on else 0
+
+    def ratio(self, chance: float, largest: float) -> float:
+        on, amount = self._rng.random() < chance, self._rng.random() * largest
+        return round(amount, 3) if on else 0.0
 
 
 def drawn(seed: int) -> Faults:
@@ -59,16 +104,8 @@ def drawn(seed: int) -> Faults:
     if seed == 0:
         return Faults()
     rng = random.Random(f"faults {seed}")
-
-    def mean_ms(chance: float, shortest: int, longest: int) -> int:
-        """Always draws twice, so that kinds do not shift each other's luck."""
-        on, amount_ms = rng.random() < chance, rng.randint(shortest, longest)
-        return amount_ms if on else 0
-
-    def ratio(chance: float, largest: float) -> float:
-        on, amount = rng.random() < chance, rng.random() * largest
-        return round(amount, 3) if on else 0.0
-
+    luck = _Luck(rng)
+    mean_ms, ratio = luck.mean_ms, luck.ratio
     return Faults(
         seed=seed,
         bus=SimOptions(
@@ -94,4 +131,23 @@ def drawn(seed: int) -> Faults:
         wipes=1 if rng.random() < 0.1 else 0,
         charge_point_drops_every_ms=mean_ms(0.5, 10_000, 60_000),
         charge_point_reboots_every_ms=mean_ms(0.4, 15_000, 80_000),
+        csms=_csms(seed),
     )
+
+
+def _csms(seed: int) -> CsmsFaults | None:
+    """Behind two of five sites; drawn by itself, so that the other kinds strike each seed as ever."""
+    rng = random.Random(f"csms {seed}")
+    luck = _Luck(rng)
+    there, deduplicates = rng.random() < CSMS_RATIO, rng.random() < 0.75
+    faults = CsmsFaults(
+        deduplicates=deduplicates,
+        down_every_ms=luck.mean_ms(0.4, 15_000, 60_000),
+        silent_every_ms=luck.mean_ms(0.4, 15_000, 60_000),
+        drops_every_ms=luck.mean_ms(0.5, 3_000, 20_000),
+        lost_answer_ratio=luck.ratio(0.5, 0.1),
+        late_answer_ratio=luck.ratio(0.4, 0.2),
+        callerror_ratio=luck.ratio(0.4, 0.2),
+        calls_every_ms=luck.mean_ms(0.5, 3_000, 15_000),
+    )
+    return faults if there else None

@@ -8,6 +8,7 @@ from simulation.checkers import (
     acknowledged_is_archived,
     archive_is_contiguous,
     chain_verifies,
+    csms_matches_ledgers,
     decisions_reevaluate,
     modes_have_no_holes,
     no_stale_command,
@@ -26,6 +27,7 @@ CHECKERS: dict[str, Callable[[Evidence], list[str]]] = {
     "I6 modes have no holes": modes_have_no_holes.check,
     "I7 no stale command": no_stale_command.check,
     "I10 chain verifies": chain_verifies.check,
+    "I11 csms matches ledgers": csms_matches_ledgers.check,
 }
 TOLD_MAX = 5
 """Of each kind: the first ones say it."""

@@ -48,7 +48,9 @@ class Process:
         bus: SimBus,
         clock: Clock,
         seed: int,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_end`: what the kernel does at once for a process that dies, e.g. close its sockets."""
         self.name = f"{scope}.{service}"
         self.scope = scope
         self.config = config
@@ -58,6 +60,7 @@ class Process:
         self._bus = bus
         self._clock = clock
         self._seed = seed
+        self._on_end = on_end
         self._client: SimBus | None = None
         self._task: asyncio.Task[None] | None = None
         self._killed = False
@@ -76,6 +79,7 @@ class Process:
             return
         self._killed = True
         self._client.close()
+        self._on_end()
         self._task.cancel()
 
     def keep_down(self) -> None:
@@ -102,6 +106,7 @@ class Process:
             await asyncio.wait([self._task])
         finally:  # also when the whole simulation ends
             self._client.close()
+            self._on_end()
             self._task.cancel()
         self._task = self._client = None
 

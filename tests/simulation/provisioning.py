@@ -27,9 +27,11 @@ from holdfast.contracts.rules import (
     SignedRules,
     TokenStatus,
     UnknownToken,
+    UpstreamRules,
 )
 
 SITE = "berlin01"
+BACKEND = "main"
 CHARGE_POINTS = ("CP-01", "CP-02", "CP-03")
 LISTED, BLOCKED, STRANGER = "TAG-LISTED", "TAG-BLOCKED", "TAG-STRANGER"
 """On the list and good; on it and blocked; on no list."""
@@ -49,7 +51,16 @@ CLOUD_STREAMS = (
         bytes_max=10 << 30,
         when_full="drop-oldest",
     ),
+    StreamSpec(
+        name=subjects.UPSTREAM_KV,
+        subjects=(subjects.UPSTREAM_KV_SUBJECTS,),
+        bytes_max=1 << 28,
+        when_full="refuse",
+        per_subject_max=1,
+    ),
 )
+CSMS_TOKENS = {LISTED: "Accepted", BLOCKED: "Blocked"}
+"""As the CSMS knows them; others are Invalid there."""
 
 
 def brisk_rules(version: int) -> Rules:
@@ -77,6 +88,7 @@ def brisk_rules(version: int) -> Rules:
         ),
         recovery=RecoveryRules(bound_ms=30_000, step_poll_ms=500),
         checkpoints=CheckpointRules(every_ms=10_000, every_entries=100),
+        upstream=UpstreamRules(hold_ms_max=15_000, attempts_max=4, command_ms_max=10_000),
     )
 
 
@@ -111,9 +123,12 @@ class Provisioned:
         return self.data / scope / service
 
 
-def provision(folder: Path) -> Provisioned:
+def provision(folder: Path, *, csms_deduplicates: bool = False) -> Provisioned:
     conf = folder / "conf"
     conf.mkdir(parents=True)
+    backend = {"name": BACKEND, "url": "ws://csms", "deduplicates_starts": csms_deduplicates}
+    routes = [{"site": SITE, "primary": BACKEND}]
+    (conf / "backends.yaml").write_text(yaml.safe_dump({"backends": [backend], "routes": routes}))
     site_key, rules_key = _key(conf / "site.key", b"s"), _key(conf / "rules.key", b"r")
     (conf / "token-hash.key").write_text(b"h".hex() * 32)
     (conf / "nats.password").write_text("none")

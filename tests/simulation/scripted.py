@@ -16,23 +16,27 @@ from holdfast.contracts.command import Command, CommandReceipt, SendCommand
 from holdfast.contracts.mode import Mode, ModeStatus
 from holdfast.contracts.rpc import Empty
 from holdfast_testkit.sim_clock import run_virtual
-from simulation.faults import Faults
+from simulation.faults import CsmsFaults, Faults
 from simulation.provisioning import LISTED, SITE
 from simulation.story import Lived, scratch_folder, settle, without_gc
-from simulation.world import SimWorld
+from simulation.world import BRIDGES, SimWorld
 
 SCENE_MS_MAX = 60_000
 """A scene that does not come about by then is left out; the liveness phase judges what follows."""
 
 
-def tell(*, kill_at_effect: int | None = None) -> Lived:
+def tell(*, kill_at_effect: int | None = None, csms: bool = False) -> Lived:
+    """With a CSMS only what the bridges do is counted as effects; it does not recognise a start that comes twice."""
     with scratch_folder() as folder, without_gc():
-        return run_virtual(_tell(folder, kill_at_effect))
+        return run_virtual(_tell(folder, kill_at_effect, csms))
 
 
-async def _tell(folder: Path, kill_at_effect: int | None) -> Lived:
-    async with SimWorld.open(Faults(seed=1), folder, charge_points=1) as world:
+async def _tell(folder: Path, kill_at_effect: int | None, csms: bool) -> Lived:
+    faults = Faults(seed=1, csms=CsmsFaults(deduplicates=False) if csms else None)
+    async with SimWorld.open(faults, folder, charge_points=1) as world:
         world.kill_at_effect = kill_at_effect
+        if csms:
+            world.counted = BRIDGES
         [charge_point] = world.charge_points
         await _until(world, lambda: charge_point.is_connected)
         await _until_mode(world, Mode.CONNECTED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import random
 import shutil
 import tempfile
@@ -20,15 +21,17 @@ from pathlib import Path
 from holdfast import rpc, subjects
 from holdfast.bus import BusError
 from holdfast.contracts.command import Command, CommandLanes, CommandReceipt, SendCommand
+from holdfast.contracts.csms import CaughtUp, CaughtUpRequest, UpstreamRequest, UpstreamStatus
 from holdfast.contracts.journal import Copies, CopiesRequest, HeadRequest
-from holdfast.contracts.mode import Head, Mode, ModeStatus
-from holdfast.contracts.recovery import Digest, DigestRequest, RecoveryStatus
+from holdfast.contracts.mode import CsmsState, Head, Mode, ModeStatus
+from holdfast.contracts.recovery import Digest, DigestRequest, RecoveryStatus, Step
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import Desired, Publish, Published, RulesStatus
 from holdfast_testkit.sim_bus import SimBus
 from holdfast_testkit.sim_clock import run_virtual
 from reconciler.domain.sessions import FOLD_VERSION
 from simulation.charge_point import SimChargePoint
+from simulation.csms import FIRST_ID, SimCsms
 from simulation.evidence import Evidence, Ledgered, archived, published
 from simulation.faults import Faults
 from simulation.process import Died
@@ -44,6 +47,9 @@ QUIET_MS = 10_000
 AGAIN_MS = 5_000
 """A few pulses: for what a living site wrote a moment ago to be verified too."""
 LOOK_MS = 1_000
+OF_CSMS = Step.CSMS_CAUGHT_UP
+CSMS_WAITS_MS = 30_000
+"""For the answer to a CALL of its own."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,8 @@ async def _safety(world: SimWorld, safety_ms: int) -> None:
         ]
         running.append(group.create_task(_commands(world)))
         running.append(group.create_task(_publishing(world)))
+        if world.csms is not None and world.csms.faults.calls_every_ms:
+            running.append(group.create_task(_commands_of_csms(world, world.csms)))
         wipes = group.create_task(_wipes(world, safety_ms))
         await world.clock.sleep_ms(safety_ms)
         await wipes
@@ -202,6 +210,26 @@ def _command(id: str, charge_point: SimChargePoint, now_ms: int, rng: random.Ran
     )
 
 
+async def _commands_of_csms(world: SimWorld, csms: SimCsms) -> None:
+    """One at a time; it names transactions by its own ids, and now and then one that is not there."""
+    rng = world.chance("csms commands")
+    while True:
+        await world.clock.sleep_ms(round(rng.expovariate(1 / csms.faults.calls_every_ms)))
+        if not csms.accepted:
+            continue
+        transaction = rng.choice([*csms.ledger.transactions, FIRST_ID])
+        action, payload = rng.choice(
+            (
+                ("RemoteStartTransaction", {"connectorId": 1, "idTag": LISTED}),
+                ("RemoteStopTransaction", {"transactionId": transaction}),
+                ("ChangeAvailability", {"connectorId": 1, "type": "Operative"}),
+                ("GetLocalListVersion", {}),
+            )
+        )
+        identity = rng.choice(csms.accepted)
+        await csms.call(identity, action, json.dumps(payload), within_ms=CSMS_WAITS_MS)
+
+
 async def _publishing(world: SimWorld) -> None:
     """A newer bundle and a newer list, some time in the life; tried until they are taken."""
     rng = world.chance("publishing")
@@ -249,7 +277,8 @@ async def look(world: SimWorld) -> list[str]:
             if not one.is_settled
         ] + [
             *(f"command {id} has no end" for id in world.accepted if id not in world.witness.ended),
-            *await _look_at_services(site, cloud),
+            *(await _look_at_csms(world, site, cloud) if world.csms else ()),
+            *await _look_at_services(site, cloud, named=bool(world.open_deliveries)),
         ]
     except BusError as error:
         return [f"nobody answers: {error}"]
@@ -258,7 +287,8 @@ async def look(world: SimWorld) -> list[str]:
         cloud.close()
 
 
-async def _look_at_services(site: SimBus, cloud: SimBus) -> list[str]:
+async def _look_at_services(site: SimBus, cloud: SimBus, *, named: bool) -> list[str]:
+    """`named`: the bridge has open deliveries."""
     mode = await rpc.call(site, subjects.rpc(SITE, "mode"), Empty(), ModeStatus, timeout_ms=1_000)
     recovery = await rpc.call(
         site, subjects.rpc(SITE, "recovery"), Empty(), RecoveryStatus, timeout_ms=1_000
@@ -275,8 +305,10 @@ async def _look_at_services(site: SimBus, cloud: SimBus) -> list[str]:
     if mode.mode is not Mode.CONNECTED or not mode.journaled:
         why = ", ".join(mode.reasons)
         found.append(f"mode is {mode.mode} ({why}), journaled: {mode.journaled}")
-    if recovery.disruption or recovery.open_points:
-        found.append(f"recovery of {recovery.disruption}, open points {recovery.open_points}")
+    # What the bridge names as open stays an open point of the recovery: that is how it is named.
+    left = [point for point in recovery.open_points if not (named and point.step is OF_CSMS)]
+    if recovery.disruption or left:
+        found.append(f"recovery of {recovery.disruption}, open points {left}")
     if lanes.pending:
         found.append(f"commands without disposition: {', '.join(lanes.pending)}")
     if desired.rules_version and rules.version != desired.rules_version:
@@ -301,6 +333,27 @@ async def _look_at_cloud(site: SimBus, cloud: SimBus, head: Head) -> list[str]:
     if said.digest is None:
         found.append(f"the cloud has not folded up to {head.seq} {said.reason}".strip())
     return found
+
+
+async def _look_at_csms(world: SimWorld, site: SimBus, cloud: SimBus) -> list[str]:
+    """Has it everything up to the head of the site's journal, and what does the bridge say that it lacks?"""
+    head = await rpc.call(site, subjects.rpc(SITE, "head"), HeadRequest(), Head, timeout_ms=1_000)
+    asked = CaughtUpRequest(incarnation=head.incarnation, seq=head.seq)
+    said = await rpc.call(site, subjects.up(SITE, "csms"), asked, CaughtUp, timeout_ms=1_000)
+    request = UpstreamRequest(site=SITE)
+    subject = subjects.cloud_rpc("upstream")
+    status = await rpc.call(cloud, subject, request, UpstreamStatus, timeout_ms=1_000)
+    world.open_deliveries = status.open_deliveries
+    found = []
+    if not (said.read and said.csms is CsmsState.UP):
+        found.append(f"the CSMS is {said.csms}, read up to {head.seq}: {said.read}")
+    if said.behind_count:
+        found.append(f"the CSMS lacks {said.waiting} messages of {', '.join(said.behind)}")
+    return found + [
+        f"{view.charge_point} is {view.phase} upstream ({view.problem}), {view.waiting} wait"
+        for view in status.charge_points
+        if view.waiting or view.problem
+    ]
 
 
 # --- evidence ---
@@ -328,4 +381,6 @@ def evidence_of(world: SimWorld) -> Evidence:
         called_finished=tuple(world.witness.called_finished),
         clock_stepped=any("site clock steps" in line for line in world.trace),
         clocks_apart=any(" clock steps " in line for line in world.trace),
+        csms=world.csms.ledger if world.csms else None,
+        open_deliveries=world.open_deliveries,
     )

@@ -1,9 +1,11 @@
 """Goal: what a seed once found stays found. Each test is the smallest life that showed a defect, named for it."""
 
+from holdfast_testkit.sim_clock import run_virtual
 from holdfast_testkit.sim_options import SimOptions
-from simulation.faults import Faults, drawn
+from simulation.faults import CsmsFaults, Faults, drawn
 from simulation.judging import judge
-from simulation.story import live
+from simulation.story import Lived, live, scratch_folder, settle
+from simulation.world import BRIDGES, SimWorld
 
 
 def test_a_copy_is_read_on_after_a_hole_could_not_be_fetched() -> None:
@@ -30,3 +32,23 @@ def test_a_life_that_was_over_before_the_cloud_heard_of_it_leaves_nothing_open()
 def test_what_was_lost_on_the_way_down_is_fetched_again() -> None:
     faults = Faults(seed=3, bus=SimOptions(seed=3, down_copy_loss_ratio=0.3))
     assert judge(live(faults)) == []
+
+
+def test_a_site_that_is_to_be_let_go_as_it_is_claimed_is_let_go() -> None:
+    """Seed 2: the task that held it was cancelled before its first step, and its end was never told."""
+    assert judge(live(drawn(2))) == []
+
+
+def test_who_takes_over_a_site_where_nothing_happens_knows_how_far_it_was_read() -> None:
+    """It waited for a next entry of the journal to tell, and the CSMS was never caught up."""
+
+    async def main() -> Lived:
+        with scratch_folder() as folder:
+            faults = Faults(seed=1, csms=CsmsFaults())
+            async with SimWorld.open(faults, folder) as world:
+                assert (await settle(world)).unsettled == ()
+                for name in BRIDGES:
+                    world.processes[f"cloud.csms-{name}"].kill()
+                return await settle(world)
+
+    assert judge(run_virtual(main())) == []

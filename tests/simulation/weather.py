@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from simulation.csms import SimCsms
 from simulation.process import Process
 from simulation.world import SimWorld
 
@@ -39,7 +40,33 @@ def weather(world: SimWorld) -> list[Coroutine[Any, Any, None]]:
             (f"drop {name}", faults.charge_point_drops_every_ms, _dropping(world, number)),
             (f"reboot {name}", faults.charge_point_reboots_every_ms, _rebooting(world, number)),
         ]
+    if world.csms is not None:
+        kinds += _of_csms(world, world.csms)
     return [_often(world, *kind) for kind in kinds if kind[1] > 0]
+
+
+def _of_csms(world: SimWorld, csms: SimCsms) -> list[tuple[str, int, Happening]]:
+    faults = csms.faults
+
+    async def goes_down(rng: random.Random) -> None:
+        csms.stop()
+        await world.clock.sleep_ms(rng.randint(500, faults.down_ms_max))
+        csms.start()
+
+    async def falls_silent(rng: random.Random) -> None:
+        csms.fall_silent()
+        await world.clock.sleep_ms(rng.randint(500, faults.silent_ms_max))
+        csms.listen_again()
+
+    async def drops(rng: random.Random) -> None:
+        if csms.connected:
+            csms.drop(rng.choice(csms.connected))
+
+    return [
+        ("csms down", faults.down_every_ms, goes_down),
+        ("csms silent", faults.silent_every_ms, falls_silent),
+        ("csms drops", faults.drops_every_ms, drops),
+    ]
 
 
 async def _often(world: SimWorld, name: str, every_ms: int, happens: Happening) -> None:

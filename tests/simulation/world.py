@@ -13,7 +13,7 @@ import asyncio
 import functools
 import random
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -21,12 +21,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+import csms_bridge.app
 import journal.app
 import mode_manager.app
 import ocpp_edge.app
 import reconciler.app
 import rule_service.app
+from csms_bridge.config import Config as CsmsBridgeConfig
 from holdfast import subjects
+from holdfast.contracts.csms import OpenDelivery
 from holdfast.settings import ServiceConfig
 from holdfast_testkit.sim_bus import SimBus
 from holdfast_testkit.sim_clock import SimClock
@@ -38,13 +41,25 @@ from ocpp_edge.config import Config as OcppEdgeConfig
 from reconciler.config import Config as ReconcilerConfig
 from rule_service.config import Config as RuleServiceConfig
 from simulation.charge_point import Habits, SimChargePoint
+from simulation.csms import SimCsms
 from simulation.door import Door
-from simulation.faults import Faults
+from simulation.faults import CsmsFaults, Faults
+from simulation.gate import Gate
 from simulation.process import App, Died, Process
-from simulation.provisioning import CHARGE_POINTS, CLOUD_STREAMS, SITE, Provisioned, provision
+from simulation.provisioning import (
+    CHARGE_POINTS,
+    CLOUD_STREAMS,
+    CSMS_TOKENS,
+    SITE,
+    Provisioned,
+    provision,
+)
 from simulation.witness import Witness
 
 EDGE = "site.ocpp-edge"
+BRIDGES = ("bridge-1", "bridge-2")
+HEARTBEAT_S = 20
+"""As the CSMS wants it."""
 
 
 class SimWorld:
@@ -54,20 +69,27 @@ class SimWorld:
         """Of the world: never steps."""
         self.site_clock, self.cloud_clock = SimClock(), SimClock()
         self.trace: list[str] = []
-        self.files: Provisioned = provision(folder)
+        deduplicates = faults.csms is not None and faults.csms.deduplicates
+        self.files: Provisioned = provision(folder, csms_deduplicates=deduplicates)
         self.site = self._server(subjects.domain(SITE), self.site_clock)
         self.cloud = self._server(subjects.CLOUD, self.cloud_clock)
         self.link = SimLink(
             self.site, self.cloud, site=SITE, options=faults.bus, rng=self.chance("link")
         )
         self.door = Door(functools.partial(self._did, EDGE, "send"))
-        self.processes = {one.name: one for one in self._services()}
+        self.csms = self._csms(faults.csms) if faults.csms else None
+        services = [*self._services(), *(self._bridges(self.csms) if self.csms else ())]
+        self.processes = {one.name: one for one in services}
         self._owners = {str(one.config.data_dir): one.name for one in self.processes.values()}
         self.charge_points = [self._charge_point(name) for name in CHARGE_POINTS[:charge_points]]
         self.accepted: list[str] = []
         """Commands that the cloud gave a receipt for."""
+        self.open_deliveries: tuple[OpenDelivery, ...] = ()
+        """As the bridge named them when it was last asked."""
+        self.counted: tuple[str, ...] = ("",)
+        """Processes whose effects are counted, by the end of their name."""
         self.effects = 0
-        """How many lasting effects all processes have had."""
+        """How many lasting effects they have had, the beats of the bridges left out."""
         self.kill_at_effect: int | None = None
         """Whoever has this one dies of it."""
         self.killed: str | None = None
@@ -117,7 +139,7 @@ class SimWorld:
     def calm(self) -> None:
         """Every fault ends; what is down comes up."""
         self.note("calm")
-        self.faults = Faults(seed=self.faults.seed)
+        self.faults = Faults(seed=self.faults.seed, csms=CsmsFaults() if self.csms else None)
         for server in (self.site, self.cloud):
             server.server.options = self.faults.bus
             server.start()
@@ -125,6 +147,10 @@ class SimWorld:
         self.link.options = self.faults.bus
         self.link.heal()
         self.site.disk.refuse_writes = False
+        if self.csms:
+            self.csms.faults = CsmsFaults()
+            self.csms.start()
+            self.csms.listen_again()
         for clock in (self.site_clock, self.cloud_clock):
             clock.step_ms(self.clock.now_ms() - clock.now_ms())  # a time server is in reach again
 
@@ -147,14 +173,25 @@ class SimWorld:
 
     def _after_effect(self, effect: Effect) -> None:
         self.witness.saw(effect)
-        self._did(effect.client.name, f"{effect.verb} {effect.stream} {effect.seq}", effect.client)
+        what = f"{effect.verb} {effect.stream} {effect.seq}"
+        self._did(effect.client.name, what, effect.client, counts=not self._is_beat(effect))
 
-    def _did(self, name: str, what: str, client: SimBus | None = None) -> None:
+    def _is_beat(self, effect: Effect) -> bool:
+        """Of a bridge: all alike, and there are more of them than of all others."""
+        if effect.stream != subjects.UPSTREAM_KV or effect.verb != "append":
+            return False
+        written = self.cloud.disk.streams[effect.stream].messages.get(effect.seq)
+        return written is not None and subjects.upstream_key(written.subject)[0] == "instance"
+
+    def _did(
+        self, name: str, what: str, client: SimBus | None = None, *, counts: bool = True
+    ) -> None:
         process = self.processes.get(name)
         if process is None or (client is not None and not process.owns(client)):
             return
-        self.effects += 1
-        chosen = self.effects == self.kill_at_effect
+        counts = counts and name.endswith(self.counted)
+        self.effects += counts
+        chosen = counts and self.effects == self.kill_at_effect
         ratio = self.faults.kill_after_effect_ratio
         if chosen or (ratio > 0 and self._luck.random() < ratio):
             self.note(f"{name} dies after {what}")
@@ -204,6 +241,42 @@ class SimWorld:
             habits=habits,
         )
 
+    def _csms(self, faults: CsmsFaults) -> SimCsms:
+        return SimCsms(
+            self.clock,
+            faults=faults,
+            chance=self.chance,
+            note=self.note,
+            tokens=CSMS_TOKENS,
+            heartbeat_s=HEARTBEAT_S,
+        )
+
+    def _bridges(self, csms: SimCsms) -> list[Process]:
+        """Two that share the sites, quick to give up on each other and on the CSMS."""
+        return [self._bridge(csms, instance) for instance in BRIDGES]
+
+    def _bridge(self, csms: SimCsms, instance: str) -> Process:
+        service = f"csms-{instance}"
+        gate = Gate(csms, functools.partial(self._did, f"cloud.{service}", "send"))
+        return self._process(
+            "cloud",
+            service,
+            functools.partial(csms_bridge.app.run, dial=gate.dial),
+            CsmsBridgeConfig,
+            on_end=gate.shut,
+            instance=instance,
+            backends_file=self.files.conf / "backends.yaml",
+            beat_ms=300,
+            lease_ms=1_500,
+            away_after_ms=5_000,
+            down_after_ms=1_500,
+            answer_ms=1_500,
+            give_up_ms=3_000,
+            retry_ms_min=100,
+            retry_ms_max=2_000,
+            linger_ms=2_000,
+        )
+
     def _services(self) -> list[Process]:
         conf = self.files.conf
         return [
@@ -223,6 +296,7 @@ class SimWorld:
                 rules_key_file=conf / "rules.key",
                 driver_tokens_file=conf / "driver-tokens.json",
                 sites=[SITE],
+                csms_sites=[SITE] if self.csms else [],
             ),
             self._process("cloud", "reconciler", reconciler.app.run, ReconcilerConfig),
             self._process(
@@ -257,7 +331,14 @@ class SimWorld:
         ]
 
     def _process(
-        self, scope: str, service: str, app: App, config_type: type[ServiceConfig], **values: Any
+        self,
+        scope: str,
+        service: str,
+        app: App,
+        config_type: type[ServiceConfig],
+        *,
+        on_end: Callable[[], None] = lambda: None,
+        **values: Any,
     ) -> Process:
         at_site = scope == "site"
         config = config_type(
@@ -277,4 +358,5 @@ class SimWorld:
             bus=self.site if at_site else self.cloud,
             clock=self.site_clock if at_site else self.cloud_clock,
             seed=self.faults.seed,
+            on_end=on_end,
         )
