@@ -389,8 +389,16 @@ def test_a_message_that_the_bridge_names_may_be_lacking(plant: Plant) -> None:
     planted = plant(lambda ledger: one(ledger).told.pop(0))
     open_delivery = named(planted, Trouble.QUARANTINED, SessionMetered)
     assert csms_matches_ledgers.check(replace(planted, open_deliveries=(open_delivery,))) == []
-    other = open_delivery.model_copy(update={"seq": open_delivery.seq + 1})
+    other = open_delivery.model_copy(update={"transaction": 1})
     assert csms_matches_ledgers.check(replace(planted, open_deliveries=(other,))) != []
+
+
+def test_no_more_may_be_lacking_than_the_bridge_names(plant: Plant) -> None:
+    planted = plant(lambda ledger: one(ledger).told.clear())
+    open_delivery = named(planted, Trouble.QUARANTINED, SessionMetered)
+    assert csms_matches_ledgers.check(replace(planted, open_deliveries=(open_delivery,))) != []
+    both = open_delivery.model_copy(update={"messages": 2})
+    assert csms_matches_ledgers.check(replace(planted, open_deliveries=(both,))) == []
 
 
 def test_a_message_that_a_gap_took_may_be_lacking(plant: Plant) -> None:

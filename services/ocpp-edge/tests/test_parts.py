@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from holdfast.settings import ConfigError
 from ocpp_edge.domain.dedupe import Memory
+from ocpp_edge.domain.known import Session
 from ocpp_edge.domain.readings import energy_readings
+from ocpp_edge.domain.running import elsewhere
 from ocpp_edge.domain.text import plain, said_at_ms, utc_text
 from ocpp_edge.domain.transactions import EPOCH_MS, Transactions
 from ocpp_edge.position import Position
@@ -168,3 +170,35 @@ def test_a_wrong_registry_is_refused_without_showing_what_stands_in_it(tmp_path,
 def test_a_salt_can_be_given():
     assert hash_password("secret", b"salt" * 4) == hash_password("secret", b"salt" * 4)
     assert hash_password("secret") != hash_password("secret")
+
+
+def open_session(number, driver_token="TAG", connector=1, **more):
+    return Session(
+        transaction_id=number,
+        connector=connector,
+        driver_token=driver_token,
+        meter_start_wh=0,
+        message_id="m",
+        at="t",
+        started_at_ms=NOW_MS + number,
+        **more,
+    )
+
+
+def test_sessions_of_the_same_driver_token_on_other_connectors_are_named():
+    sessions = [
+        ("CP-1", open_session(1)),
+        ("CP-1", open_session(2, "tag", connector=2)),
+        ("CP-2", open_session(3, "OTHER")),
+        ("CP-3", open_session(4, accepted=False)),
+    ]
+    found = elsewhere(sessions, "Tag", "CP-1", 1)
+    assert [(one.session, one.connector) for one in found] == [("CP-1/2", 2)]
+    assert found[0].started_at_ms == NOW_MS + 2
+    assert [one.session for one in elsewhere(sessions, "TAG", "CP-9", 1)] == ["CP-1/1", "CP-1/2"]
+
+
+def test_of_very_many_running_sessions_the_newest_are_named():
+    sessions = [(f"CP-{number}", open_session(number)) for number in range(100)]
+    found = elsewhere(sessions, "TAG", "CP", 1)
+    assert [one.session for one in found] == [f"CP-{n}/{n}" for n in range(68, 100)]

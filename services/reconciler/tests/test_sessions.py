@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.contracts.decision import Basis
+from holdfast.contracts.decision import Basis, auth_method
 from holdfast.contracts.envelope import Entry, Envelope, Fact, body_of
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
@@ -186,6 +186,7 @@ def test_a_session_torn_by_a_lost_disk_is_joined_from_its_parts() -> None:
     assert (view.state, view.energy_wh, view.readings) == (SessionState.STOPPED, 2000, 2)
     assert view.incarnations == ("aaaaaaaa", "bbbbbbbb")
     assert (view.connector, view.status) == (1, TokenStatus.ACCEPTED)
+    assert view.auth_method == auth_method(view.basis, flagged=view.flagged, status=view.status)
 
 
 def test_a_stop_repeated_into_a_new_life_is_a_duplicate_not_a_second_end() -> None:

@@ -164,7 +164,7 @@ def test_a_clock_set_back_does_not_make_an_answer_too_old():
     ],
 )
 def test_whether_the_cloud_is_asked_and_awaited(mode, known, expected):
-    assert asking(RULES, mode, known_locally=known) is expected
+    assert asking(RULES, inputs(mode, listed=listed() if known else None)) is expected
 
 
 def test_a_budget_of_nothing_asks_nobody():
@@ -172,7 +172,7 @@ def test_a_budget_of_nothing_asks_nobody():
         version=1,
         authorise=AuthoriseByMode(connected=AuthoriseRules(ask_cloud=True, budget_ms=0)),
     )
-    assert asking(rules, Mode.CONNECTED, known_locally=False) is Asking.NOT
+    assert asking(rules, inputs(Mode.CONNECTED)) is Asking.NOT
 
 
 statuses = st.sampled_from(TokenStatus)

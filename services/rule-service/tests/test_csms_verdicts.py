@@ -21,7 +21,7 @@ from holdfast.contracts.decision import (
 )
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import TokenStatus
+from holdfast.contracts.rules import TokenStatus, TokenType
 from holdfast.rpc import Refused, call, serve
 from holdfast_testkit.sim_clock import virtual_time
 from rule_service.cloud_scope.authorising import UPLINK_MS, within
@@ -200,3 +200,22 @@ async def test_a_site_name_that_is_none_is_refused_at_the_start(a_world):
         world.csms_sites = ("hf.>",)
         with pytest.raises(ValidationError, match="can't name a site"):
             world.config("cloud")
+
+
+@virtual_time
+@pytest.mark.parametrize("at_site", [False, True])
+async def test_a_csms_of_ocpp_16_is_asked_about_idtags_only(a_world, at_site):
+    async with a_world() as world:
+        world.csms_at_site = at_site
+        async with with_csms(world).running("cloud"), world.running("site"):
+            bridge = await Bridge(world, at_site=at_site).begin()
+            asked = Authorise(
+                request="r-1",
+                charge_point="CP-01",
+                driver_token="DRIVER-9",
+                token_type=TokenType.EMAID,
+            )
+            subject = subjects.rpc(world.site_name, "authorise")
+            reply = await call(world.site, subject, asked, Authorised, timeout_ms=5_000)
+            assert (reply.verdict.status, bridge.asked) == (TokenStatus.INVALID, [])
+            assert reply.verdict.basis is Basis.UNKNOWN_POLICY

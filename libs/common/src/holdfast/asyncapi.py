@@ -21,11 +21,12 @@ from holdfast.contracts.rpc import Empty, Failure
 
 Document = dict[str, Any]
 
-SITE, CHARGE_POINT, COMMAND = "{site}", "{charge_point}", "{command}"
+SITE, CHARGE_POINT, COMMAND, PLACE = "{site}", "{charge_point}", "{command}", "{place}"
 _PARAMETERS = {
     SITE: "Name of the site: 1 to 32 of a-z, 0-9 and -",
     CHARGE_POINT: "Identity of the charge point, encoded by `subjects.token`",
     COMMAND: "Id of the command, encoded by `subjects.token`",
+    PLACE: "Place after the last full list, from 0",
 }
 
 
@@ -63,6 +64,9 @@ UP_REQUESTS = (
         "authorise", "rule-service", contracts.decision.Authorise, contracts.decision.CloudVerdict
     ),
     Asked("desired", "rule-service", Empty, contracts.rules.Desired),
+    Asked(
+        "driver-tokens", "rule-service", contracts.rules.FullListWanted, contracts.rules.Published
+    ),
     Asked("digest", "reconciler", contracts.recovery.DigestRequest, contracts.recovery.Digest),
     Asked("csms", "csms-bridge", contracts.csms.CaughtUpRequest, contracts.csms.CaughtUp),
 )
@@ -89,6 +93,7 @@ DOWNLINK = (
     (f"{_DOWN}command.{COMMAND}", contracts.command.Command),
     (f"{_DOWN}rules.bundle", contracts.rules.SignedRules),
     (f"{_DOWN}driver-tokens.full", contracts.rules.DriverTokenList),
+    (f"{_DOWN}driver-tokens.changes.{PLACE}", contracts.rules.DriverTokenChanges),
     (f"{_DOWN}limit.site", contracts.rules.SiteLimit),
 )
 

@@ -205,6 +205,15 @@ def down_driver_tokens(site: str) -> str:
     return f"hf.{site}.down.driver-tokens.full"
 
 
+def down_driver_token_changes(site: str, place: int) -> str:
+    """The changes since the last full list, by their place after it: a new full list begins anew at 0."""
+    return f"hf.{site}.down.driver-tokens.changes.{place}"
+
+
+def down_driver_token_changes_all(site: str) -> str:
+    return f"hf.{site}.down.driver-tokens.changes.*"
+
+
 def down_limit(site: str) -> str:
     return f"hf.{site}.down.limit.site"
 

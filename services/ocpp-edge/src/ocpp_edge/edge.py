@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 from holdfast import subjects
@@ -17,6 +18,7 @@ from holdfast.ids import Ids
 from ocpp_edge.adapters.connection import INTERNAL, Connection
 from ocpp_edge.adapters.store import Store
 from ocpp_edge.attendant import Attendant, NotTaken
+from ocpp_edge.domain.running import Open
 from ocpp_edge.domain.state import State
 from ocpp_edge.link import Link
 from ocpp_edge.services import Services
@@ -42,6 +44,7 @@ class Edge:
         self._attendants: dict[str, Attendant] = {}
         self._links: set[Link] = set()
         """Connections that are served now, or wait to be."""
+        services.open_sessions = self._open_sessions
         self._opening_is_known = False
         self.turns_away = False
         """By rule, while the CSMS is away."""
@@ -134,6 +137,11 @@ class Edge:
             found = Attendant(self._services, State(charge_point=identity))
             self._attendants[identity] = found
         return found
+
+    def _open_sessions(self) -> Iterator[Open]:
+        for attendant in self._attendants.values():
+            for session in attendant.state.known.running():
+                yield attendant.name, session
 
     def tick(self) -> None:
         for attendant in list(self._attendants.values()):

@@ -10,6 +10,7 @@ from holdfast.bus import RequestFailed
 from holdfast.contracts.decision import Admit, Admitted, Authorise, Authorised
 from holdfast.contracts.envelope import Contract
 from ocpp_edge.domain.events import AskAdmit, AskAuthorise
+from ocpp_edge.domain.running import elsewhere
 from ocpp_edge.services import Services
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,18 @@ async def authorise(
     services: Services, charge_point: str, effect: AskAuthorise
 ) -> Authorised | None:
     """None: no decision in the time there is."""
+    token, connector = effect.driver_token, effect.connector
+    running = (
+        ()
+        if connector is None
+        else elsewhere(services.open_sessions(), token, charge_point, connector)
+    )
     request = Authorise(
-        request=effect.request, charge_point=charge_point, driver_token=effect.driver_token
+        request=effect.request,
+        charge_point=charge_point,
+        driver_token=token,
+        starts_session=effect.starts_session,
+        running=running,
     )
     return await _ask(services, "authorise", request, Authorised, services.authorise_ms_max)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from holdfast.bus import Bus
@@ -11,6 +12,7 @@ from holdfast.clock import Clock
 from holdfast.health import Health
 from holdfast.recorder import Recorder
 from ocpp_edge.adapters.schemas import Schemas
+from ocpp_edge.domain.running import Open
 from ocpp_edge.domain.state import Policy
 from ocpp_edge.domain.transactions import Transactions
 from ocpp_edge.metrics import Metrics
@@ -38,3 +40,5 @@ class Services:
     """Replaced when the storage level changes."""
     authorise_ms_max: int
     takeover_ping_s: int
+    open_sessions: Callable[[], Iterable[Open]] = tuple
+    """Of all charge points of the site; set by whoever attends to all of them."""

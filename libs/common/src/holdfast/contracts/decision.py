@@ -10,7 +10,7 @@ from pydantic import Field
 from holdfast.contracts.command import Command, Disposition
 from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import ListedToken, TokenStatus
+from holdfast.contracts.rules import ListedToken, TokenStatus, TokenType, Whitelist
 
 
 class Basis(StrEnum):
@@ -20,6 +20,36 @@ class Basis(StrEnum):
     LIST = "list"
     CACHE = "cache"
     UNKNOWN_POLICY = "unknown-token policy"
+    FREE_VEND = "free vend"
+    """The rule for unknown driver tokens gives energy away."""
+
+
+class AuthMethod(StrEnum):
+    """As a CDR states it (OCPI)."""
+
+    AUTH_REQUEST = "AUTH_REQUEST"
+    """Somebody who answers for the driver was asked."""
+    WHITELIST = "WHITELIST"
+    """The site decided by a list, or an earlier answer, that vouches for the driver."""
+
+
+def auth_method(
+    basis: Basis | None, *, flagged: bool, status: TokenStatus | None
+) -> AuthMethod | None:
+    """The one place where a CDR's method comes from. None: nobody vouched for the driver, so there is none to state.
+
+    What the rule for unknown driver tokens let charge is flagged *and* has a basis of its own: either keeps it
+    from passing as a whitelist authorisation.
+    """
+    if flagged or status is not TokenStatus.ACCEPTED:
+        return None
+    match basis:
+        case Basis.CLOUD:
+            return AuthMethod.AUTH_REQUEST
+        case Basis.LIST | Basis.CACHE:
+            return AuthMethod.WHITELIST
+        case Basis.UNKNOWN_POLICY | Basis.FREE_VEND | None:
+            return None
 
 
 class CloudAnswer(StrEnum):
@@ -41,6 +71,27 @@ class CachedToken(Contract):
     parent: str | None = None
     valid_until_ms: int | None = None
     answered_at_ms: int
+    whitelist: Whitelist | None = None
+
+
+class Revocation(Contract):
+    """The newest word of cloud or CSMS against a driver token: Blocked, Expired or Invalid. It does not age."""
+
+    status: TokenStatus
+    said_at_ms: int
+    """Clock of the site."""
+    known: bool = True
+    """False: Invalid, said about a driver token that the site did not know either: a stranger, no more."""
+
+
+class RunningSession(Contract):
+    """A session of the same driver token that runs on another connector of the site."""
+
+    session: str
+    charge_point: str
+    connector: int
+    started_at_ms: int
+    """Clock of the site; 0: not known."""
 
 
 class AuthoriseInputs(Contract):
@@ -58,6 +109,13 @@ class AuthoriseInputs(Contract):
     cloud: CloudAnswer
     cloud_status: TokenStatus | None
     cloud_parent: str | None = None
+    token_type: TokenType = TokenType.ID_TAG
+    revoked: Revocation | None = None
+    group: ListedToken | None = None
+    """What the list says of the driver token's group, its name replaced by the hash."""
+    starts_session: bool = False
+    """A start, not only the question whether it would be accepted."""
+    running: tuple[RunningSession, ...] = ()
 
 
 class AuthoriseVerdict(Contract):
@@ -65,8 +123,11 @@ class AuthoriseVerdict(Contract):
     status: TokenStatus
     basis: Basis
     parent: str | None = None
+    """Group of the driver token: who belongs to the same may stop what this one started (`may_stop`)."""
     flagged: bool = False
-    """Accepted by the unknown-token policy: must never later pass as a whitelist authorisation."""
+    """Accepted by the unknown-token policy: must never later pass as a whitelist authorisation (`auth_method`)."""
+    energy_wh_max: int | None = None
+    """Cap of a session accepted by the unknown-token policy; None: none."""
 
 
 class ConnectorState(Contract):
@@ -113,6 +174,10 @@ class DecisionMade(Fact):
     """One sentence for the operator."""
 
 
+RUNNING_MAX = 32
+"""Running sessions that a question names; further ones change no verdict."""
+
+
 class Authorise(Contract):
     """Request of `rpc.authorise` (site) and `up.authorise` (cloud)."""
 
@@ -122,6 +187,11 @@ class Authorise(Contract):
     driver_token: str = Field(min_length=1, max_length=255)
     budget_ms: int = Field(800, ge=0, le=10_000)
     """Of `up.authorise`: so long the site waits, by its rules. Whoever is asked on answers before that."""
+    token_type: TokenType = TokenType.ID_TAG
+    starts_session: bool = False
+    """Of `rpc.authorise`: a session begins with it. Only then one that runs already stands in its way."""
+    running: tuple[RunningSession, ...] = Field((), max_length=RUNNING_MAX)
+    """Of `rpc.authorise`: sessions of the same driver token, of the same type, on other connectors of the site."""
 
 
 class Authorised(Contract):
@@ -139,6 +209,7 @@ class CloudVerdict(Contract):
     status: TokenStatus
     parent: str | None = None
     valid_until_ms: int | None = None
+    whitelist: Whitelist | None = None
 
 
 class Admit(Contract):

@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.mode import Mode
 
+TOKENS_MAX = 100_000
+"""On one local list, whatever number of messages it came in."""
+
 
 class Clause(BaseModel):
     """A part of a bundle."""
@@ -63,6 +66,24 @@ class UnknownToken(StrEnum):
     REFUSE = "refuse"
     ACCEPT_FLAGGED = "accept-flagged"
     """Energy flows, the session is marked so that it can never pass as a whitelist authorisation."""
+    FREE_VEND = "free-vend"
+    """Energy flows and nobody pays; marked likewise, under a basis of its own."""
+
+
+class Concurrent(StrEnum):
+    """What to do with a driver token that has a session running at the site already."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+    """A start is answered ConcurrentTx, as OCPP has it. Authorize is not: it may be for stopping."""
+
+
+class GroupStatus(StrEnum):
+    """Whether what the list says of a group holds for its members."""
+
+    INHERIT = "inherit"
+    """A group that is not accepted, or not valid now, takes its members with it."""
+    IGNORE = "ignore"
 
 
 class AuthoriseRules(Clause):
@@ -70,6 +91,10 @@ class AuthoriseRules(Clause):
     budget_ms: int = Field(800, ge=0, le=10_000)
     """How long the cloud may take before the local answer stands."""
     unknown: UnknownToken = UnknownToken.REFUSE
+    unknown_energy_wh_max: int | None = Field(None, ge=1)
+    """For a session accepted by `unknown`: the verdict and the session carry it. None: no cap."""
+    concurrent: Concurrent = Concurrent.REFUSE
+    """Where the site decides by itself; a verdict of the cloud stands as it is."""
 
 
 class AuthoriseByMode(Clause):
@@ -81,6 +106,12 @@ class AuthoriseByMode(Clause):
     """An older answer of the cloud is not used again."""
     cache_entries_max: int = Field(10_000, ge=0)
     """At the bound the oldest answers go first."""
+    revocations_max: int = Field(100_000, ge=1)
+    """Words of cloud or CSMS against a driver token. They do not age; at the bound those about driver tokens that
+    the site never knew go first, then the oldest."""
+    concurrent_age_ms_max: int = Field(86_400_000, ge=0)
+    """A session that began longer ago and has no stop is taken for lost: it stands in no driver's way."""
+    group_status: GroupStatus = GroupStatus.INHERIT
 
     def of(self, mode: Mode) -> AuthoriseRules:
         rules: AuthoriseRules = getattr(self, mode.value)
@@ -259,19 +290,80 @@ class TokenStatus(StrEnum):
     CONCURRENT_TX = "ConcurrentTx"
 
 
-class ListedToken(Contract):
+class TokenType(StrEnum):
+    """What kind of driver token: the same characters under two types are two driver tokens."""
+
+    ID_TAG = "idTag"
+    """Of OCPP 1.6, which knows no types. The others are the idToken types of OCPP 2.x."""
+    ISO14443 = "ISO14443"
+    ISO15693 = "ISO15693"
+    EMAID = "eMAID"
+    KEY_CODE = "KeyCode"
+    LOCAL = "Local"
+    MAC_ADDRESS = "MacAddress"
+    CENTRAL = "Central"
+    NO_AUTHORIZATION = "NoAuthorization"
+    """A start without any driver token, e.g. by a button."""
+    GROUP = "group"
+    """None of OCPP's: on a list, what is said of a group (parentIdTag, groupIdToken). No driver presents one."""
+
+
+class Whitelist(StrEnum):
+    """OCPI's WhitelistType of a driver token: whether the site may accept it by itself."""
+
+    ALWAYS = "ALWAYS"
+    """Decided at the site, nobody is asked."""
+    ALLOWED = "ALLOWED"
+    """An acceptance of the site's own counts without waiting for another."""
+    ALLOWED_OFFLINE = "ALLOWED_OFFLINE"
+    """Whoever can be asked is; the site's own word counts only when there is no answer."""
+    NEVER = "NEVER"
+    """Accepted only by an answer of cloud or CSMS; without one it is refused."""
+
+
+class TokenIdentity(Contract):
     driver_token: str = Field(min_length=1, max_length=255)
+    """Compared without regard to case."""
+    token_type: TokenType = TokenType.ID_TAG
+
+
+class ListedToken(TokenIdentity):
     status: TokenStatus = TokenStatus.ACCEPTED
     parent: str | None = None
-    """Group the token belongs to (parentIdTag)."""
+    """Group the token belongs to (parentIdTag, groupIdToken)."""
     valid_until_ms: int | None = None
+    valid_from_ms: int | None = None
+    """Before it the driver token is Invalid."""
+    whitelist: Whitelist | None = None
+    """None: the mode's rules say whether the cloud is asked."""
+    as_of_ms: int | None = None
+    """When this was said. None on a list: when the list was drawn up. None in a decision: one of before lists
+    had a time."""
 
 
 class DriverTokenList(Contract):
     """What travels on `hf.<site>.down.driver-tokens.full`: the whole local list."""
 
     version: int = Field(ge=1)
-    tokens: tuple[ListedToken, ...] = Field(max_length=100_000)
+    tokens: tuple[ListedToken, ...] = Field(max_length=TOKENS_MAX)
+    as_of_ms: int | None = None
+    """When it was drawn up; the cloud fills it in when it is published. None: older than any revocation."""
+    hash: str = ""
+    """`rule_service.domain.token_lists.list_hash` of the tokens, hex; empty: not checked."""
+
+
+class DriverTokenChanges(Contract):
+    """What travels on `hf.<site>.down.driver-tokens.changes.<place>`: from one list to the next."""
+
+    version: int = Field(ge=1)
+    base_version: int = Field(ge=1)
+    """Applied to this very list and to no other."""
+    changed: tuple[ListedToken, ...] = Field((), max_length=TOKENS_MAX)
+    """Added, or put in place of what was said before."""
+    removed: tuple[TokenIdentity, ...] = Field((), max_length=TOKENS_MAX)
+    as_of_ms: int | None = None
+    hash: str = ""
+    """Of the list that must result; filled in by the cloud. Empty: the changes are refused."""
 
 
 class DriverTokensInstalled(Fact):
@@ -284,6 +376,26 @@ class DriverTokensInstalled(Fact):
     hash: str
 
 
+class DriverTokensRefused(Fact):
+    """A list, or changes to one, that was not taken; the last good one stays."""
+
+    TYPE: ClassVar[str] = "driver-tokens.refused"
+
+    version: int | None
+    """None: unreadable."""
+    installed_version: int
+    reason: str
+    full_wanted: bool
+    """The site can't come to the newest list without a full one, and has asked for it."""
+
+
+class FullListWanted(Contract):
+    """Request of `up.driver-tokens`: changes can't be applied here; reply is `Published`."""
+
+    installed_version: int
+    why: str
+
+
 class RulesStatus(Contract):
     """Reply of `rpc.rules`."""
 
@@ -292,6 +404,10 @@ class RulesStatus(Contract):
     name: str
     valid_until_ms: int | None
     driver_tokens_version: int
+    driver_tokens_refused: str | None = None
+    """Why the newest list, or changes to one, were not taken."""
+    driver_tokens_full_wanted: bool = False
+    """The site has asked for a full list: it can't come to the newest by changes."""
     staged_version: int | None = None
     refused: str | None = None
     """Why the newest bundle offered was not taken."""
@@ -320,9 +436,9 @@ class Publish(Contract):
     """Request of `hf.cloud.rpc.publish`: only rule-service writes to DOWNLINK."""
 
     site: str
-    kind: Literal["rules", "driver-tokens", "limit"]
+    kind: Literal["rules", "driver-tokens", "driver-token-changes", "limit"]
     text: str
-    """YAML of the rules (signed there), or JSON of the list or limit."""
+    """YAML of the rules (signed there), or JSON of the list, the changes to it, or the limit."""
 
 
 class Published(Contract):

@@ -11,13 +11,30 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from holdfast.contracts.decision import Basis
+from holdfast.contracts.decision import AuthMethod, Basis
 from holdfast.contracts.envelope import Contract, Fact
-from holdfast.contracts.rules import TokenStatus
+from holdfast.contracts.rules import TokenStatus, TokenType
 
 
 def session_key(charge_point: str, transaction_id: int) -> str:
     return f"{charge_point}/{transaction_id}"
+
+
+def may_stop(
+    started: SessionStarted, token_type: TokenType, driver_token: str, parent: str | None
+) -> bool:
+    """The driver token that started a session may stop it, and so may one of the same group (OCPP 1.6 4.10, 2.x E07).
+
+    `parent` comes from the stopper's own verdict; whether that one is accepted is the caller's question.
+    """
+    is_same = token_type is started.token_type and _same(driver_token, started.driver_token)
+    return is_same or (
+        parent is not None and started.parent is not None and _same(parent, started.parent)
+    )
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
 
 
 class Reading(Contract):
@@ -46,6 +63,9 @@ class SessionStarted(Fact):
     """Group of the driver token, as it was told: a repeated start gets the same answer, after a restart too."""
     basis: Basis
     flagged: bool
+    energy_wh_max: int | None = None
+    """Cap of a session that the rule for unknown driver tokens accepted. Kept here; nothing enforces it yet."""
+    token_type: TokenType = TokenType.ID_TAG
     decision: str
     message_id: str
     action: str = "StartTransaction"
@@ -139,6 +159,8 @@ class SessionView(Contract):
     status: TokenStatus | None
     basis: Basis | None
     flagged: bool
+    auth_method: AuthMethod | None = None
+    """What a CDR may state; None: nobody vouched for the driver."""
     duplicates: int
     """Repeated facts that were dropped."""
     stops_differing: int

@@ -190,6 +190,8 @@ class AskAuthorise:
     request: str
     driver_token: str
     starts_session: bool
+    connector: int | None = None
+    """Where the session is to begin; None where none is, or where there is no driver token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

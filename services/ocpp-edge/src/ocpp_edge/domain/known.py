@@ -30,6 +30,7 @@ from holdfast.contracts.command import (
     Disposition,
 )
 from holdfast.contracts.envelope import Fact
+from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
     SessionMessageUnmatched,
     SessionMetered,
@@ -66,6 +67,10 @@ class Session:
     message_id: str
     """Of its start."""
     at: str
+    started_at_ms: int = 0
+    """Clock of the site; 0: from a snapshot of before this was kept."""
+    accepted: bool = True
+    """What the charge point was told: it soon ends one that was not accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +178,7 @@ def _folded(known: Known, at_ms: int, fact: Fact) -> Known:
             connector = Connector(status=fact.status, error_code=fact.error_code)
             return replace(known, connectors={**known.connectors, fact.connector: connector})
         case SessionStarted() | SessionMetered() | SessionStopped() | SessionStopRepeated():
-            return _watched(_session_folded(known, fact), fact)
+            return _watched(_session_folded(known, at_ms, fact), fact)
         case SessionMessageUnmatched():
             return _answered(known, fact.raw)
         case CommandReceived() | CommandDispatched() | CommandSettled():
@@ -199,18 +204,20 @@ def _answered(known: Known, raw: str) -> Known:
 
 
 def _session_folded(
-    known: Known, fact: SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated
+    known: Known,
+    at_ms: int,
+    fact: SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated,
 ) -> Known:
     match fact:
         case SessionStarted():
-            return _started(known, fact)
+            return _started(known, at_ms, fact)
         case SessionStopped():
             return _stopped(known, fact)
         case _:
             return _answered(known, fact.raw)
 
 
-def _started(known: Known, fact: SessionStarted) -> Known:
+def _started(known: Known, at_ms: int, fact: SessionStarted) -> Known:
     key = start_key(fact.connector, fact.driver_token, fact.meter_start_wh, fact.at)
     past = known.past_starts.get(key)
     if past and past.transaction_id == fact.transaction_id:
@@ -225,6 +232,8 @@ def _started(known: Known, fact: SessionStarted) -> Known:
         meter_start_wh=fact.meter_start_wh,
         message_id=fact.message_id,
         at=fact.at,
+        started_at_ms=at_ms,
+        accepted=fact.status is TokenStatus.ACCEPTED,
     )
     known = replace(known, ended_starts=_without(known.ended_starts, key))
     sessions = {**known.sessions, session.transaction_id: session}

@@ -99,6 +99,7 @@ def _first_time(state: State, event: CallReceived) -> Step:
             request=sessions.start_id(state.known, state.charge_point, call.request),
             driver_token=call.request.driver_token or NO_TOKEN,
             starts_session=True,
+            connector=call.request.connector if call.request.driver_token else None,
         )
         return state, [ask]
     assert event.origin is not None

@@ -83,6 +83,7 @@ def started(charge_point: str, call: Call, verdict: Authorised, transaction_id: 
         parent=verdict.verdict.parent,
         basis=verdict.verdict.basis,
         flagged=verdict.verdict.flagged,
+        energy_wh_max=verdict.verdict.energy_wh_max,
         decision=verdict.decision,
         message_id=call.message_id,
         raw=call.raw,

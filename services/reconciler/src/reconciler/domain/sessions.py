@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import assert_never
 
-from holdfast.contracts.decision import Basis
+from holdfast.contracts.decision import Basis, auth_method
 from holdfast.contracts.envelope import Entry, Fact
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
@@ -204,6 +204,7 @@ def join(site: str, parts: Sequence[tuple[str, Session]]) -> SessionView:
         status=whole.status,
         basis=whole.basis,
         flagged=whole.flagged,
+        auth_method=auth_method(whole.basis, flagged=whole.flagged, status=whole.status),
         duplicates=whole.duplicates,
         stops_differing=whole.stops_differing,
         incarnations=tuple(incarnation for incarnation, _ in parts),

@@ -3,6 +3,7 @@
 hf.cloud.rpc.publish   rules, driver tokens, limits -> checked, signed -> DOWNLINK
 hf.cloud.rpc.command   commands -> checked -> DOWNLINK
 hf.*.up.desired        what the cloud wants a site to have, as DOWNLINK has it
+hf.*.up.driver-tokens  a full list for a site that can't apply changes -> DOWNLINK
 hf.*.up.authorise      the verdict of the CSMS, or the cloud's own, on a driver token
 """
 
@@ -16,7 +17,7 @@ from holdfast.clock import Clock
 from holdfast.contracts.command import SendCommand
 from holdfast.contracts.envelope import Contract
 from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import Desired, DriverTokenList, Publish, SignedRules, SiteLimit
+from holdfast.contracts.rules import Desired, FullListWanted, Publish, SignedRules, SiteLimit
 from holdfast.rpc import serve
 from holdfast.service import Context
 from rule_service.adapters import files
@@ -24,6 +25,7 @@ from rule_service.cloud_scope.authorising import Authorising
 from rule_service.cloud_scope.commanding import Commanding
 from rule_service.cloud_scope.publishing import Publishing
 from rule_service.cloud_scope.sites import Sites
+from rule_service.cloud_scope.token_lists import published
 from rule_service.config import Config
 
 log = logging.getLogger(__name__)
@@ -37,9 +39,11 @@ async def run_in_cloud(context: Context[Config]) -> None:
     config, bus, clock = context.config, context.bus, context.clock
     assert config.rules_key_file is not None
     sites = Sites(config.sites)
-    publishing = Publishing(bus, files.signing_key(config.rules_key_file), sites)
+    publishing = Publishing(bus, clock, files.signing_key(config.rules_key_file), sites)
     commanding = Commanding(bus, clock, sites)
     await serve(bus, subjects.cloud_rpc("publish"), Publish, publishing.publish)
+    wanted = subjects.up_from_any("driver-tokens")
+    await serve(bus, wanted, FullListWanted, publishing.full_list)
     await serve(bus, subjects.cloud_rpc("command"), SendCommand, commanding.send)
     await answer_desired(bus, clock)
     await Authorising(context).serve()
@@ -68,11 +72,11 @@ async def answer_desired(bus: Bus, clock: Clock) -> None:
 async def desired(bus: Bus, site: str, at_ms: int) -> Desired:
     """Read off DOWNLINK itself: what is wanted is what was published last."""
     rules = await bus.last(subjects.DOWNLINK, subjects.down_rules(site))
-    tokens = await bus.last(subjects.DOWNLINK, subjects.down_driver_tokens(site))
+    tokens = await published(bus, site)
     limit = await bus.last(subjects.DOWNLINK, subjects.down_limit(site))
     return Desired(
         rules_version=SignedRules.from_bytes(rules.data).version if rules else 0,
-        driver_tokens_version=DriverTokenList.from_bytes(tokens.data).version if tokens else 0,
+        driver_tokens_version=tokens.version if tokens else 0,
         limit_id=_limit_id(limit.data, at_ms) if limit else None,
     )
 

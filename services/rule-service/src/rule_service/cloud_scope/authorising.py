@@ -14,6 +14,7 @@ from holdfast import subjects
 from holdfast.contracts.csms import AskCsms
 from holdfast.contracts.decision import Authorise, CloudVerdict
 from holdfast.contracts.envelope import Contract, ContractError
+from holdfast.contracts.rules import TokenType
 from holdfast.rpc import call, serve
 from holdfast.service import Context
 from rule_service.cloud_scope.registry import Registry
@@ -45,12 +46,16 @@ class Authorising:
         if site in self._csms_sites:
             verdict = await self._ask_csms(site, asked)
         else:
-            verdict = self._look_up(asked.driver_token)
+            verdict = self._look_up(asked)
         self._answered.labels(verdict.status.value).inc()
         return verdict
 
     async def _ask_csms(self, site: str, asked: Authorise) -> CloudVerdict:
-        """Raise RequestFailed, which `serve` answers as a failure that may be retried."""
+        """Raise RequestFailed, which `serve` answers as a failure that may be retried, or ContractError."""
+        if asked.token_type is not TokenType.ID_TAG:
+            raise ContractError(
+                f"a CSMS of OCPP 1.6 knows idTags only, not {asked.token_type}: decide locally"
+            )
         wait_ms = within(asked.budget_ms)
         question = AskCsms(
             site=site,
@@ -61,10 +66,10 @@ class Authorising:
         subject = subjects.cloud_rpc("csms-authorise")
         return await call(self._bus, subject, question, CloudVerdict, timeout_ms=wait_ms)
 
-    def _look_up(self, driver_token: str) -> CloudVerdict:
+    def _look_up(self, asked: Authorise) -> CloudVerdict:
         if self._registry is None:
             raise ContractError("this cloud has no registry of driver tokens: decide locally")
-        return self._registry.verdict(driver_token, self._clock.now_ms())
+        return self._registry.verdict(asked.token_type, asked.driver_token, self._clock.now_ms())
 
 
 def within(budget_ms: int) -> int:

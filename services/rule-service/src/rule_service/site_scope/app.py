@@ -18,7 +18,12 @@ from holdfast.contracts.decision import Admit, Authorise
 from holdfast.contracts.envelope import Contract, ContractError
 from holdfast.contracts.mode import ModeChanged
 from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import DriverTokenList, RulesStatus, SignedRules
+from holdfast.contracts.rules import (
+    DriverTokenChanges,
+    DriverTokenList,
+    RulesStatus,
+    SignedRules,
+)
 from holdfast.entries import read
 from holdfast.recorder import (
     Incarnation,
@@ -71,6 +76,7 @@ async def run_at_site(context: Context[Config]) -> None:
     await _recall(context, bundles, lists)
     async with asyncio.TaskGroup() as group:
         group.create_task(cloud.run())
+        group.create_task(lists.run(bus, clock))
         group.create_task(watch_incarnation(bus, clock, incarnation))
         await _provisioned(config, bundles, lists)
         await serve(bus, subjects.rpc(config.site, "authorise"), Authorise, deciding.authorise)
@@ -126,7 +132,11 @@ async def _provisioned(config: Config, bundles: Bundles, lists: Lists) -> None:
 async def follow_downlink(context: Context[Config], bundles: Bundles, lists: Lists) -> None:
     """For ever; the copy may not be there yet, or be made anew."""
     site, backoff = context.config.site, Backoff(context.clock, context.rng)
-    topics = (subjects.down_rules(site), subjects.down_driver_tokens(site))
+    topics = (
+        subjects.down_rules(site),
+        subjects.down_driver_tokens(site),
+        subjects.down_driver_token_changes_all(site),
+    )
     while True:
         try:
             async for message in context.bus.follow(
@@ -134,6 +144,8 @@ async def follow_downlink(context: Context[Config], bundles: Bundles, lists: Lis
             ):
                 backoff.reset()
                 await take_downlink(site, message, bundles, lists)
+                if message.pending == 0:
+                    await lists.settle()
         except StreamGone:
             await backoff.wait()
 
@@ -147,10 +159,14 @@ async def take_downlink(site: str, message: Message, bundles: Bundles, lists: Li
         else:
             await bundles.put(Offered(signed))
         return
+    is_full = message.subject == subjects.down_driver_tokens(site)
+    kind = DriverTokenList if is_full else DriverTokenChanges
     try:
-        await lists.offer(DriverTokenList.from_bytes(message.data))
+        offered = kind.from_bytes(message.data)
     except ContractError as error:
-        lists.unreadable(str(error))
+        await lists.refuse(None, str(error), full_wanted=False)
+    else:
+        await lists.offer(offered)
 
 
 # --- what the site itself says ---
@@ -192,6 +208,8 @@ async def answer_rules(bus: Bus, site: str, bundles: Bundles, lists: Lists) -> N
             name=state.rules.name,
             valid_until_ms=state.rules.valid_until_ms,
             driver_tokens_version=lists.version,
+            driver_tokens_refused=lists.refused,
+            driver_tokens_full_wanted=lists.full_wanted,
             staged_version=state.staged.version if state.staged else None,
             refused=state.refused,
             text=state.active.text if state.active else "",

@@ -12,9 +12,15 @@ from holdfast import subjects
 from holdfast.bus import Bus, RequestFailed, RequestTimedOut
 from holdfast.clock import Clock
 from holdfast.contracts.csms import AskCsms
-from holdfast.contracts.decision import Authorise, CachedToken, CloudAnswer, CloudVerdict
+from holdfast.contracts.decision import (
+    Authorise,
+    CachedToken,
+    CloudAnswer,
+    CloudVerdict,
+    Revocation,
+)
 from holdfast.contracts.envelope import Contract
-from holdfast.contracts.rules import Rules, TokenStatus
+from holdfast.contracts.rules import Rules, TokenStatus, TokenType
 from holdfast.rpc import call
 from rule_service.adapters.token_store import TokenStore
 
@@ -54,6 +60,9 @@ class CloudAsking:
             await asyncio.get_running_loop().create_future()
 
     async def ask(self, asked: Authorise, token_hash: str, rules: Rules, budget_ms: int) -> Outcome:
+        if self._csms_at_site and asked.token_type is not TokenType.ID_TAG:
+            # OCPP 1.6 upstream has idTags only: the same characters there may be another driver's.
+            return Outcome(CloudAnswer.UNREACHABLE)
         try:
             verdict = await self._call(asked, budget_ms)
         except RequestTimedOut:
@@ -70,7 +79,7 @@ class CloudAsking:
 
     def _question(self, asked: Authorise, budget_ms: int) -> tuple[str, Contract]:
         if not self._csms_at_site:
-            named = asked.model_copy(update={"budget_ms": budget_ms})
+            named = asked.model_copy(update={"budget_ms": budget_ms, "running": ()})
             return subjects.up(self._site, "authorise"), named
         of_csms = AskCsms(
             site=self._site,
@@ -98,18 +107,36 @@ class CloudAsking:
             self._beside -= 1
 
     def _keep(self, token_hash: str, verdict: CloudVerdict, rules: Rules) -> None:
-        """Unknown tokens are not kept: anyone could fill the cache with them."""
+        """Unknown tokens are not kept in the cache: anyone could fill it with them. A word against a driver token
+        is kept in any case: it goes before older words for it.
+        """
+        if verdict.status in FROM_EACH_CASE:
+            return
         try:
+            self._keep_word(token_hash, verdict, rules)
             if not verdict.known:
                 self._store.forget(token_hash)
-            elif verdict.status not in FROM_EACH_CASE:
-                token = CachedToken(
-                    status=verdict.status,
-                    parent=verdict.parent,
-                    valid_until_ms=verdict.valid_until_ms,
-                    answered_at_ms=self._clock.now_ms(),
-                )
-                self._store.remember(token_hash, token, rules.authorise.cache_entries_max)
+                return
+            token = CachedToken(
+                status=verdict.status,
+                parent=verdict.parent,
+                valid_until_ms=verdict.valid_until_ms,
+                answered_at_ms=self._clock.now_ms(),
+                whitelist=verdict.whitelist,
+            )
+            self._store.remember(token_hash, token, rules.authorise.cache_entries_max)
         except OperationalError as error:
             # The answer still counts for this driver; only the next cut will miss it.
             log.warning("answer of the cloud not kept", extra={"why": str(error.orig)})
+
+    def _keep_word(self, token_hash: str, verdict: CloudVerdict, rules: Rules) -> None:
+        if verdict.status is TokenStatus.ACCEPTED:
+            self._store.clear(token_hash)
+            return
+        known_here = self._store.listed(token_hash) or self._store.cached(token_hash)
+        word = Revocation(
+            status=verdict.status,
+            said_at_ms=self._clock.now_ms(),
+            known=verdict.known or known_here is not None,
+        )
+        self._store.revoke(token_hash, word, rules.authorise.revocations_max)

@@ -7,6 +7,7 @@ from memory, or from the journal while it knows the id (its dedupe window, 1 h).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from holdfast.contracts.decision import (
     DecisionMade,
 )
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import Rules
+from holdfast.contracts.rules import ListedToken, Rules, TokenType
 from holdfast.ids import Ids, derived
 from holdfast.recorder import Recorder
 from rule_service.adapters.token_store import TokenStore
@@ -75,18 +76,22 @@ class Deciding:
         self._cloud = cloud
         self._metrics = metrics
         self._remembered: OrderedDict[str, DecisionMade] = OrderedDict()
+        self._busy: dict[str, asyncio.Event] = {}
+        """Requests being decided: one whose asker gave up waiting and asks again is the same question."""
 
     # --- authorise ---
 
     async def authorise(self, asked: Authorise, _: str) -> Authorised:
         id = derived("authorise", self._life, asked.charge_point, asked.request)
+        while id in self._busy:
+            await self._busy[id].wait()
         fact = self._remembered.get(id)
         if fact is None:
-            ground = self._ground()
-            inputs = await self._inputs(asked, ground)
-            ruling = authorise.evaluate(ground.rules, inputs)
-            fact = _decision(id, asked.charge_point, ground, inputs, ruling)
-            fact = await self._record(fact, ground, cause=asked.request)
+            self._busy[id] = asyncio.Event()
+            try:
+                fact = await self._authorise(id, asked)
+            finally:
+                self._busy.pop(id).set()
         assert isinstance(fact.verdict, AuthoriseVerdict)
         return Authorised(
             decision=fact.decision,
@@ -96,33 +101,51 @@ class Deciding:
             explanation=fact.explanation,
         )
 
+    async def _authorise(self, id: str, asked: Authorise) -> DecisionMade:
+        ground = self._ground()
+        inputs = await self._inputs(asked, ground)
+        ruling = authorise.evaluate(ground.rules, inputs)
+        fact = _decision(id, asked.charge_point, ground, inputs, ruling)
+        return await self._record(fact, ground, cause=asked.request)
+
     async def _inputs(self, asked: Authorise, ground: _Ground) -> AuthoriseInputs:
-        token_hash = self._store.hash(asked.driver_token)
+        token_hash = self._store.hash(asked.driver_token, asked.token_type)
+        listed, cached = self._store.listed(token_hash), self._store.cached(token_hash)
+        known = listed or cached
         inputs = AuthoriseInputs(
             at_ms=ground.at_ms,
             mode=ground.mode,
             driver_token_hash=token_hash,
-            listed=self._store.listed(token_hash),
+            listed=listed,
             list_version=self._lists.version,
-            cached=self._store.cached(token_hash),
+            cached=cached,
             cloud=CloudAnswer.NOT_ASKED,
             cloud_status=None,
+            token_type=asked.token_type,
+            revoked=self._store.revoked(token_hash),
+            group=self._group(known.parent if known else None),
+            starts_session=asked.starts_session,
+            running=asked.running,
         )
         outcome = await self._ask(asked, ground, inputs)
         verdict = outcome.verdict
         return inputs.model_copy(
             update={
+                # While this driver waited, another visit may have brought a word against the token.
+                "revoked": inputs.revoked if verdict else self._store.revoked(token_hash),
                 "cloud": outcome.answer,
                 "cloud_status": verdict.status if verdict else None,
                 "cloud_parent": verdict.parent if verdict else None,
             }
         )
 
+    def _group(self, parent: str | None) -> ListedToken | None:
+        return self._store.listed(self._store.hash(parent, TokenType.GROUP)) if parent else None
+
     async def _ask(self, asked: Authorise, ground: _Ground, inputs: AuthoriseInputs) -> Outcome:
         rules, token_hash = ground.rules, inputs.driver_token_hash
         budget_ms = rules.authorise.of(ground.mode).budget_ms
-        known = authorise.knows_locally(rules, inputs)
-        match authorise.asking(rules, ground.mode, known_locally=known):
+        match authorise.asking(rules, inputs):
             case Asking.NOT:
                 return NOT_ASKED
             case Asking.BESIDE:
