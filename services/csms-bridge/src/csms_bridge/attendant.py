@@ -93,6 +93,8 @@ class Attendant:
         self._running: asyncio.Task[None] | None = None
         self._early: list[Coroutine[None, None, None]] | None = []
         """Work asked for before `_run` has its group."""
+        self._is_over = False
+        """It is being let go: what ends meanwhile is still heard of, and nothing is begun any more."""
 
     def begin(self, kept: Kept | None, revision: int) -> None:
         """Take up what is kept, then serve until cancelled."""
@@ -291,15 +293,21 @@ class Attendant:
             for work in early:
                 group.create_task(work)
             self.tick()
-            while True:
-                await self._dirty.wait()
-                if not sending.waits_for_saving(self.state):
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(SAVE_PAUSE_MS / 1000):
-                            await self._hurry.wait()
-                self._dirty.clear()
-                self._hurry.clear()
-                await self._save()
+            try:
+                await self._keep_saving()
+            finally:
+                self._is_over = True
+
+    async def _keep_saving(self) -> None:
+        while True:
+            await self._dirty.wait()
+            if not sending.waits_for_saving(self.state):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SAVE_PAUSE_MS / 1000):
+                        await self._hurry.wait()
+            self._dirty.clear()
+            self._hurry.clear()
+            await self._save()
 
     async def _save(self) -> None:
         kept = self.state.kept
@@ -366,7 +374,9 @@ class Attendant:
     # --- names ---
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        if self._early is not None:
+        if self._is_over:
+            work.close()
+        elif self._early is not None:
             self._early.append(work)
         else:
             self._group.create_task(work)
