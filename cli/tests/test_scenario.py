@@ -34,6 +34,9 @@ CALL = {
 }  # fmt: skip
 
 
+BARE_CALL = {key: value for key, value in CALL.items() if key != "payload"}
+
+
 def quirk(**fields: object) -> dict[str, object]:
     return {"at_s": 1, "do": "csms-quirk", "quirk": fields}
 
@@ -95,9 +98,12 @@ def test_steps_are_played_in_order_of_time(tmp_path: Path):
         ({"steps": [{"at_s": 1, "do": "csms-quirk", "quirk": "slow"}]}, "csms-quirk.quirk"),
         ({"steps": [quirk(action="StartTransaction")]}, "must have a name"),
         ({"steps": [quirk(name="lose_answer", charge_point="CP-09")]}, "CP-09"),
+        ({"steps": [quirk(name="slow")]}, "csms-quirk.quirk: name: there is no quirk 'slow'"),
+        ({"steps": [quirk(name="ignore", action=5)]}, "csms-quirk.quirk: action: "),
         ({"steps": [{**CALL, "charge_point": "CP-09"}]}, "CP-09"),
         ({"steps": [{**CALL, "payload": None}]}, "csms-call.payload"),
-        ({"steps": [CALL, CALL]}, "two calls of the CSMS have the id"),
+        ({"steps": [CALL, CALL]}, "two csms-calls have the id 'k1'"),
+        ({"steps": [BARE_CALL, BARE_CALL]}, "two csms-calls have the id 'k1'"),
         ({"expect": {"csms_answers": {"k9": "Accepted"}}}, "k9"),
         ({"steps": [{"at_s": 1, "do": "kill", "process": "csms"}]}, "there is no process 'csms'"),
         (

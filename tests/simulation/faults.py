@@ -142,10 +142,10 @@ def _csms(seed: int) -> CsmsFaults | None:
     there, deduplicates = rng.random() < CSMS_RATIO, rng.random() < 0.75
     faults = CsmsFaults(
         deduplicates=deduplicates,
-        down_every_ms=luck.mean_ms(0.4, 15_000, 60_000),
-        silent_every_ms=luck.mean_ms(0.4, 15_000, 60_000),
+        down_every_ms=luck.mean_ms(0.4, 10_000, 50_000),
+        silent_every_ms=luck.mean_ms(0.5, 8_000, 40_000),
         drops_every_ms=luck.mean_ms(0.5, 3_000, 20_000),
-        lost_answer_ratio=luck.ratio(0.5, 0.1),
+        lost_answer_ratio=luck.ratio(0.5, 0.15),
         late_answer_ratio=luck.ratio(0.4, 0.2),
         callerror_ratio=luck.ratio(0.4, 0.2),
         calls_every_ms=luck.mean_ms(0.5, 3_000, 15_000),

@@ -35,8 +35,19 @@ def test_what_was_lost_on_the_way_down_is_fetched_again() -> None:
 
 
 def test_a_site_that_is_to_be_let_go_as_it_is_claimed_is_let_go() -> None:
-    """Seed 2: the task that held it was cancelled before its first step, and its end was never told."""
-    assert judge(live(drawn(2))) == []
+    """Its task was cancelled before its first step, so the site was held for ever by one who did not serve it."""
+    faults = Faults(seed=12, cloud_server_crash_every_ms=3_000, csms=CsmsFaults())
+    assert judge(live(faults, safety_ms=20_000)) == []
+
+
+def test_a_connection_that_ends_while_its_site_is_let_go_ends_nothing_else() -> None:
+    """It asked for the next connection of a group that was shutting down, and the whole bridge died of it."""
+    faults = Faults(
+        seed=1,
+        bus=SimOptions(seed=1, ack_loss_ratio=0.05),
+        csms=CsmsFaults(silent_every_ms=8_000, lost_answer_ratio=0.1),
+    )
+    assert judge(live(faults)) == []
 
 
 def test_who_takes_over_a_site_where_nothing_happens_knows_how_far_it_was_read() -> None:

@@ -153,7 +153,24 @@ def upstream_view(charge_point: str, phase: Phase, **changes: object) -> Upstrea
     return UpstreamView.model_validate(fields | changes)
 
 
-def upstream_status(at_ms: int, csms: CsmsState) -> UpstreamStatus:
+DELIVERIES = (
+    OpenDelivery(
+        backend="main",
+        charge_point="CP-02",
+        trouble=Trouble.REJECTED,
+        what="BootNotification answered Rejected",
+    ),
+)
+
+
+@pytest.fixture
+def new_upstream_view() -> Callable[..., UpstreamView]:
+    return upstream_view
+
+
+def upstream_status(
+    at_ms: int, csms: CsmsState, deliveries: tuple[OpenDelivery, ...]
+) -> UpstreamStatus:
     return UpstreamStatus(
         at_ms=at_ms,
         csms=csms,
@@ -163,14 +180,7 @@ def upstream_status(at_ms: int, csms: CsmsState) -> UpstreamStatus:
             upstream_view("CP-01", Phase.PENDING, backend="next", primary=False, waiting=90),
             upstream_view("CP-01", Phase.ACCEPTED, waiting=3, transactions={"1001": 77}),
         ),
-        open_deliveries=(
-            OpenDelivery(
-                backend="main",
-                charge_point="CP-02",
-                trouble=Trouble.REJECTED,
-                what="BootNotification answered Rejected",
-            ),
-        ),
+        open_deliveries=deliveries,
     )
 
 
@@ -214,6 +224,8 @@ class World:
     csms: CsmsState = CsmsState.NONE
     """What mode-manager says at the site, and in the cloud the bridge, while there is one."""
     bridge: SimBus | None = None
+    deliveries: tuple[OpenDelivery, ...] = DELIVERIES
+    """That are open at the bridge."""
 
     @classmethod
     async def make(cls, scope: Scope, folder: Path) -> World:
@@ -342,7 +354,7 @@ class World:
                     charge_points=(),
                     open_deliveries=(),
                 )
-            return upstream_status(self.clock.now_ms(), self.csms)
+            return upstream_status(self.clock.now_ms(), self.csms, self.deliveries)
 
         await serve(self.bridge, subjects.cloud_rpc("upstream"), UpstreamRequest, upstream)
 

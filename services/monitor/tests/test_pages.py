@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -46,6 +47,7 @@ from monitor.pages.html import el
 from monitor.pages.site_page import site_page
 from monitor.pages.sites_page import sites_page
 from monitor.pages.words import clock, duration, energy, moment, number, size
+from monitor.settling import Word
 
 NOW = 1_750_000_000_000
 NONE = CsmsState.NONE
@@ -255,6 +257,34 @@ def test_driver_tokens_are_masked_wherever_they_stand() -> None:
     page = site_page(STATUS, (SESSION,), home=False).decode()
     assert "SECRETTAG" not in page
     assert "••••99" in page
+
+
+def test_an_open_delivery_says_its_entry_and_how_to_settle_it() -> None:
+    def shown(trouble: Trouble, incarnation: str = "", seq: int = 0) -> str:
+        delivery = OpenDelivery(
+            backend="main",
+            charge_point="CP-01",
+            trouble=trouble,
+            what="a start",
+            incarnation=incarnation,
+            seq=seq,
+        )
+        csms = fresh(CsmsNow(state=CsmsState.UP, views=(), deliveries=(delivery,)))
+        page = site_page(replace(STATUS, scope="cloud", csms=csms), (), home=True).decode()
+        return unescape(page.split('id="csms"')[1].split("</section>")[0])
+
+    named = shown(Trouble.DOUBLE_START, "aaaaaaaa", 7)
+    assert "CP-01 at main, double start: a start (entry aaaaaaaa 7)" in named
+    sent = re.search(r"POST /api/sites/berlin01/upstream/settle (\{.*?\})", named)
+    assert sent is not None
+    word = Word.model_validate_json(sent[1])
+    assert (word.trouble, word.incarnation, word.seq) == (Trouble.DOUBLE_START, "aaaaaaaa", 7)
+    counted = shown(Trouble.QUARANTINED)
+    assert "(the charge point as a whole)" in counted
+    assert '"incarnation": "", "seq": 0' in counted
+    rejected = shown(Trouble.REJECTED)
+    assert "Goes when the CSMS accepts this charge point" in rejected
+    assert "upstream/settle" not in rejected
 
 
 def test_the_page_begins_with_the_four_answers() -> None:

@@ -9,7 +9,9 @@ import asyncio
 import httpx
 import pytest
 
+from holdfast.contracts.csms import OpenDelivery, Phase, Trouble
 from holdfast.contracts.mode import CsmsState
+from monitor.domain.upstream import CsmsNow
 
 SITE = "berlin01"
 
@@ -98,6 +100,75 @@ def test_every_charge_point_at_every_backend_is_a_row_page_by_page(with_monitor)
     with_monitor("cloud", look)
 
 
+def test_open_deliveries_stand_whole_on_the_first_page_and_can_be_settled_as_they_stand(
+    with_monitor,
+) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        await world.begin_bridge()
+        world.deliveries = (
+            OpenDelivery(
+                backend="main",
+                charge_point="CP-01",
+                trouble=Trouble.DOUBLE_START,
+                what="a start was sent twice",
+                transaction=1001,
+                incarnation="aaaaaaaa",
+                seq=7,
+            ),
+            OpenDelivery(
+                backend="main", charge_point="CP-02", trouble=Trouble.REJECTED, what="Rejected"
+            ),
+        )
+        await asyncio.sleep(20)  # a site that is only heard of is asked about after a while
+        path = f"/api/sites/{SITE}/upstream"
+        first = (await http.get(path, params={"limit": 1})).json()
+        assert [one["charge_point"] for one in first["open_deliveries"]] == ["CP-01", "CP-02"]
+        told = first["open_deliveries"][0]
+        assert told == {
+            "backend": "main",
+            "charge_point": "CP-01",
+            "trouble": "double start",
+            "what": "a start was sent twice",
+            "transaction": 1001,
+            "incarnation": "aaaaaaaa",
+            "seq": 7,
+            "messages": 1,
+        }
+        second = (await http.get(path, params={"limit": 1, "after": first["next"]})).json()
+        assert set(second) == {"upstream", "next"}
+        asked = ("backend", "charge_point", "trouble", "incarnation", "seq")
+        word = {name: told[name] for name in asked} | {"by": "night desk"}
+        assert (await http.post(f"{path}/settle", json=word)).json() == {"settled": 1}
+
+    with_monitor("cloud", look)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_named", "is_shown"),
+    [
+        ({"problem": "refused", "waiting": 3}, False, True),
+        ({"problem": "refused", "waiting": 0}, True, True),
+        ({"problem": "refused", "waiting": 0}, False, False),
+        ({"problem": "", "waiting": 3}, True, False),
+        ({"problem": "refused", "waiting": 3, "primary": False}, True, False),
+        ({"problem": "refused", "waiting": 0, "phase": Phase.CONNECTING}, False, True),
+    ],
+)
+def test_who_can_not_be_reached_and_is_needed_is_not_accepted(
+    new_upstream_view, changes: dict[str, object], is_named: bool, is_shown: bool
+) -> None:
+    view = new_upstream_view("CP-01", **{"phase": Phase.CLOSED, **changes})
+    deliveries = tuple(
+        OpenDelivery(
+            backend=backend, charge_point=charge_point, trouble=Trouble.QUARANTINED, what="x"
+        )
+        for backend, charge_point in (("main", "CP-01"),) * is_named
+        + (("next", "CP-01"), ("main", "CP-02"))
+    )
+    now = CsmsNow(state=CsmsState.DOWN, instance="b1", views=(view,), deliveries=deliveries)
+    assert now.not_accepted == ((view,) if is_shown else ())
+
+
 def test_without_a_bridge_no_csms_is_known_and_nothing_turns_red(with_monitor) -> None:
     async def look(world, http: httpx.AsyncClient) -> None:
         before = await status_of(http)
@@ -108,6 +179,7 @@ def test_without_a_bridge_no_csms_is_known_and_nothing_turns_red(with_monitor) -
         assert (await http.get(f"/api/sites/{SITE}/upstream")).json() == {
             "upstream": [],
             "next": None,
+            "open_deliveries": [],
         }
         assert "No CSMS is known behind this site." in (await http.get(f"/sites/{SITE}")).text
         text = await metrics_of(http)
@@ -150,7 +222,7 @@ def test_at_a_site_the_last_pulse_tells_and_there_are_no_rows(with_monitor) -> N
         }
         assert csms["source"] == "mode-manager"
         rows = (await http.get(f"/api/sites/{SITE}/upstream")).json()
-        assert rows == {"upstream": [], "next": None}
+        assert rows == {"upstream": [], "next": None, "open_deliveries": []}
         text = await metrics_of(http)
         assert 'holdfast_csms_up{site="berlin01"} 0.0' in text
         assert "holdfast_upstream_waiting_messages{" not in text

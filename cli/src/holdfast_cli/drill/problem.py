@@ -11,6 +11,7 @@ MAPPINGS = {
     "ChargePoint": "must be a mapping such as {id: CP-01, connectors: 1}",
     "Behaviour": "must be a mapping such as {power_w: 11000}; simulators/README.md lists its fields",
     "Csms": "must be a mapping such as {kind: steve}",
+    "OwnCall": "must be a mapping such as {action: GetConfiguration, payload: {}}",
     "Expect": "must be a mapping such as {calm: true}",
 }
 STEP = "must be a mapping such as {at_s: 4, do: cut, how: reset}"

@@ -13,12 +13,11 @@ from holdfast.standing import parse_rules
 from holdfast_cli.drill import bridge
 from holdfast_cli.drill.behaviour import Behaviour
 from holdfast_cli.drill.problem import WHOLE, problem, yaml_problem
+from holdfast_cli.drill.quirk import EVERY
 from holdfast_cli.drill.steps import AnyStep, CsmsCall, CsmsQuirk, Part, SendCommand
 from holdfast_cli.provision.rules import laid_over_default
 
 SCENARIO_BYTES_MAX = 1 << 20
-EVERY = "*"
-"""As the simulated CSMS writes `all of them`."""
 ModeName = Literal["connected", "degraded", "autonomous", "recovery"]
 DispositionName = Literal["delivered", "refused", "expired", "superseded", "obsolete", "uncertain"]
 
@@ -134,9 +133,7 @@ class Scenario(Part):
     def _calls_fit(self) -> Scenario:
         ids = [step.id for step in self.steps if isinstance(step, CsmsCall)]
         if twice := next((it for it in ids if ids.count(it) > 1), None):
-            raise ValueError(
-                f"steps: two calls of the CSMS have the id {twice!r}: give each its own"
-            )
+            raise ValueError(f"steps: two csms-calls have the id {twice!r}: give each its own")
         if none := next((it for it in self.expect.csms_answers if it not in ids), None):
             raise ValueError(
                 f"expect.csms_answers: no csms-call has the id {none!r}: correct it, or add the call"

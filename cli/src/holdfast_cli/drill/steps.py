@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from holdfast.contracts.command import Action
+from holdfast_cli.drill import quirk
 from holdfast_cli.provision.layout import CLOUD, CLOUD_SERVICES, SITE_SERVICES
 
 PROCESSES = (
@@ -179,12 +180,10 @@ class CsmsQuirk(Step):
 
     @field_validator("quirk")
     @classmethod
-    def _named(cls, quirk: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(quirk.get("name"), str) or not quirk["name"]:
-            raise ValueError("must have a name such as {name: lose_answer, count: 1}")
-        if "do" in quirk:
-            raise ValueError("do: there is no such field: remove it")
-        return quirk
+    def _holds(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """As the simulated CSMS will read it."""
+        quirk.check(given)
+        return given
 
     def sentence(self) -> str:
         rest = ", ".join(f"{key} {value}" for key, value in self.quirk.items() if key != "name")
@@ -206,7 +205,7 @@ class CsmsCall(Step):
     charge_point: str
     action: str = Field(min_length=1, max_length=50)
     """Any: also one that a site does not carry out must be answered."""
-    payload: dict[str, Any]
+    payload: dict[str, Any] = Field(default_factory=dict)
 
     def sentence(self) -> str:
         return f"the CSMS sends {self.action} to {self.charge_point} ({self.id})"

@@ -24,8 +24,10 @@ from holdfast.settings import read_secret
 SAVING_MAX = 128
 
 
-async def run(context: Context[Config], dial: Dial | None = None) -> None:
-    """Until cancelled. `dial` opens upstream connections: WebSockets, or a test's own."""
+async def run(
+    context: Context[Config], dial: Dial | None = None, webhook: Webhook | None = None
+) -> None:
+    """Until cancelled. `dial` opens upstream connections: WebSockets, or a test's own; so with `webhook`."""
     config = context.config
     secret = read_secret(config.webhook_secret_file) if config.webhook_secret_file else ""
     backends = Backends(config.backends_file)
@@ -41,7 +43,7 @@ async def run(context: Context[Config], dial: Dial | None = None) -> None:
         saving=asyncio.Semaphore(SAVING_MAX),
     )
     reach = Reach(context.bus, context.clock, config.away_after_ms)
-    webhook = Webhook(context.clock, config.webhook_url, secret)
+    webhook = webhook or Webhook(config.webhook_url, secret)
     bridge = Bridge(context, services, backends, reach, webhook)
     async with asyncio.TaskGroup() as group:
         if config.scope == "cloud":

@@ -46,7 +46,7 @@ from csms_bridge.domain.state import Policy, State
 from csms_bridge.services import Services
 from holdfast import subjects
 from holdfast.backoff import Backoff
-from holdfast.bus import AppendRefused, Conflict, RequestFailed
+from holdfast.bus import AppendRefused, BusError, Conflict, RequestFailed
 from holdfast.contracts.command import Command
 from holdfast.contracts.csms import Phase
 from holdfast.contracts.decision import CloudVerdict
@@ -88,7 +88,7 @@ class Attendant:
         )
         self._dirty = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._links: dict[str, asyncio.Queue[str | None]] = {}
+        self._links: dict[str, _Link] = {}
         self._asking: dict[str, asyncio.Future[CloudVerdict | None]] = {}
         self._running: asyncio.Task[None] | None = None
         self._early: list[Coroutine[None, None, None]] | None = []
@@ -103,10 +103,17 @@ class Attendant:
             self.state = restored(self.state, kept)
         self._running = self._group.create_task(self._run())
 
-    def end(self) -> None:
-        """The backend is no longer this charge point's."""
+    async def end(self) -> None:
+        """The backend is no longer this charge point's: its connection is closed first, and its record written."""
         if self._running:
             self._running.cancel()
+            await asyncio.wait([self._running])
+        try:
+            # A write may have been under way; nobody else writes while the site is ours.
+            self.revision = (await self._services.records.newest(self._subject)).revision
+            await self.save_at_end()
+        except BusError as error:
+            log.warning("record not written", extra=self._names(why=str(error)))
 
     # --- events ---
 
@@ -210,12 +217,8 @@ class Attendant:
     def _put(self, connection: str, frame: str | None) -> None:
         """None closes it. A full queue is a socket that takes nothing: its frames may be lost, its end may not."""
         link = self._links.get(connection)
-        if link is None:
-            return
-        if frame is None and link.full():
-            link.get_nowait()
-        with suppress(asyncio.QueueFull):
-            link.put_nowait(frame)
+        if link is not None and not link.put(frame):
+            self._note(Note(level="warning", what="frame dropped", names=()))
 
     # --- the connection ---
 
@@ -224,6 +227,8 @@ class Attendant:
         try:
             upstream = await self._services.dial(self.backend, self.state.charge_point)
         except NotReached as error:
+            if str(error)[:200] != self.state.live.problem:
+                log.warning("upstream not reached", extra=self._names(why=str(error)))
             self.handle(
                 NotOpened(
                     at_ms=self._at_ms,
@@ -235,7 +240,7 @@ class Attendant:
             )
             return
         connection = self._services.ids.new()
-        link: asyncio.Queue[str | None] = asyncio.Queue(FRAMES_AHEAD_MAX)
+        link = _Link()
         self._links[connection] = link
         log.info("upstream opened", extra=self._names(connection=connection))
         self.handle(Opened(at_ms=self._at_ms, mono_ms=self._mono_ms, connection=connection))
@@ -257,15 +262,13 @@ class Attendant:
             )
         )
 
-    async def _talk(
-        self, connection: str, upstream: Upstream, link: asyncio.Queue[str | None]
-    ) -> str:
+    async def _talk(self, connection: str, upstream: Upstream, link: _Link) -> str:
         """Until either side ends it; says how."""
         why = "closed by us"
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._listen(connection, upstream))
-                while (frame := await link.get()) is not None:
+                group.create_task(self._listen(connection, upstream, link))
+                while (frame := await link.next()) is not None:
                     await upstream.send(frame)
                 raise _Closed
         except* _Closed:
@@ -274,8 +277,10 @@ class Attendant:
             why = str(ended.exceptions[0])
         return why
 
-    async def _listen(self, connection: str, upstream: Upstream) -> None:
+    async def _listen(self, connection: str, upstream: Upstream, link: _Link) -> None:
+        """Whoever asks faster than it takes the answers is read no further."""
         while True:
+            await link.room()
             frame = await upstream.receive()
             self.handle(
                 FrameCame(
@@ -332,25 +337,34 @@ class Attendant:
         """Once, after the last event: whoever takes over does not send again what was answered."""
         kept = self.state.kept
         if kept is not self.state.live.saved:
-            await self._services.records.write(self._subject, bytes_of(kept), self.revision)
+            self.revision = await self._services.records.write(
+                self._subject, bytes_of(kept), self.revision
+            )
 
     # --- reading again ---
 
     async def _refill(self, effect: Refill) -> None:
         """Raise StreamGone. What does not answer now is asked again by the core."""
-        state, to_seq, gone_to, left = self.state, effect.after_seq, 0, effect.limit
-        stream = self._services.source.follow_charge_point(
-            state.site, state.charge_point, effect.after_seq + 1
-        )
+        state, source = self.state, self._services.source
+        to_seq, gone_to, left = effect.after_seq, 0, effect.limit
+        through = state.live.spilled_to
+        """Up to here everything was in the stream before it is looked at."""
         try:
-            gone_to = await self._services.source.gone_to()
-            async with asyncio.timeout(REFILL_S), aclosing(stream) as entries:
-                async for found, pending in entries:
-                    to_seq, left = found.stream_seq, left - 1
-                    if found.fact is not None:
-                        self.journaled(found, live=False, again=True)
-                    if pending == 0 or left <= 0:
-                        break
+            gone_to = await source.gone_to()
+            newest = await source.newest_seq(state.site, state.charge_point)
+            if newest > effect.after_seq:
+                stream = source.follow_charge_point(
+                    state.site, state.charge_point, effect.after_seq + 1
+                )
+                async with asyncio.timeout(REFILL_S), aclosing(stream) as entries:
+                    async for found, _ in entries:
+                        to_seq, left = found.stream_seq, left - 1
+                        if found.fact is not None:
+                            self.journaled(found, live=False, again=True)
+                        if to_seq >= newest or left <= 0:
+                            break
+            if to_seq >= newest:
+                to_seq = max(to_seq, through)
         except (TimeoutError, RequestFailed) as error:
             log.warning("backlog not read on", extra=self._names(why=str(error) or "time is up"))
         self._refilled(to_seq, gone_to)
@@ -396,6 +410,34 @@ class Attendant:
             "backend": self.state.backend,
             **names,
         }
+
+
+class _Link:
+    """Frames on their way to one socket, and its end."""
+
+    def __init__(self) -> None:
+        self._frames: asyncio.Queue[str | None] = asyncio.Queue(FRAMES_AHEAD_MAX)
+        self._taken = asyncio.Event()
+
+    def put(self, frame: str | None) -> bool:
+        """False: the socket takes nothing, and the frame is dropped. Its end never is."""
+        if frame is None and self._frames.full():
+            self._frames.get_nowait()
+        try:
+            self._frames.put_nowait(frame)
+        except asyncio.QueueFull:
+            return False
+        return True
+
+    async def next(self) -> str | None:
+        frame = await self._frames.get()
+        self._taken.set()
+        return frame
+
+    async def room(self) -> None:
+        while self._frames.qsize() >= FRAMES_AHEAD_MAX // 2:
+            self._taken.clear()
+            await self._taken.wait()
 
 
 class _Closed(Exception):

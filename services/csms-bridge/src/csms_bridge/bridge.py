@@ -20,6 +20,7 @@ from csms_bridge.domain.ownership import Beat, Claim, Drop, Effect, Event
 from csms_bridge.reach import Reach
 from csms_bridge.services import Services
 from holdfast import rpc, subjects
+from holdfast.backoff import Backoff
 from holdfast.bus import AppendRefused, Conflict, Message, RequestFailed, StreamGone
 from holdfast.contracts.csms import (
     AskCsms,
@@ -70,7 +71,8 @@ class Bridge:
         self._state = ownership.State(begun_mono_ms=self._mono_ms)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Raise ConfigError when another process goes by this instance's name."""
+        await self._check_alone()
         async with asyncio.TaskGroup() as group:
             self._group = group
             await self._serve()
@@ -115,6 +117,30 @@ class Bridge:
                     self._group.create_task(_cancel(task))
             case _:
                 assert_never(effect)
+
+    async def _check_alone(self) -> None:
+        """Whoever beats under this name would lose its sites to us, and we ours to it."""
+        subject, heard = subjects.upstream_instance(self._config.instance), set[int]()
+        backoff = Backoff(self._services.clock, self._services.rng)
+        while len(heard) < 2:
+            try:
+                heard.add((await self._services.records.newest(subject)).revision)
+            except RequestFailed as error:
+                log.info("no records yet", extra={"why": str(error)})
+                await backoff.wait()
+                continue
+            except StreamGone:
+                return  # `_follow_records` says so
+            if heard == {0} or self._mono_ms - self._state.begun_mono_ms >= self._listen_ms:
+                return
+            await self._services.clock.sleep_ms(self._config.beat_ms // 2)
+        raise ConfigError(
+            f"another process is instance {self._config.instance!r}: give each its own name"
+        )
+
+    @property
+    def _listen_ms(self) -> int:
+        return self._config.lease_ms - self._config.beat_ms
 
     async def _beat(self, beat: int) -> None:
         sent_ms, subject = self._mono_ms, subjects.upstream_instance(self._config.instance)
@@ -242,9 +268,13 @@ class Bridge:
                     log.warning("backends file read again")
                     for desk in list(self._desks.values()):
                         await desk.follow_roles()
-                self._context.health.ok("backends")
             except ConfigError as error:
-                self._context.health.wrong("backends", f"{error}; what was read before stands")
+                log.error("backends file not used, what was read before stands: %s", error)  # noqa: TRY400
+            if self._backends.problem:
+                why = f"{self._backends.problem}; what was read before stands"
+                self._context.health.wrong("backends", why)
+            else:
+                self._context.health.ok("backends")
 
     # --- questions ---
 

@@ -28,6 +28,7 @@ from csms_bridge.services import Services
 from holdfast import rpc, subjects
 from holdfast.backoff import Backoff
 from holdfast.bus import AppendRefused, BusError, Conflict, RequestFailed
+from holdfast.clock import iso
 from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, SendCommand
 from holdfast.contracts.csms import (
     CaughtUp,
@@ -52,6 +53,8 @@ READ_TOLD_MS = 2_000
 """How far the journal is read is written down this often: more is only read again."""
 MARKS_MAX = 1_000
 """Places remembered while a charge point holds the reading back; beyond it every second one is forgotten."""
+ANNOUNCE_MS = 500
+TELL_AGAIN_MS = 5_000
 COMMAND_MS_MAX = 3_000
 RELEASE_S = 2
 BREATHE_EVERY = 50
@@ -91,6 +94,7 @@ class Desk:
         self._mode: Mode | None = None
         self._told_mono_ms = 0
         self._group: asyncio.TaskGroup | None = None
+        self._writing = asyncio.Lock()
 
     # --- life ---
 
@@ -100,7 +104,7 @@ class Desk:
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._roster.begin(group, self._read.seq, self._lost_to)
-            for work in (self._follow(), self._tick(), self._tell()):
+            for work in (self._follow(), self._tick(), self._tell(), self._announce()):
                 group.create_task(work)
 
     async def _take_up(self) -> None:
@@ -110,6 +114,7 @@ class Desk:
         while True:
             try:
                 rules = await services.source.newest(site, *RulesActivated.TYPE.split("."))
+                mode = await services.source.newest(site, *ModeChanged.TYPE.split("."))
                 records = await services.records.all(subjects.upstream_charge_points(site))
                 gone_to = await services.source.gone_to()
                 if read.seq:
@@ -121,6 +126,8 @@ class Desk:
                 break
         if rules is not None:
             self._take_rules(rules)
+        if isinstance(mode, ModeChanged):
+            self._mode = mode.mode
         self._roster.take(records)
         if self._at is None and gone_to > read.seq > 0:
             # It was cut beyond what had been read: what was in between is named, not passed over in silence.
@@ -299,26 +306,18 @@ class Desk:
                     attendant.tick()
 
     async def _tell(self) -> None:
-        """The site's record, when something of it changed; and the webhook. Raise Fenced."""
+        """The site's record, when something of it changed. Raise Fenced."""
         clock = self._services.clock
         while True:
             await clock.sleep_ms(TELL_MS)
-            states = self._primaries()
-            csms = self._csms(states)
-            announced = await self._webhook.announced(
-                self._record.announced,
-                self._site,
-                reachable=self._reach.is_reachable(self._site),
-                complete=self._mode is Mode.CONNECTED and not any(s.has_backlog for s in states),
-            )
-            record = self._record.model_copy(update={"csms": csms, "announced": announced})
+            changes: dict[str, object] = {"csms": self._csms(self._primaries())}
             if clock.monotonic_ms() - self._told_mono_ms >= READ_TOLD_MS:
-                record = self._with_mark(record)
-            if record != self._record:
-                await self._write(record)
+                seq, id, live = self._mark()
+                changes |= {"read_seq": seq, "read_id": id, "live": live}
+            await self._write(changes)
             self._measure()
 
-    def _with_mark(self, record: SiteOwned) -> SiteOwned:
+    def _mark(self) -> Mark:
         """The newest place up to which everything is delivered, or in a record of its charge point."""
         states = [one.state for one in self._roster.all()]
         if self._marks[-1].seq < self._read.seq:
@@ -329,23 +328,54 @@ class Desk:
                 self._marks.popleft()
         if len(self._marks) > MARKS_MAX:
             self._marks = deque([*list(self._marks)[::2], self._marks[-1]])
-        seq, id, live = self._marks[0]
-        return record.model_copy(update={"read_seq": seq, "read_id": id, "live": live})
+        return self._marks[0]
 
-    async def _write(self, record: SiteOwned) -> None:
-        try:
-            self._revision = await self._services.records.write(
-                subjects.upstream_site(self._site), record.to_bytes(), self._revision
-            )
-        except Conflict as error:
-            raise Fenced(f"site {self._site}: {error}") from error
-        except (AppendRefused, RequestFailed) as error:
-            log.warning("site record not written", extra={"site": self._site, "why": str(error)})
-            return
-        if record.csms is not self._record.csms:
-            log.warning("csms", extra={"site": self._site, "state": record.csms.value})
-        self._record = record
-        self._told_mono_ms = self._services.clock.monotonic_ms()
+    async def _announce(self) -> None:
+        """To whoever would send people out: cut off, and back with everything delivered."""
+        while self._webhook.is_there:
+            await self._services.clock.sleep_ms(ANNOUNCE_MS)
+            since = self._record.announced
+            reachable = self._reach.is_reachable(self._site)
+            if since is None and not reachable:
+                await self._note_announced(iso(self._services.clock.now_ms()), told=False)
+            elif since is not None and reachable and self._is_complete():
+                if await self._webhook.tell_back(self._site, since):
+                    await self._note_announced(None, told=False)
+                else:
+                    await self._services.clock.sleep_ms(TELL_AGAIN_MS)
+            elif since is not None and not reachable and not self._record.announced_told:
+                if await self._webhook.tell_away(self._site, since):
+                    await self._note_announced(since, told=True)
+                else:
+                    await self._services.clock.sleep_ms(TELL_AGAIN_MS)
+
+    def _is_complete(self) -> bool:
+        backlog = any(state.has_backlog for state in self._primaries())
+        return self._mode is Mode.CONNECTED and not backlog
+
+    async def _note_announced(self, since: str | None, *, told: bool) -> None:
+        await self._write({"announced": since, "announced_told": told})
+
+    async def _write(self, changes: dict[str, object]) -> None:
+        """Nothing where nothing changes. Raise Fenced."""
+        async with self._writing:
+            record = self._record.model_copy(update=changes)
+            if record == self._record:
+                return
+            try:
+                self._revision = await self._services.records.write(
+                    subjects.upstream_site(self._site), record.to_bytes(), self._revision
+                )
+            except Conflict as error:
+                raise Fenced(f"site {self._site}: {error}") from error
+            except (AppendRefused, RequestFailed) as error:
+                names = {"site": self._site, "why": str(error)}
+                log.warning("site record not written", extra=names)
+                return
+            if record.csms is not self._record.csms:
+                log.warning("csms", extra={"site": self._site, "state": record.csms.value})
+            self._record = record
+            self._told_mono_ms = self._services.clock.monotonic_ms()
 
     async def release(self) -> None:
         """Write down what is delivered, then free the record for the next, while it is still ours."""

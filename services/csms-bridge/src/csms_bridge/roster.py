@@ -120,23 +120,26 @@ class Roster:
             await self._follow_roles(read_seq)
 
     async def _follow_roles(self, read_seq: int) -> None:
-        for charge_point in {key.charge_point for key in self._attendants}:
-            roles = {
-                role.backend.name: role for role in self._backends.roles(self._site, charge_point)
-            }
-            for attendant in self.of(charge_point):
-                key = Key(charge_point, attendant.state.backend)
-                role = roles.get(key.backend)
-                if role is not None and role.backend == attendant.backend:
-                    attendant.role(role.primary)
-                else:
-                    self._let_go(key, attendant, read_seq)
-            for role in roles.values():
-                if Key(charge_point, role.backend.name) not in self._attendants:
-                    await self._new(charge_point, role, read_seq + 1)
+        async with asyncio.TaskGroup() as group:
+            for charge_point in {key.charge_point for key in self._attendants}:
+                group.create_task(self._follow_roles_of(charge_point, read_seq))
 
-    def _let_go(self, key: Key, attendant: Attendant, read_seq: int) -> None:
-        attendant.end()
+    async def _follow_roles_of(self, charge_point: str, read_seq: int) -> None:
+        roles = {role.backend.name: role for role in self._backends.roles(self._site, charge_point)}
+        for attendant in self.of(charge_point):
+            key = Key(charge_point, attendant.state.backend)
+            role = roles.get(key.backend)
+            if role is not None and role.backend == attendant.backend:
+                attendant.role(role.primary)
+            else:
+                await self._let_go(key, attendant, read_seq)
+        for role in roles.values():
+            if Key(charge_point, role.backend.name) not in self._attendants:
+                await self._new(charge_point, role, read_seq + 1)
+
+    async def _let_go(self, key: Key, attendant: Attendant, read_seq: int) -> None:
+        """Its connection has ended before anybody opens the next one."""
+        await attendant.end()
         floor = site_domain.unhandled_since([attendant.state], read_seq)
         self._held[key] = Held(attendant.state.kept, attendant.revision, floor)
         del self._attendants[key]

@@ -66,20 +66,21 @@ def test_nothing_but_the_boot_is_sent_before_it_is_accepted_and_when_the_csms_sa
     ("interval", "waits_ms"),
     [
         (10**9, 86_400_000),
-        (10**400, 1_000),
+        (10**400, None),
         (30.0, 30_000),
-        (-5, 1_000),
-        (0, 1_000),
-        (True, 1_000),
-        ("60", 1_000),
-        (None, 1_000),
+        (-5, None),
+        (0, None),
+        (True, None),
+        ("60", None),
+        (None, None),
     ],
 )
 def test_an_interval_that_makes_no_sense_is_bounded_or_our_own(scene, facts, interval, waits_ms):
     scene.journal(facts.connected(), facts.booted())
     scene.open()
     scene.accept("Pending", interval=interval)
-    assert scene.state.live.next_mono_ms == waits_ms
+    due_ms = scene.state.live.next_mono_ms
+    assert due_ms == waits_ms if waits_ms else 500 <= due_ms <= 1_000
 
 
 @pytest.mark.parametrize(
@@ -114,8 +115,9 @@ def test_a_boot_answered_with_an_error_is_tried_again_and_slower(scene, facts):
         scene.fail("InternalError")
         pauses.append(scene.state.live.next_mono_ms - scene.mono_ms)
         scene.wait(pauses[-1])
-    assert pauses[:3] == [1_000, 2_000, 4_000]
-    assert pauses[-1] == 60_000
+    for pause, full in zip(pauses, (1_000, 2_000, 4_000, 8_000, 16_000, 32_000), strict=False):
+        assert full / 2 <= pause <= full
+    assert 30_000 <= pauses[-1] <= 60_000
 
 
 # --- refused, lost, slow ---

@@ -21,6 +21,7 @@ import yaml
 from csms_bridge import app
 from csms_bridge.adapters.backends import Backend
 from csms_bridge.adapters.upstream import ConnectionEnded, NotReached, Upstream
+from csms_bridge.adapters.webhook import Webhook
 from csms_bridge.config import Config
 from holdfast import rpc, subjects
 from holdfast.bus import StreamSpec
@@ -80,6 +81,7 @@ class End:
         self.csms.take(self, frame)
 
     async def close(self, reason: str) -> None:
+        await asyncio.sleep(self.csms.closes_ms / 1000)
         self.over.set()
         if self.csms.ends.get(self.charge_point) is self:
             del self.csms.ends[self.charge_point]
@@ -91,6 +93,7 @@ class Csms:
 
     name: str
     up: bool = True
+    closes_ms: int = 0
     silent: bool = False
     tokens: dict[str, str] = field(default_factory=dict)
     boot: dict[str, str] = field(default_factory=dict)
@@ -177,9 +180,11 @@ class Place:
         self.commands: list[Command] = []
         self.refuses_commands = ""
         self.pulses = True
+        self.webhook: Webhook | None = None
         self._seq = itertools.count(1)
         self._lives: dict[str, tuple[asyncio.Task[None], SimBus]] = {}
         self._starts = 0
+        self.deduplicates = True
         self.routes({"site": SITE, "primary": "main"})
 
     @property
@@ -188,7 +193,7 @@ class Place:
 
     def routes(self, *routes: dict[str, Any]) -> None:
         backends = [
-            {"name": name, "url": f"ws://{name}/ocpp", "deduplicates_starts": True}
+            {"name": name, "url": f"ws://{name}/ocpp", "deduplicates_starts": self.deduplicates}
             for name in self.csmss
         ]
         path = self.folder / "backends.yaml"
@@ -243,7 +248,8 @@ class Place:
         rng = random.Random(self._starts)
         client = self.bus.client("csms-bridge")
         context = Context(config, client, self.clock, SimIds(rng), rng, Health("csms-bridge"))
-        life = asyncio.get_running_loop().create_task(app.run(context, self._dial))
+        run = app.run(context, self._dial, self.webhook)
+        life = asyncio.get_running_loop().create_task(run)
         self._lives[instance] = (life, client)
 
     async def kill(self, instance: str = "bridge-1") -> None:

@@ -102,7 +102,7 @@ async def test_no_password_for_a_charge_point_is_said_and_nothing_is_sent(tmp_pa
     )
     with pytest.raises(NotReached, match="no password for charge point 'CP-1'") as caught:
         await dial_with(tmp_path)(backend, "CP-1")
-    assert not caught.value.refused
+    assert caught.value.refused, "no CSMS that comes back mends it"
 
 
 @pytest.mark.parametrize(

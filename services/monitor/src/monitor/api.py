@@ -185,11 +185,16 @@ class Api:
         asked = await settling.read(request, site)
         settled = await settling.settle(self._context, asked)
         if not settled.settled:
-            raise Problem(404, "nothing is open by this description: look at open_points again")
+            raise Problem(
+                404,
+                "nothing is open by this description: look at open_deliveries of /upstream again",
+            )
         return answer({"settled": settled.settled})
 
     async def upstream(self, request: Request) -> Response:
-        """Each charge point at each backend, as the csms-bridge last told; at a site there is none to ask."""
+        """Each charge point at each backend, as the csms-bridge last told; at a site there is none to ask. What is
+        open stands whole on the first page: the bridge bounds it.
+        """
         known = self._watch.status(self._site(request)).csms.last
         after, limit = _page(request)
         rows = sorted(
@@ -197,7 +202,14 @@ class Api:
             key=lambda view: (view.charge_point, not view.primary, view.backend),
         )
         shown, following = page_by_number(rows, after, limit)
-        return answer({"upstream": [views.upstream(row) for row in shown], "next": following})
+        told: dict[str, Any] = {
+            "upstream": [views.upstream(row) for row in shown],
+            "next": following,
+        }
+        if not after:
+            deliveries = known.deliveries if known else ()
+            told["open_deliveries"] = [views.open_delivery(one) for one in deliveries]
+        return answer(told)
 
     # --- commands ---
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from holdfast.contracts.csms import UpstreamView
+from holdfast.contracts.csms import OpenDelivery, UpstreamView
 from holdfast.contracts.envelope import Entry
 from holdfast.contracts.journal import CopyStatus, Gap
 from monitor.domain.answers import answers
@@ -108,6 +108,11 @@ def csms(of: CsmsNow) -> Document:
 
 
 def upstream(of: UpstreamView) -> Document:
+    return of.model_dump(mode="json")
+
+
+def open_delivery(of: OpenDelivery) -> Document:
+    """With everything that `upstream/settle` wants to know of it."""
     return of.model_dump(mode="json")
 
 

@@ -39,7 +39,10 @@ class SiteOwned(Contract):
     live: bool = True
     """Whether the site was connected where it was read up to: what it buffered is replayed, not told as news."""
     announced: str | None = None
-    """Disruption that the webhook last called autonomous; None once it was called back."""
+    """Since when (ISO-8601) the site is called cut off to the webhook; None: it is not. Noted before it is told, so
+    that whatever dies in between the word that it is back is never left out."""
+    announced_told: bool = False
+    """The webhook has taken the first word."""
 
 
 class AskCsms(Contract):

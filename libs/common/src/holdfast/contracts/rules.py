@@ -219,7 +219,7 @@ class UpstreamRules(Clause):
     """OCPP-J Part 4 6.3: while the CSMS can't be reached the site closes the charge points' sockets, so that
     they queue by themselves. Off: it keeps what they send, and decides for them."""
     refused_start: RefusedStart = RefusedStart.STOP
-    attempts_max: int = Field(5, ge=1, le=1_000)
+    attempts_max: int = Field(10, ge=1, le=1_000)
     """A message that a CSMS which answers other things does not take is tried so often, then quarantined."""
     orphans: Orphans = Orphans.HOLD
     command_ms_max: int = Field(25_000, ge=1_000, le=600_000)

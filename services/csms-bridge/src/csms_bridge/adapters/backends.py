@@ -132,6 +132,8 @@ class Backends:
         self._path = path
         self._read_of = self._stamp()
         self._document = read(path)
+        self.problem = ""
+        """Why what stands there now is not used; empty: it is."""
 
     def changed(self) -> bool:
         """Read it again if it is another file; raise ConfigError when that one can't be used."""
@@ -139,10 +141,15 @@ class Backends:
         if stamp == self._read_of:
             return False
         self._read_of = stamp
-        self._document = read(self._path)
+        try:
+            self._document = read(self._path)
+        except ConfigError as error:
+            self.problem = str(error)
+            raise
+        self.problem = ""
         return True
 
-    def sites(self, known: frozenset[str] = frozenset()) -> frozenset[str]:
+    def sites(self) -> frozenset[str]:
         """Those with a CSMS behind them."""
         named: set[str] = set()
         for route in self._document.routes:
@@ -197,7 +204,10 @@ def password_of(backend: Backend, base: Path, charge_point: str) -> str | None:
         text = file.read_text()
         if auth.password_file is not None:
             return text.strip()
-        return str(json.loads(text)[charge_point])
+        password = json.loads(text)[charge_point]
+        if not isinstance(password, str):
+            raise TypeError("a password is a string")
+        return password
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError(f"{file}: the passwords can't be read ({error})") from error
     except KeyError as error:

@@ -40,6 +40,10 @@ class Source(Protocol):
         ...
 
     async def newest(self, site: str, *topic: str) -> Fact | None: ...
+    async def newest_seq(self, site: str, charge_point: str) -> int:
+        """Of this charge point; 0: the stream holds nothing of it. Raise RequestFailed."""
+        ...
+
     async def gone_to(self) -> int:
         """The stream holds nothing up to here any more. Raise RequestFailed, StreamGone."""
         ...
@@ -60,6 +64,10 @@ class _Stream:
     async def _held(self, seq: int, id: str) -> Message | None:
         message = await self._bus.get(self.stream, seq)
         return message if message is not None and message.id == id else None
+
+    async def _newest_seq(self, pattern: str) -> int:
+        message = await self._bus.last(self.stream, pattern)
+        return message.seq if message else 0
 
     async def _newest(self, subject: str) -> Fact | None:
         message = await self._bus.last(self.stream, subject)
@@ -88,6 +96,9 @@ class CloudSource(_Stream):
 
     async def newest(self, site: str, *topic: str) -> Fact | None:
         return await self._newest(subjects.cloud_journal(site, subjects.journal(site, *topic)))
+
+    async def newest_seq(self, site: str, charge_point: str) -> int:
+        return await self._newest_seq(subjects.cloud_journal_of_charge_point(site, charge_point))
 
     def _found(self, message: Message) -> Found | None:
         """None for what names no place: it is not the journal service's."""
@@ -124,6 +135,9 @@ class SiteSource(_Stream):
 
     async def newest(self, site: str, *topic: str) -> Fact | None:
         return await self._newest(subjects.journal(site, *topic))
+
+    async def newest_seq(self, site: str, charge_point: str) -> int:
+        return await self._newest_seq(subjects.journal_of_charge_point(site, charge_point))
 
     async def place_of(self, seq: int, id: str) -> Place | None:
         message = await self._held(seq, id)

@@ -65,7 +65,8 @@ class WebSocketDial:
             password = password_of(backend, self._base, charge_point)
             context = _tls(backend, self._base)
         except ConfigError as error:
-            raise NotReached(str(error), refused=False) from error
+            # As good as refused: no CSMS that comes back mends it, and nobody's recovery waits for it.
+            raise NotReached(str(error), refused=True) from error
         headers = {}
         if password is not None:
             user = f"{charge_point}:{password}".encode()

@@ -33,6 +33,8 @@ TAKEN = frozenset(get_args(Action))
 """What a site can do with a command today; other actions get their negative answer."""
 NOT_WHILE_PENDING = frozenset({"RemoteStartTransaction", "RemoteStopTransaction"})
 """OCPP 1.6 4.2."""
+OF_CSMS = "csms-"
+"""How the ids of its commands begin."""
 KEPT_MS = 86_000_000
 """Desired state waits so long for its site: just below what rule-service takes."""
 
@@ -76,9 +78,7 @@ def ended(state: State, event: CommandEnded) -> Step:
     )
     is_delivered = event.disposition is Disposition.DELIVERED
     if waits is None:
-        return (
-            (state, []) if is_delivered else deliveries.not_stopped(state, event.command_id, reason)
-        )
+        return (state, []) if is_delivered else _ended_otherwise(state, event, reason)
     if not is_delivered:
         return _negative(state, event.command_id, waits, reason)
     if event.answer is None:
@@ -86,6 +86,15 @@ def ended(state: State, event: CommandEnded) -> Step:
     else:
         frame = frames.result(waits.message_id, event.answer)
     return _forgotten(state, event.command_id), [_answer(waits.connection, frame)]
+
+
+def _ended_otherwise(state: State, event: CommandEnded, reason: str) -> Step:
+    """Nobody waits for it any more, and it did not come to what was hoped, or promised."""
+    state, noted = deliveries.not_stopped(state, event.command_id, reason)
+    if noted or not event.command_id.startswith(OF_CSMS):
+        return state, noted
+    names = (("command", event.command_id), ("why", reason))
+    return state, [Note(level="warning", what="command of the CSMS not carried out", names=names)]
 
 
 def not_taken(state: State, event: CommandNotTaken) -> Step:
@@ -98,7 +107,7 @@ def not_taken(state: State, event: CommandNotTaken) -> Step:
 
 
 def overdue(state: State, now: Happened) -> Step:
-    """The CSMS is not kept waiting: the command's own deadline has passed, so the site won't execute it."""
+    """The CSMS is not kept waiting. The command's own deadline has passed: the site begins it no more."""
     effects: list[Effect] = []
     for command_id, waits in state.live.commands.items():
         if now.mono_ms >= waits.until_mono_ms:
@@ -185,7 +194,7 @@ def _command_id(state: State, connection: str) -> str:
     """Of this CALL and no other: a CSMS may use a message id again once it was answered."""
     number = str(state.live.calls_of_csms)
     parts = (state.backend, state.site, state.charge_point, connection, number)
-    return "csms-" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+    return OF_CSMS + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
 
 
 def _negative(state: State, command_id: str, waits: FromCsms, why: str) -> Step:

@@ -46,8 +46,8 @@ def answered(
     try:
         return delivered(policy, state, item, answer.raw, now)
     except Unusable as error:
-        state = _maybe_taken(state, item)
-        return _failed(policy, state, item, now, str(error), was_answered=True)
+        # It may have been taken: under the same id, who recognises repeats by it says so again.
+        return _failed(policy, _maybe_taken(state, item), item, now, str(error))
 
 
 def unanswered(policy: Policy, state: State, item: Item, now: Happened, why: str) -> Step:
@@ -103,7 +103,7 @@ def _failed(
     if tried.count >= policy.rules.attempts_max:
         return quarantined(state, item, f"{tried.count} attempts, the last: {why}")
     if state.live.connection is not None:
-        wait_ms = policy.back_off_ms(tried.count, 1.0)
+        wait_ms = policy.back_off_ms(tried.count, state.spread)
         state = state.with_live(next_mono_ms=now.mono_ms + wait_ms)
     return state.with_live(tried=tried), []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -152,6 +153,11 @@ class State:
 
     def with_kept(self, kept: Kept) -> State:
         return replace(self, kept=kept)
+
+    @property
+    def spread(self) -> float:
+        """0 to 1, another for each charge point and try: where the core waits by itself, they don't all at once."""
+        return zlib.crc32(f"{self.charge_point}/{self.live.failures}".encode()) / 2**32
 
     @property
     def waiting(self) -> int:

@@ -98,7 +98,7 @@ def given_up(policy: Policy, state: State, now: Happened, why: str) -> Step:
     connection = state.live.connection
     assert connection is not None
     ended_now = Ended(
-        at_ms=now.at_ms, mono_ms=now.mono_ms, connection=connection, why=why, jitter=1.0
+        at_ms=now.at_ms, mono_ms=now.mono_ms, connection=connection, why=why, jitter=state.spread
     )
     state, effects = ended(policy, state, ended_now)
     return _closing(state, now, connection), [Close(connection=connection, reason=why), *effects]
@@ -204,7 +204,11 @@ def _not_accepted(
     else:
         problem = f"the CSMS answers BootNotification with {status}"
     failures = state.live.failures + 1
-    wait_ms = _bounded_s(interval_s) * 1000 if interval_s > 0 else policy.back_off_ms(failures, 1.0)
+    wait_ms = (
+        _bounded_s(interval_s) * 1000
+        if interval_s > 0
+        else policy.back_off_ms(failures, state.spread)
+    )
     return state.with_live(
         phase=phase,
         since_ms=state.live.since_ms if state.live.phase is phase else event.at_ms,

@@ -14,6 +14,7 @@ from monitor.domain.readings import Reading, never
 
 BRIDGE = "csms-bridge"
 _WANTED = frozenset({Phase.CONNECTING, Phase.BOOTING, Phase.PENDING, Phase.REJECTED})
+"""And closed, while something is to be said there and it can't be: between two tries the phase is closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,16 @@ class CsmsNow:
         """Charge points that should be online at their primary, and are not accepted there."""
         if self.views is None:
             return None
-        return tuple(view for view in self.views if view.primary and view.phase in _WANTED)
+        named = {(one.backend, one.charge_point) for one in self.deliveries}
+        return tuple(
+            view
+            for view in self.views
+            if view.primary
+            and (
+                view.phase in _WANTED
+                or _is_unreached(view, (view.backend, view.charge_point) in named)
+            )
+        )
 
     @property
     def waiting(self) -> int | None:
@@ -37,6 +47,11 @@ class CsmsNow:
         if self.views is None:
             return None
         return sum(view.waiting for view in self.views if view.primary)
+
+
+def _is_unreached(view: UpstreamView, is_named: bool) -> bool:
+    """Closed with a problem and nothing to deliver is one that nobody needs just now."""
+    return view.phase is Phase.CLOSED and view.problem != "" and (view.waiting > 0 or is_named)
 
 
 def told_at_site(mode: ModeStatus) -> CsmsNow:

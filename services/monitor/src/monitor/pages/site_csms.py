@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from holdfast.contracts.csms import UpstreamView
+import json
+
+from holdfast.contracts.csms import OpenDelivery, Trouble, UpstreamView
 from holdfast.contracts.mode import CsmsState
 from monitor.domain.status import SiteStatus
 from monitor.domain.upstream import CsmsNow, point_of
@@ -30,7 +32,7 @@ def csms(status: SiteStatus) -> Html:
                 ("State", _state(known, fresh)),
                 ("Charge points not accepted", _not_accepted(known, status.now_ms)),
                 ("Messages waiting", _waiting(known, status.now_ms)),
-                ("Open deliveries", _deliveries(known)),
+                ("Open deliveries", _deliveries(known, status.site)),
             ),
             cls="facts" if fresh else "facts stale",
         ),
@@ -69,8 +71,29 @@ def _waiting(known: CsmsNow, now_ms: int) -> Child:
     return [f"{number(known.waiting)}, the oldest of ", moment(min(times), now_ms)]
 
 
-def _deliveries(known: CsmsNow) -> Child:
-    return _list([point_of(delivery).what for delivery in known.deliveries])
+def _deliveries(known: CsmsNow, site: str) -> Child:
+    return _list([_delivery(one, site) for one in known.deliveries])
+
+
+def _delivery(one: OpenDelivery, site: str) -> Child:
+    entry = f"entry {one.incarnation} {one.seq}" if one.seq else "the charge point as a whole"
+    return [f"{point_of(one).what} ({entry})", el("small", _remedy(one, site))]
+
+
+def _remedy(one: OpenDelivery, site: str) -> str:
+    """What to send is written out, so that it can be copied."""
+    if one.trouble is Trouble.REJECTED:
+        return "Goes when the CSMS accepts this charge point: have it admitted there."
+    word = {
+        "backend": one.backend,
+        "charge_point": one.charge_point,
+        "trouble": one.trouble.value,
+        "incarnation": one.incarnation,
+        "seq": one.seq,
+        "by": "YOUR NAME",
+    }
+    body = json.dumps(word, ensure_ascii=False)
+    return f"Once seen to at the CSMS, settle it: POST /api/sites/{site}/upstream/settle {body}"
 
 
 def _list(lines: list[Child]) -> Child:
