@@ -55,7 +55,7 @@ integration: setup  ## the shipped processes on a real nats-server
 
 test: setup  ## everything, on a fresh machine too
 	@$(MAKE) --no-print-directory fmt-check lint types
-	@$(BIN)/pytest libs services cli simulators tests/test_tidy.py tests/contract tests/simulation -n 2 --seeds $(SEEDS)
+	@$(BIN)/pytest libs services cli simulators tests/test_tidy.py tests/contract tests/simulation tests/transparency -n 2 --seeds $(SEEDS)
 	@$(MAKE) --no-print-directory integration
 
 demo: setup  ## the main job: a site, a cloud, a minute without WAN, a report
