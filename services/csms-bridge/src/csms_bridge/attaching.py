@@ -20,7 +20,10 @@ from holdfast.contracts.session import SessionStarted, SessionStopped
 
 
 async def attached(source: Source, state: State, stream_seq: int) -> State:
-    """`stream_seq`: of the fact that made it known, or just after what was read. Raise StreamGone."""
+    """`stream_seq`: of the fact that made it known, or just after what was read. Raise StreamGone, RequestFailed."""
+    newest = await source.newest_seq(state.site, state.charge_point)
+    if newest == 0:
+        return state
     running: dict[int, _Start] = {}
     last: tuple[Place, int] | None = None
     stream = source.follow_charge_point(state.site, state.charge_point, 1)
@@ -41,7 +44,7 @@ async def attached(source: Source, state: State, stream_seq: int) -> State:
                 state = taking.newest(state, event)
                 _follow(running, found)
             last = (found.place, found.stream_seq)
-            if pending == 0:
+            if pending == 0 or found.stream_seq >= newest:
                 break
     if last is None:
         return state

@@ -86,6 +86,8 @@ class Attendant:
         self._subject = subjects.upstream_charge_point(
             state.backend, state.site, state.charge_point
         )
+        self._under_way = b""
+        """What was last given to be written; whether it was may not be known."""
         self._dirty = asyncio.Event()
         self._hurry = asyncio.Event()
         self._links: dict[str, _Link] = {}
@@ -104,14 +106,22 @@ class Attendant:
         self._running = self._group.create_task(self._run())
 
     async def end(self) -> None:
-        """The backend is no longer this charge point's: its connection is closed first, and its record written."""
+        """The backend is no longer this charge point's: its connection is closed first, and its record written.
+
+        Raise Fenced.
+        """
         if self._running:
             self._running.cancel()
             await asyncio.wait([self._running])
         try:
-            # A write may have been under way; nobody else writes while the site is ours.
-            self.revision = (await self._services.records.newest(self._subject)).revision
+            newest = await self._services.records.newest(self._subject)
+            if newest.revision != self.revision:
+                if newest.data != self._under_way:
+                    raise Fenced(f"{self.state.charge_point}: another has written its record")
+                self.revision = newest.revision
             await self.save_at_end()
+        except Conflict as error:
+            raise Fenced(f"{self.state.charge_point}: {error}") from error
         except BusError as error:
             log.warning("record not written", extra=self._names(why=str(error)))
 
@@ -235,6 +245,7 @@ class Attendant:
                     mono_ms=self._mono_ms,
                     why=str(error),
                     refused=error.refused,
+                    local=error.local,
                     jitter=self._services.rng.random(),
                 )
             )
@@ -320,8 +331,9 @@ class Attendant:
         while True:
             try:
                 async with self._services.saving:
+                    self._under_way = bytes_of(kept)
                     self.revision = await self._services.records.write(
-                        self._subject, bytes_of(kept), self.revision
+                        self._subject, self._under_way, self.revision
                     )
             except Conflict as error:
                 raise Fenced(f"{self.state.charge_point}: {error}") from error

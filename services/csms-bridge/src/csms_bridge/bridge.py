@@ -121,17 +121,21 @@ class Bridge:
     async def _check_alone(self) -> None:
         """Whoever beats under this name would lose its sites to us, and we ours to it."""
         subject, heard = subjects.upstream_instance(self._config.instance), set[int]()
+        since_ms: int | None = None
+        """Heard of without a gap since then: while nothing answers, the other one can't beat either."""
         backoff = Backoff(self._services.clock, self._services.rng)
         while len(heard) < 2:
             try:
                 heard.add((await self._services.records.newest(subject)).revision)
             except RequestFailed as error:
                 log.info("no records yet", extra={"why": str(error)})
+                since_ms = None
                 await backoff.wait()
                 continue
             except StreamGone:
                 return  # `_follow_records` says so
-            if heard == {0} or self._mono_ms - self._state.begun_mono_ms >= self._listen_ms:
+            since_ms = self._mono_ms if since_ms is None else since_ms
+            if heard == {0} or self._mono_ms - since_ms >= self._listen_ms:
                 return
             await self._services.clock.sleep_ms(self._config.beat_ms // 2)
         raise ConfigError(
@@ -266,8 +270,8 @@ class Bridge:
             try:
                 if self._backends.changed():
                     log.warning("backends file read again")
-                    for desk in list(self._desks.values()):
-                        await desk.follow_roles()
+                    for desk in self._desks.values():
+                        desk.roles_changed()
             except ConfigError as error:
                 log.error("backends file not used, what was read before stands: %s", error)  # noqa: TRY400
             if self._backends.problem:

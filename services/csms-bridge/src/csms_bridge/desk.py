@@ -95,6 +95,9 @@ class Desk:
         self._told_mono_ms = 0
         self._group: asyncio.TaskGroup | None = None
         self._writing = asyncio.Lock()
+        self._roles_changed = asyncio.Event()
+        self._known_seq = 0
+        """The site's newest entry when this began: before it is read, nothing is complete."""
 
     # --- life ---
 
@@ -104,7 +107,13 @@ class Desk:
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._roster.begin(group, self._read.seq, self._lost_to)
-            for work in (self._follow(), self._tick(), self._tell(), self._announce()):
+            for work in (
+                self._follow(),
+                self._tick(),
+                self._tell(),
+                self._announce(),
+                self._follow_roles(),
+            ):
                 group.create_task(work)
 
     async def _take_up(self) -> None:
@@ -117,6 +126,7 @@ class Desk:
                 mode = await services.source.newest(site, *ModeChanged.TYPE.split("."))
                 records = await services.records.all(subjects.upstream_charge_points(site))
                 gone_to = await services.source.gone_to()
+                self._known_seq = await services.source.newest_seq(site)
                 if read.seq:
                     self._at = await services.source.place_of(read.seq, read.id)
             except RequestFailed as error:
@@ -351,7 +361,9 @@ class Desk:
 
     def _is_complete(self) -> bool:
         backlog = any(state.has_backlog for state in self._primaries())
-        return self._mode is Mode.CONNECTED and not backlog
+        is_heard = self._reach.has_pulsed(self._site)
+        is_read = self._read.seq >= self._known_seq
+        return self._mode is Mode.CONNECTED and is_heard and is_read and not backlog
 
     async def _note_announced(self, since: str | None, *, told: bool) -> None:
         await self._write({"announced": since, "announced_told": told})
@@ -389,9 +401,16 @@ class Desk:
         except (BusError, TimeoutError, ExceptionGroup) as error:
             log.info("site record not freed", extra={"site": self._site, "why": str(error)})
 
-    async def follow_roles(self) -> None:
+    def roles_changed(self) -> None:
         """The backends file was read anew."""
-        await self._roster.follow_roles(self._read.seq)
+        self._roles_changed.set()
+
+    async def _follow_roles(self) -> None:
+        """For ever. Raise Fenced, StreamGone."""
+        while True:
+            await self._roles_changed.wait()
+            self._roles_changed.clear()
+            await self._roster.follow_roles(lambda: self._read.seq)
 
     def _measure(self) -> None:
         by_backend: dict[str, list[State]] = {}

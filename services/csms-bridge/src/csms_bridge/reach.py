@@ -24,11 +24,16 @@ class Reach:
         self._away_after_ms = away_after_ms
         self._heard: dict[str, tuple[int, int]] = {}
         """Site to (its newest pulse by the cloud's clock, when we first saw that one, monotonic)."""
+        self._pulsed: set[str] = set()
 
     def is_reachable(self, site: str) -> bool:
         """A site that nobody has told of yet is taken as reachable: a command finds out."""
         heard = self._heard.get(site)
         return heard is None or self._clock.monotonic_ms() - heard[1] < self._away_after_ms
+
+    def has_pulsed(self, site: str) -> bool:
+        """Whether a pulse has come since this process looks, rather than that one was known when it began."""
+        return site in self._pulsed
 
     async def follow(self) -> None:
         """For ever. While the journal service does not answer, nobody is called away for it."""
@@ -59,3 +64,5 @@ class Reach:
             known = self._heard.get(site)
             if known is None or known[0] != at_ms:
                 self._heard[site] = (at_ms, now_ms)
+            if known is not None and known[0] != at_ms:
+                self._pulsed.add(site)

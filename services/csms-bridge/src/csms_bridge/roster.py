@@ -20,12 +20,16 @@ from csms_bridge.domain.kept import Kept
 from csms_bridge.domain.state import Policy, State
 from csms_bridge.services import Services
 from holdfast import subjects
+from holdfast.backoff import Backoff
+from holdfast.bus import RequestFailed
 from holdfast.contracts.command import Command
 from holdfast.contracts.rules import UpstreamRules
 
 log = logging.getLogger(__name__)
 
 Give = Callable[[Attendant, Command], None]
+ReadSeq = Callable[[], int]
+"""How far the site's journal is read by now."""
 
 
 class Key(NamedTuple):
@@ -55,7 +59,7 @@ class Roster:
         self._attendants: dict[Key, Attendant] = {}
         self._held: dict[Key, Held] = {}
         self._unreadable: set[str] = set()
-        self._policies: dict[str, Policy] = {}
+        self._policies: dict[tuple[str, bool], Policy] = {}
         self._rules = UpstreamRules()
         self._group: asyncio.TaskGroup | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -114,17 +118,17 @@ class Roster:
                         await self._new(charge_point, role, stream_seq)
         return [self._attendants[key] for key in keys if key in self._attendants]
 
-    async def follow_roles(self, read_seq: int) -> None:
-        """The backends file has changed, while sessions run. `read_seq`: how far the site is read."""
+    async def follow_roles(self, read_seq: ReadSeq) -> None:
+        """The backends file has changed, while sessions run, and the site is read on meanwhile."""
         async with self._one_at_a_time:
             await self._follow_roles(read_seq)
 
-    async def _follow_roles(self, read_seq: int) -> None:
+    async def _follow_roles(self, read_seq: ReadSeq) -> None:
         async with asyncio.TaskGroup() as group:
             for charge_point in {key.charge_point for key in self._attendants}:
                 group.create_task(self._follow_roles_of(charge_point, read_seq))
 
-    async def _follow_roles_of(self, charge_point: str, read_seq: int) -> None:
+    async def _follow_roles_of(self, charge_point: str, read_seq: ReadSeq) -> None:
         roles = {role.backend.name: role for role in self._backends.roles(self._site, charge_point)}
         for attendant in self.of(charge_point):
             key = Key(charge_point, attendant.state.backend)
@@ -135,12 +139,12 @@ class Roster:
                 await self._let_go(key, attendant, read_seq)
         for role in roles.values():
             if Key(charge_point, role.backend.name) not in self._attendants:
-                await self._new(charge_point, role, read_seq + 1)
+                await self._new(charge_point, role, read_seq() + 1)
 
-    async def _let_go(self, key: Key, attendant: Attendant, read_seq: int) -> None:
-        """Its connection has ended before anybody opens the next one."""
+    async def _let_go(self, key: Key, attendant: Attendant, read_seq: ReadSeq) -> None:
+        """Its connection has ended before anybody opens the next one. What is read until then is still given to it."""
         await attendant.end()
-        floor = site_domain.unhandled_since([attendant.state], read_seq)
+        floor = site_domain.unhandled_since([attendant.state], read_seq())
         self._held[key] = Held(attendant.state.kept, attendant.revision, floor)
         del self._attendants[key]
 
@@ -149,15 +153,25 @@ class Roster:
         if key in self._held:
             return self._begin(key, role, read_seq=stream_seq - 1)
         attendant = self._attendant(key, role)
-        attendant.state = await attaching.attached(
-            self._services.source, attendant.state, stream_seq
-        )
+        attendant.state = await self._attached(attendant.state, stream_seq)
+        # Not before: what the site's reader gave it meanwhile would be overwritten.
+        self._attendants[key] = attendant
         attendant.begin(None, 0)
         return attendant
 
+    async def _attached(self, state: State, stream_seq: int) -> State:
+        backoff = Backoff(self._services.clock, self._services.rng)
+        while True:
+            try:
+                return await attaching.attached(self._services.source, state, stream_seq)
+            except RequestFailed as error:
+                names = {"site": state.site, "cp": state.charge_point, "why": str(error)}
+                log.warning("not attended to yet", extra=names)
+                await backoff.wait()
+
     def _begin(self, key: Key, role: Role, read_seq: int) -> Attendant:
         held = self._held.pop(key)
-        attendant = self._attendant(key, role)
+        attendant = self._attendants[key] = self._attendant(key, role)
         attendant.begin(held.kept, held.revision)
         if held.after_seq is not None and held.after_seq < read_seq:
             attendant.read_again(held.after_seq, read_seq)
@@ -167,7 +181,7 @@ class Roster:
         assert self._group is not None
         backend = role.backend
         state = State(backend=backend.name, site=self._site, charge_point=key.charge_point)
-        attendant = Attendant(
+        return Attendant(
             self._services,
             self._group,
             state.with_live(primary=role.primary),
@@ -175,11 +189,9 @@ class Roster:
             policy=lambda: self._policy(backend.name, backend.deduplicates_starts),
             give=self._give,
         )
-        self._attendants[key] = attendant
-        return attendant
 
     def _policy(self, backend: str, deduplicates: bool) -> Policy:
-        found = self._policies.get(backend)
+        found = self._policies.get((backend, deduplicates))
         if found is None:
             config = self._config
             found = Policy(
@@ -192,5 +204,5 @@ class Roster:
                 linger_ms=config.linger_ms,
                 deduplicates_starts=deduplicates,
             )
-            self._policies[backend] = found
+            self._policies[backend, deduplicates] = found
         return found

@@ -198,8 +198,10 @@ class Scene:
             case _:
                 return {}
 
-    def refused(self, why: str = "handshake answered 401", refused: bool = True) -> None:
-        self.handle(NotOpened(**self._now, why=why, refused=refused))
+    def refused(
+        self, why: str = "handshake answered 401", refused: bool = True, local: bool = False
+    ) -> None:
+        self.handle(NotOpened(**self._now, why=why, refused=refused, local=local))
 
     def lose(self, why: str = "connection lost", connection: str | None = None) -> None:
         ended = connection or f"c{self.connections}"

@@ -45,6 +45,17 @@ def test_it_is_down_once_it_answers_nobody_for_long_enough(scene, facts):
     assert judged(scene) is DOWN
 
 
+def test_one_that_was_not_even_asked_for_says_nothing_of_the_csms(scene, scene_with, facts):
+    scene.journal(facts.connected(), facts.booted())
+    scene.refused("no route", refused=False)
+    scene.wait(3_000)
+    without_password = scene_with()
+    without_password.journal(facts.connected(), facts.booted())
+    without_password.refused("no password", local=True)
+    assert judged(scene, without_password) is DOWN
+    assert [one.trouble.value for one in open_deliveries(without_password.state)] == ["rejected"]
+
+
 def test_one_that_it_answers_is_enough(scene, scene_with, facts):
     other = scene_with()
     scene.journal(facts.connected(), facts.booted())

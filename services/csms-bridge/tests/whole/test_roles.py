@@ -30,6 +30,27 @@ async def test_a_backend_that_is_described_anew_gets_a_new_connection_after_the_
 
 
 @virtual_time
+async def test_what_is_recorded_while_the_old_connection_closes_is_told_on_the_new_one(
+    new_place, facts
+):
+    place = await new_place()
+    place.csms.closes_ms = 1_500
+    place.begin()
+    await place.record(facts.connected(), facts.booted())
+    await place.until(lambda: "CP-1" in place.csms.ends)
+    place.deduplicates = False
+    place.routes({"site": SITE, "primary": "main"})
+    for session in range(5, 25):  # the file is noticed at some time among these
+        await place.record(*facts.session(session))
+        await place.clock.sleep_ms(200)
+    await place.until(lambda: place.csms.actions().count("BootNotification") == 2)
+    await place.clock.sleep_ms(30_000)
+    stopped = [one for one in place.csms.transactions.values() if one["stop"] is not None]
+    assert len(stopped) == 20
+    assert place.csms.doubled == 0
+
+
+@virtual_time
 async def test_a_charge_point_without_news_is_caught_up_after_its_role_went_and_came(
     new_place, facts
 ):

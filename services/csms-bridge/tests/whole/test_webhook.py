@@ -106,6 +106,24 @@ async def test_away_and_back_are_told_once_each_over_a_restart(new_place, facts)
 
 
 @virtual_time
+async def test_a_bridge_that_begins_while_a_site_is_away_does_not_call_it_back(new_place, facts):
+    place = await new_place()
+    place.webhook = endpoint = Endpoint()
+    place.begin()
+    await place.record(mode(Mode.CONNECTED), facts.connected(), facts.booted())
+    await place.until(lambda: "CP-1" in place.csms.ends)
+    await place.clock.sleep_ms(30_000)
+    place.pulses = False
+    await place.until(lambda: endpoint.words)
+    await place.kill()
+    place.begin()
+    await place.clock.sleep_ms(60_000)
+    assert {event for event, _ in endpoint.words} == {"site-autonomous"}
+    place.pulses = True
+    await place.until(lambda: endpoint.words[-1][0] == "site-back")
+
+
+@virtual_time
 async def test_a_first_word_that_may_have_been_taken_is_followed_by_the_second(new_place, facts):
     place = await new_place()
     place.webhook = endpoint = Endpoint()

@@ -40,8 +40,8 @@ class Source(Protocol):
         ...
 
     async def newest(self, site: str, *topic: str) -> Fact | None: ...
-    async def newest_seq(self, site: str, charge_point: str) -> int:
-        """Of this charge point; 0: the stream holds nothing of it. Raise RequestFailed."""
+    async def newest_seq(self, site: str, charge_point: str | None = None) -> int:
+        """Of the site, or of one charge point of it; 0: the stream holds nothing. Raise RequestFailed."""
         ...
 
     async def gone_to(self) -> int:
@@ -97,7 +97,9 @@ class CloudSource(_Stream):
     async def newest(self, site: str, *topic: str) -> Fact | None:
         return await self._newest(subjects.cloud_journal(site, subjects.journal(site, *topic)))
 
-    async def newest_seq(self, site: str, charge_point: str) -> int:
+    async def newest_seq(self, site: str, charge_point: str | None = None) -> int:
+        if charge_point is None:
+            return await self._newest_seq(subjects.cloud_journal_all(site))
         return await self._newest_seq(subjects.cloud_journal_of_charge_point(site, charge_point))
 
     def _found(self, message: Message) -> Found | None:
@@ -136,7 +138,9 @@ class SiteSource(_Stream):
     async def newest(self, site: str, *topic: str) -> Fact | None:
         return await self._newest(subjects.journal(site, *topic))
 
-    async def newest_seq(self, site: str, charge_point: str) -> int:
+    async def newest_seq(self, site: str, charge_point: str | None = None) -> int:
+        if charge_point is None:
+            return await self._newest_seq(subjects.journal_all(site))
         return await self._newest_seq(subjects.journal_of_charge_point(site, charge_point))
 
     async def place_of(self, seq: int, id: str) -> Place | None:

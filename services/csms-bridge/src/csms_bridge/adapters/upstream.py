@@ -8,11 +8,12 @@ from csms_bridge.adapters.backends import Backend
 
 
 class NotReached(Exception):
-    """No connection came about; `refused`: the CSMS answered, and said no."""
+    """No connection came about. `refused`: the CSMS said no; with `local`, we did before it was asked."""
 
-    def __init__(self, why: str, *, refused: bool) -> None:
+    def __init__(self, why: str, *, refused: bool, local: bool = False) -> None:
         super().__init__(why)
         self.refused = refused
+        self.local = local
 
 
 class ConnectionEnded(Exception):

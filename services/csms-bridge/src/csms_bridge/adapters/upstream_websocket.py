@@ -66,7 +66,7 @@ class WebSocketDial:
             context = _tls(backend, self._base)
         except ConfigError as error:
             # As good as refused: no CSMS that comes back mends it, and nobody's recovery waits for it.
-            raise NotReached(str(error), refused=True) from error
+            raise NotReached(str(error), refused=True, local=True) from error
         headers = {}
         if password is not None:
             user = f"{charge_point}:{password}".encode()

@@ -61,6 +61,8 @@ class NotOpened(Happened):
     why: str
     refused: bool
     """The CSMS answered the handshake, with no."""
+    local: bool = False
+    """With `refused`: it was not even asked, so whether it is up is not known."""
     jitter: float = 0.0
     """0 to 1, drawn by the shell."""
 

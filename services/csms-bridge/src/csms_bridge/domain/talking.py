@@ -59,11 +59,11 @@ def not_opened(policy: Policy, state: State, event: NotOpened) -> State:
     failures = state.live.failures + 1
     silent = state.live.silent_since_mono_ms
     if event.refused:
-        silent = None  # it answers: with no
+        silent = None  # it answers: with no; or it was not asked
     elif silent is None:
         silent = event.mono_ms
     return state.with_live(
-        phase=Phase.REJECTED if event.refused else Phase.CLOSED,
+        phase=Phase.REJECTED if event.refused and not event.local else Phase.CLOSED,
         since_ms=event.at_ms,
         connection=None,
         is_refused=event.refused,
