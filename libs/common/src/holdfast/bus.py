@@ -185,7 +185,10 @@ class Bus(Protocol):
         ...
 
     async def respond(self, subject: str, handler: Handler) -> None:
-        """Answer requests until the bus closes. A handler that raises is logged and answers `Failure`."""
+        """Answer requests until the bus closes. A handler that raises is logged and answers `Failure`.
+
+        Once it returns, whoever asks at the same server is answered; over a leaf a little later.
+        """
         ...
 
 

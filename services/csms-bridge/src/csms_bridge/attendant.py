@@ -16,7 +16,7 @@ from typing import assert_never
 from csms_bridge.adapters.backends import Backend
 from csms_bridge.adapters.records import bytes_of
 from csms_bridge.adapters.source import Found
-from csms_bridge.adapters.upstream import ConnectionEnded, NotReached, Upstream
+from csms_bridge.adapters.upstream import NotReached, Upstream
 from csms_bridge.domain import sending
 from csms_bridge.domain.charge_point import decide, restored
 from csms_bridge.domain.events import (
@@ -50,6 +50,7 @@ from holdfast.bus import AppendRefused, BusError, Conflict, RequestFailed
 from holdfast.contracts.command import Command
 from holdfast.contracts.csms import Phase
 from holdfast.contracts.decision import CloudVerdict
+from holdfast.ocpp.websocket import ConnectionEnded
 
 log = logging.getLogger(__name__)
 

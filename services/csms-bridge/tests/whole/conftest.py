@@ -20,7 +20,7 @@ import yaml
 
 from csms_bridge import app
 from csms_bridge.adapters.backends import Backend
-from csms_bridge.adapters.upstream import ConnectionEnded, NotReached, Upstream
+from csms_bridge.adapters.upstream import NotReached, Upstream
 from csms_bridge.adapters.webhook import Webhook
 from csms_bridge.config import Config
 from holdfast import rpc, subjects
@@ -46,6 +46,7 @@ from holdfast.contracts.journal import Copies, CopiesRequest, CopyStatus
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import SessionMetered, SessionStarted, SessionStopped, session_key
 from holdfast.health import Health
+from holdfast.ocpp.websocket import ConnectionEnded
 from holdfast.service import Context
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.sim_bus import SimBus

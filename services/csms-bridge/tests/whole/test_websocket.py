@@ -27,10 +27,11 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from csms_bridge.adapters.backends import Backend
-from csms_bridge.adapters.upstream import ConnectionEnded, NotReached
+from csms_bridge.adapters.upstream import NotReached
 from csms_bridge.adapters.upstream_websocket import WebSocketDial
 from csms_bridge.config import Config
 from holdfast.clock import SystemClock
+from holdfast.ocpp.websocket import ConnectionEnded
 from holdfast_cli.provision.certificates import Issued, make_ca, make_server
 
 OCPP = [Subprotocol("ocpp1.6")]

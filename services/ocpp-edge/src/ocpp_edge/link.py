@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ocpp_edge.adapters.connection import GOING_AWAY, POLICY, Connection, ConnectionEnded
+from holdfast.ocpp.websocket import ConnectionEnded
+from ocpp_edge.adapters.connection import GOING_AWAY, POLICY, Connection
 
 OUTBOX_MAX = 128
 """Frames a charge point may leave unread; beyond it, it is too slow and its connection closed."""

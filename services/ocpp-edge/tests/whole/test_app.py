@@ -36,10 +36,10 @@ from holdfast.contracts.journal import (
     StorageLevelChanged,
 )
 from holdfast.contracts.session import SessionStarted, SessionStopped
+from holdfast.ocpp.websocket import ConnectionEnded
 from holdfast.recorder import Incarnation, IncarnationChanged, Recorder
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.sim_clock import SimIds, virtual_time
-from ocpp_edge.adapters.connection import ConnectionEnded
 
 SITE, INCARNATION = "berlin01", "aaaaaaaa"
 BOOT = {"chargePointVendor": "Vendor", "chargePointModel": "Model"}

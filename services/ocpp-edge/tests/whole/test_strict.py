@@ -25,10 +25,11 @@ from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, ModeStatus, Re
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import RulesActivated, UpstreamRules
 from holdfast.contracts.session import SessionStarted, SessionStopped
+from holdfast.ocpp.websocket import ConnectionEnded
 from holdfast.recorder import Incarnation, Recorder
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.sim_clock import SimIds, virtual_time
-from ocpp_edge.adapters.connection import GOING_AWAY, ConnectionEnded
+from ocpp_edge.adapters.connection import GOING_AWAY
 from ocpp_edge.domain.strict import turns_away
 
 SITE, INCARNATION = "berlin01", "aaaaaaaa"

@@ -123,6 +123,7 @@ class NatsBus(Admin):
         await self._connection.client.subscribe(
             subject, queue=self._connection.target.name, cb=take
         )
+        await self._connection.heard()
 
     async def _answer(self, raw: Msg, handler: Handler) -> None:
         try:

@@ -32,6 +32,7 @@ CONNECT_MS = 10_000
 ATTEMPT_S = 2
 RECONNECT_MS_MAX = 2_000
 PING_S = 5
+HEARD_S = 5
 CONDITION = "nats"
 
 
@@ -231,6 +232,17 @@ class Connection:
         self.check_open()
         await self._up.wait()
         self.check_open()
+
+    async def heard(self) -> None:
+        """Wait until the server has taken in what was sent so far, subscriptions above all.
+
+        A connection lost meanwhile ends the wait: the client repeats its subscriptions by itself.
+        Raise BusClosed.
+        """
+        try:
+            await self.client.flush(timeout=HEARD_S)
+        except (OSError, TimeoutError, nats.errors.TimeoutError, nats.errors.Error):
+            self.check_open()
 
     async def request(
         self,

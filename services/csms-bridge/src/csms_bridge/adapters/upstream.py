@@ -16,17 +16,13 @@ class NotReached(Exception):
         self.local = local
 
 
-class ConnectionEnded(Exception):
-    """Closed by either side, or lost; says how."""
-
-
 class Upstream(Protocol):
     async def receive(self) -> str | bytes:
-        """The next frame. Raise ConnectionEnded."""
+        """The next frame. Raise holdfast.ocpp.websocket.ConnectionEnded."""
         ...
 
     async def send(self, frame: str) -> None:
-        """Raise ConnectionEnded."""
+        """Raise holdfast.ocpp.websocket.ConnectionEnded."""
         ...
 
     async def close(self, reason: str) -> None:

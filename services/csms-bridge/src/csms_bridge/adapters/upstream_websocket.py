@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from base64 import b64encode
 from pathlib import Path
 from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from csms_bridge.adapters.backends import Backend, Certificate, password_of
-from csms_bridge.adapters.upstream import ConnectionEnded, NotReached, Upstream
+from csms_bridge.adapters.upstream import NotReached, Upstream
 from csms_bridge.config import Config
+from holdfast.ocpp.websocket import REASON_CHARACTERS_MAX, FrameSocket, quiet
 from holdfast.settings import ConfigError
-
-_quiet = logging.getLogger("csms_bridge.websockets")
-_quiet.setLevel(logging.CRITICAL)
 
 FRAME_BYTES_MAX = 512 * 1024
 """A CSMS may send a local list; a larger frame closes the connection."""
@@ -29,25 +26,10 @@ CONNECTS_MAX = 50
 """Handshakes under way at once: a CSMS that comes back is not met by everybody in one instant."""
 
 
-class WebSocketUpstream:
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket = socket
-
-    async def receive(self) -> str | bytes:
-        try:
-            return await self._socket.recv()
-        except ConnectionClosed as closed:
-            raise ConnectionEnded(_how(closed)) from None
-
-    async def send(self, frame: str) -> None:
-        try:
-            await self._socket.send(frame)
-        except ConnectionClosed as closed:
-            raise ConnectionEnded(_how(closed)) from None
-
+class WebSocketUpstream(FrameSocket[ClientConnection]):
     async def close(self, reason: str) -> None:
         try:
-            await self._socket.close(1000, reason[:100])
+            await self._socket.close(1000, reason[:REASON_CHARACTERS_MAX])
         except asyncio.CancelledError:
             # Half closed it would stay until a silent CSMS reads of it, beside the next owner's.
             self._socket.transport.abort()
@@ -87,7 +69,7 @@ class WebSocketDial:
                     close_timeout=CLOSE_S,
                     user_agent_header=None,
                     proxy=None,
-                    logger=_quiet,
+                    logger=quiet,
                 )
         except InvalidStatus as error:
             status = error.response.status_code
@@ -120,8 +102,3 @@ def _tls(backend: Backend, base: Path) -> ssl.SSLContext | None:
             f"backend {backend.name}: its certificates can't be read ({error})"
         ) from error
     return context
-
-
-def _how(closed: ConnectionClosed) -> str:
-    how = closed.rcvd or closed.sent
-    return f"closed {how.code} {how.reason}".strip() if how else "connection lost"

@@ -10,17 +10,13 @@ GOING_AWAY, POLICY, INTERNAL = 1001, 1008, 1011
 """WebSocket close codes."""
 
 
-class ConnectionEnded(Exception):
-    """Closed by either side, or lost; says how."""
-
-
 class Connection(Protocol):
     async def receive(self) -> str | bytes:
-        """The next frame. Raise ConnectionEnded."""
+        """The next frame. Raise holdfast.ocpp.websocket.ConnectionEnded."""
         ...
 
     async def send(self, frame: str) -> None:
-        """Raise ConnectionEnded."""
+        """Raise holdfast.ocpp.websocket.ConnectionEnded."""
         ...
 
     async def answers_ping(self, within_s: float) -> bool: ...

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ocpp_edge.adapters.connection import ConnectionEnded, Reception
+from holdfast.ocpp.websocket import ConnectionEnded
+from ocpp_edge.adapters.connection import Reception
 from ocpp_edge.config import Config
 from ocpp_edge.metrics import Metrics
 from ocpp_edge.registry import Registry

@@ -20,39 +20,21 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from holdfast import subjects
+from holdfast.ocpp.websocket import REASON_CHARACTERS_MAX, FrameSocket, quiet
 from holdfast.settings import ConfigError
-from ocpp_edge.adapters.connection import PROTOCOL, ConnectionEnded, Reception
+from ocpp_edge.adapters.connection import PROTOCOL, Reception
 from ocpp_edge.config import Config
 from ocpp_edge.metrics import Metrics
 from ocpp_edge.registry import Registry, TooManyWaiting
 
 log = logging.getLogger(__name__)
 
-# The library logs a traceback for every handshake that fails; we count them.
-_quiet = logging.getLogger("ocpp_edge.websockets")
-_quiet.setLevel(logging.CRITICAL)
-
 CLOSE_S = 5
 FRAMES_AHEAD_MAX = 16
 """Frames read ahead of the one being served; then TCP makes the charge point wait."""
 
 
-class WebSocketConnection:
-    def __init__(self, socket: ServerConnection) -> None:
-        self._socket = socket
-
-    async def receive(self) -> str | bytes:
-        try:
-            return await self._socket.recv()
-        except ConnectionClosed as closed:
-            raise ConnectionEnded(_how(closed)) from None
-
-    async def send(self, frame: str) -> None:
-        try:
-            await self._socket.send(frame)
-        except ConnectionClosed as closed:
-            raise ConnectionEnded(_how(closed)) from None
-
+class WebSocketConnection(FrameSocket[ServerConnection]):
     async def answers_ping(self, within_s: float) -> bool:
         try:
             async with asyncio.timeout(within_s):
@@ -62,7 +44,7 @@ class WebSocketConnection:
         return True
 
     async def close(self, code: int, reason: str) -> None:
-        await self._socket.close(code, reason[:100])
+        await self._socket.close(code, reason[:REASON_CHARACTERS_MAX])
 
 
 async def listen(
@@ -93,7 +75,7 @@ async def listen(
             ping_timeout=config.ping_timeout_s,
             close_timeout=CLOSE_S,
             server_header=None,
-            logger=_quiet,
+            logger=quiet,
         )
     except OSError as error:
         raise ConfigError(
@@ -186,8 +168,3 @@ def _password(identity: str, header: str) -> str | None:
 def _remote(socket: ServerConnection) -> str:
     address = socket.remote_address
     return f"{address[0]}:{address[1]}" if address else "unknown"
-
-
-def _how(closed: ConnectionClosed) -> str:
-    how = closed.rcvd or closed.sent
-    return f"closed {how.code} {how.reason}".strip() if how else "connection lost"
