@@ -158,6 +158,17 @@ class AdmitVerdict(Contract):
     reason: str = ""
 
 
+class Considered(Contract):
+    """One clause that was looked at on the way to a verdict, and what it said: what "why not?" asks about."""
+
+    clause: str
+    """Path in the bundle, e.g. `authorise.autonomous.cache`."""
+    said: str
+    """What it would have given alone, and why it did not decide: one sentence."""
+    decided: bool = False
+    """The one clause that gave the verdict."""
+
+
 class DecisionMade(Fact):
     """A rule was applied. `evaluate(rules of rules_version, inputs)` gives this verdict again."""
 
@@ -172,6 +183,8 @@ class DecisionMade(Fact):
     verdict: AuthoriseVerdict | AdmitVerdict = Field(discriminator="kind")
     explanation: str
     """One sentence for the operator."""
+    considered: tuple[Considered, ...] = ()
+    """In the order they were looked at. Empty in a decision of an earlier version."""
 
 
 RUNNING_MAX = 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from holdfast.contracts.decision import AdmitVerdict, AuthoriseVerdict
+from holdfast.contracts.decision import AdmitVerdict, AuthoriseVerdict, Considered
 
 Verdict = TypeVar("Verdict", AuthoriseVerdict, AdmitVerdict)
 
@@ -16,3 +16,4 @@ class Ruling(Generic[Verdict]):
     clause: str
     """Where in the bundle it stands, e.g. `authorise.autonomous.unknown`."""
     explanation: str
+    considered: tuple[Considered, ...] = ()

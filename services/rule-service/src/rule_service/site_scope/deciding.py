@@ -233,4 +233,5 @@ def _decision(
         inputs=inputs,
         verdict=ruling.verdict,
         explanation=ruling.explanation,
+        considered=ruling.considered,
     )
