@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ocpp_edge.adapters.connection import Connection, ConnectionEnded, Reception
+from holdfast.ocpp.websocket import ConnectionEnded
+from ocpp_edge.adapters.connection import Connection, Reception
 from ocpp_edge.adapters.in_memory import InMemoryConnection, pair
 from ocpp_edge.config import Config
 from ocpp_edge.metrics import Metrics

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from csms_bridge.adapters.backends import Backend
-from csms_bridge.adapters.upstream import ConnectionEnded, NotReached, Upstream
+from csms_bridge.adapters.upstream import NotReached, Upstream
+from holdfast.ocpp.websocket import ConnectionEnded
 from simulation.charge_point import LineEnded
 from simulation.csms import Connection, SimCsms, Unreached
 
