@@ -42,6 +42,15 @@ class Asked(NamedTuple):
 
 SITE_REQUESTS = (
     Asked("mode", "mode-manager", Empty, contracts.mode.ModeStatus),
+    Asked(
+        "override",
+        "mode-manager",
+        contracts.mode.BeginOverride,
+        contracts.mode.OverrideReceipt,
+    ),
+    Asked(
+        "override-end", "mode-manager", contracts.mode.EndOverride, contracts.mode.OverrideReceipt
+    ),
     Asked("head", "journal", contracts.journal.HeadRequest, contracts.mode.Head),
     Asked("storage", "journal", Empty, contracts.journal.StorageStatus),
     Asked("entries", "journal", contracts.journal.EntriesRequest, contracts.journal.Entries),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
+from pydantic import Field
+
 from holdfast.contracts.envelope import Contract, Fact
 
 
@@ -30,6 +32,10 @@ class Reason(StrEnum):
     RULES_EXPIRED = "rules expired"
     STORAGE = "storage"
     CLOCK = "clock"
+    MAINTENANCE = "maintenance"
+    """An override: people made the site autonomous until its end."""
+    PLANNED = "planned disruption"
+    """An override: this disruption was announced. It stands beside the others and brings no mode by itself."""
     JOURNAL = "journal"
     """The site's journal service gives no head: nothing can be verified."""
     PULSES_STABLE = "pulses stable"
@@ -103,6 +109,81 @@ class ModeChanged(Fact):
     detail: str = ""
 
 
+class OverrideKind(StrEnum):
+    """What people may say about a site's mode."""
+
+    MAINTENANCE = "maintenance"
+    """The site is made autonomous until the end: no pulse is needed, drivers are decided locally."""
+    PLANNED_DISRUPTION = "planned-disruption"
+    """Announced: no mode is forced; the reason is shown beside the others, and nobody is alarmed."""
+
+
+class Override(Contract):
+    """One local override, announced or standing. A site has one of a kind at a time."""
+
+    id: str
+    kind: OverrideKind
+    from_ms: int
+    """It stands from here (site clock, UTC) ..."""
+    until_ms: int
+    """... and ends here by itself."""
+    by: str
+    why: str
+
+
+class BeginOverride(Contract):
+    """Request of `rpc.override`; reply is `OverrideReceipt`."""
+
+    kind: OverrideKind
+    from_ms: int | None = None
+    """None, or a moment that is past: from now on."""
+    until_ms: int
+    by: str = Field(min_length=1, max_length=100)
+    why: str = Field(min_length=1, max_length=500)
+
+
+class EndOverride(Contract):
+    """Request of `rpc.override-end`; reply is `OverrideReceipt`."""
+
+    by: str = Field(min_length=1, max_length=100)
+    kind: OverrideKind | None = None
+    """None: whatever is announced or stands."""
+
+
+class OverrideReceipt(Contract):
+    """Journaled before it is given."""
+
+    accepted: bool
+    reason: str = ""
+    """Why not; or what else was done, e.g. that an older override was replaced."""
+    override: Override | None = None
+    """The one that began, or ended; None when refused."""
+
+
+class OverrideBegun(Fact):
+    """People announced an override, or began it at once; an older one of its kind is over with this."""
+
+    TYPE: ClassVar[str] = "override.begun"
+
+    override: Override
+    replaces: str | None = None
+    """Id of the older one of its kind."""
+    standing: tuple[Override, ...]
+    """All that are announced or stand from this entry on, so that the newest entry alone says it."""
+
+
+class OverrideEnded(Fact):
+    TYPE: ClassVar[str] = "override.ended"
+
+    override: Override
+    by: str | None
+    """None: by itself, its time being up."""
+    why: str
+    ended_at_ms: int
+    standing: tuple[Override, ...]
+    """All that are announced or stand from this entry on."""
+
+
 class ModeStatus(Contract):
     """Reply of `rpc.mode`: the mode that stands now, journaled or not yet."""
 
@@ -118,5 +199,9 @@ class ModeStatus(Contract):
     head_seq: int | None
     desired_rules_version: int
     csms: CsmsState
+    override: Override | None = None
+    """The one that stands, maintenance before a planned disruption; else the next announced."""
+    overrides: tuple[Override, ...] = ()
+    """All that stand or are announced, that one first."""
     stable_link: bool
     """Pulses have been answered without a miss for the rule's time: step 1 of recovery."""
