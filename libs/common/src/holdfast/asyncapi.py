@@ -22,10 +22,12 @@ from holdfast.contracts.rpc import Empty, Failure
 Document = dict[str, Any]
 
 SITE, CHARGE_POINT, COMMAND, PLACE = "{site}", "{charge_point}", "{command}", "{place}"
+WORD = "{word}"
 _PARAMETERS = {
     SITE: "Name of the site: 1 to 32 of a-z, 0-9 and -",
     CHARGE_POINT: "Identity of the charge point, encoded by `subjects.token`",
     COMMAND: "Id of the command, encoded by `subjects.token`",
+    WORD: "confirm or cancel",
     PLACE: "Place after the last full list, from 0",
 }
 
@@ -59,6 +61,12 @@ SITE_REQUESTS = (
     Asked("rules", "rule-service", Empty, contracts.rules.RulesStatus),
     Asked("command", "ocpp-edge", contracts.command.Command, contracts.command.CommandReceipt),
     Asked("csms-command", "ocpp-edge", contracts.command.Command, contracts.command.CommandReceipt),
+    Asked(
+        "command-word",
+        "ocpp-edge",
+        contracts.command.CommandWord,
+        contracts.command.CommandReceipt,
+    ),
     Asked("csms-authorise", "csms-bridge", contracts.csms.AskCsms, contracts.decision.CloudVerdict),
     Asked("lanes", "ocpp-edge", Empty, contracts.command.CommandLanes),
     Asked("charge-points", "ocpp-edge", Empty, contracts.charge_point.ChargePointsStatus),
@@ -86,6 +94,12 @@ CLOUD_REQUESTS = (
     Asked(
         "command", "rule-service", contracts.command.SendCommand, contracts.command.CommandReceipt
     ),
+    Asked(
+        "command-word",
+        "rule-service",
+        contracts.command.SendWord,
+        contracts.command.CommandReceipt,
+    ),
     Asked("publish", "rule-service", contracts.rules.Publish, contracts.rules.Published),
     Asked("sessions", "reconciler", contracts.session.SessionsRequest, contracts.session.Sessions),
     Asked("csms-authorise", "csms-bridge", contracts.csms.AskCsms, contracts.decision.CloudVerdict),
@@ -100,6 +114,7 @@ CLOUD_REQUESTS = (
 _DOWN = "hf.{site}.down."  # a pattern: the builders check that a site's name is one
 DOWNLINK = (
     (f"{_DOWN}command.{COMMAND}", contracts.command.Command),
+    (f"{_DOWN}command-word.{COMMAND}.{WORD}", contracts.command.CommandWord),
     (f"{_DOWN}rules.bundle", contracts.rules.SignedRules),
     (f"{_DOWN}driver-tokens.full", contracts.rules.DriverTokenList),
     (f"{_DOWN}driver-tokens.changes.{PLACE}", contracts.rules.DriverTokenChanges),

@@ -197,6 +197,14 @@ def down_commands(site: str) -> str:
     return f"hf.{site}.down.command.>"
 
 
+def down_command_word(site: str, command: str, word: str) -> str:
+    return f"hf.{site}.down.command-word.{token(command)}.{token(word)}"
+
+
+def down_command_words(site: str) -> str:
+    return f"hf.{site}.down.command-word.>"
+
+
 def down_rules(site: str) -> str:
     return f"hf.{site}.down.rules.bundle"
 

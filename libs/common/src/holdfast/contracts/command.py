@@ -13,16 +13,32 @@ Action = Literal[
     "RemoteStartTransaction",
     "RemoteStopTransaction",
     "Reset",
+    "UnlockConnector",
     "ChangeAvailability",
-    "TriggerMessage",
+    "ChangeConfiguration",
+    "GetConfiguration",
+    "ClearCache",
+    "DataTransfer",
+    "GetLocalListVersion",
+    "SendLocalList",
+    "ReserveNow",
+    "CancelReservation",
     "SetChargingProfile",
+    "ClearChargingProfile",
+    "GetCompositeSchedule",
+    "TriggerMessage",
+    "GetDiagnostics",
+    "UpdateFirmware",
 ]
+"""Everything that a central system may ask of a charge point of OCPP 1.6, but for the security whitepaper's."""
 
 
 class Issuer(StrEnum):
     CSMS = "csms"
     CLOUD = "cloud"
     OPERATOR_AT_SITE = "operator at site"
+    SITE = "site"
+    """The site itself, by a rule: an energy cap that is reached."""
 
 
 class Command(Contract):
@@ -95,8 +111,61 @@ class CommandObserved(Fact):
     evidence: str
 
 
+class Word(StrEnum):
+    """What an operator says to a command that has not been sent yet."""
+
+    CONFIRM = "confirm"
+    CANCEL = "cancel"
+
+
+class CommandWord(Contract):
+    """Request of `rpc.command-word` (site); from the cloud on `hf.<site>.down.command-word.<id>.<word>`."""
+
+    id: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+    """Of the command."""
+    word: Word
+    by: str = Field(min_length=1, max_length=100)
+    """Who says it, for the journal."""
+    at_ms: int
+
+
+class SendWord(Contract):
+    """Request of `hf.cloud.rpc.command-word`."""
+
+    site: str
+    word: CommandWord
+
+
+class CommandHeld(Fact):
+    """The rules want an operator's word before it is sent: it waits for one until its deadline."""
+
+    TYPE: ClassVar[str] = "command.held"
+
+    charge_point: str
+    command: Command
+    reason: str
+    decision: str
+
+
+class CommandWorded(Fact):
+    """An operator confirmed or cancelled a command, or was told why that can't be."""
+
+    TYPE: ClassVar[str] = "command.worded"
+
+    charge_point: str
+    command_id: str
+    word: Word
+    by: str
+    taken: bool = True
+    """False: it came too late, and changes nothing."""
+    reason: str = ""
+    """Why it was not taken."""
+
+
 class CommandReceipt(Contract):
-    """Reply of `rpc.command` (site) and `hf.cloud.rpc.command`: accepted for its way, not yet its end."""
+    """Reply of `rpc.command`, `rpc.command-word` (site) and of the same two of the cloud: accepted for its way,
+    not yet its end.
+    """
 
     id: str
     accepted: bool

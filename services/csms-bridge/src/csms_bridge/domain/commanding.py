@@ -7,7 +7,7 @@ CALL -> command in DOWNLINK -> the site's disposition -> the charge point's own 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from csms_bridge.domain import deliveries, refusals
 from csms_bridge.domain.events import (
@@ -29,7 +29,16 @@ from holdfast.ocpp import frames
 
 Step = tuple[State, list[Effect]]
 
-TAKEN = frozenset(get_args(Action))
+TAKEN = frozenset(
+    {
+        "RemoteStartTransaction",
+        "RemoteStopTransaction",
+        "Reset",
+        "ChangeAvailability",
+        "TriggerMessage",
+        "SetChargingProfile",
+    }
+)
 """What a site can do with a command today; other actions get their negative answer."""
 NOT_WHILE_PENDING = frozenset({"RemoteStartTransaction", "RemoteStopTransaction"})
 """OCPP 1.6 4.2."""

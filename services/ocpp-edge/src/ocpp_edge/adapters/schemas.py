@@ -10,22 +10,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, get_args
 
 from jsonschema_rs import Draft4Validator, ValidationErrorKind
 
+from holdfast.contracts.command import Action
 from holdfast.ocpp import frames
 from holdfast.ocpp.frames import Code, Reason, Wrong
 from ocpp_edge.domain import calls
 
-COMMANDS = (
-    "RemoteStartTransaction",
-    "RemoteStopTransaction",
-    "Reset",
-    "ChangeAvailability",
-    "TriggerMessage",
-    "SetChargingProfile",
-)
+COMMANDS = get_args(Action)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +31,7 @@ class Problem:
 
 class Schemas:
     def __init__(self) -> None:
-        names = (*sorted(calls.ACTIONS), *COMMANDS)
+        names = sorted({*calls.ACTIONS, *COMMANDS})
         folder = resources.files("ocpp") / "v16" / "schemas"
         self._validators = {
             name: Draft4Validator(
