@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TypeVar, assert_never
+from collections.abc import Coroutine
+from typing import Any, TypeVar, assert_never
 
 from csms_bridge.adapters.backends import Backends
 from csms_bridge.adapters.webhook import Webhook
@@ -102,21 +103,31 @@ class Bridge:
             self._perform(effect)
 
     def _perform(self, effect: Effect) -> None:
-        assert self._group is not None
         match effect:
             case Beat(beat=beat):
-                self._group.create_task(self._beat(beat))
+                self._begin_work(self._beat(beat))
             case Claim():
-                self._group.create_task(self._claim(effect))
+                self._begin_work(self._claim(effect))
             case Drop(site=site, why=why):
                 task = self._tasks.get(site)
                 if task is not None and site not in self._dropping:
                     log.warning("site let go", extra={"site": site, "why": why})
                     self._dropping.add(site)
                     # Not at once: cancelled before its first step, it would never let go in order.
-                    self._group.create_task(_cancel(task))
+                    self._begin_work(_cancel(task))
             case _:
                 assert_never(effect)
+
+    def _begin_work(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """None: this process is at its end. What lets go in order still tells `_handle` so, and nothing new may
+        come of it: a task group that is shutting down takes no more.
+        """
+        assert self._group is not None
+        try:
+            return self._group.create_task(work)
+        except RuntimeError:
+            work.close()
+            return None
 
     async def _check_alone(self) -> None:
         """Whoever beats under this name would lose its sites to us, and we ours to it."""
@@ -208,8 +219,11 @@ class Bridge:
             record,
             revision,
         )
+        task = self._begin_work(self._hold(desk, record.site))
+        if task is None:
+            return  # its lease ends by itself
         self._desks[record.site] = desk
-        self._tasks[record.site] = self._group.create_task(self._hold(desk, record.site))
+        self._tasks[record.site] = task
         self._services.metrics.held.set(len(self._desks))
 
     async def _hold(self, desk: Desk, site: str) -> None:
