@@ -101,6 +101,14 @@ CLOUD_REQUESTS = (
         contracts.command.CommandReceipt,
     ),
     Asked("publish", "rule-service", contracts.rules.Publish, contracts.rules.Published),
+    Asked("rollout", "rule-service", contracts.rollout.Rollout, contracts.rollout.RolledOut),
+    Asked("rollback", "rule-service", contracts.rollout.Rollback, contracts.rules.Published),
+    Asked(
+        "rules-history",
+        "rule-service",
+        contracts.rollout.RulesHistoryRequest,
+        contracts.rollout.RulesHistory,
+    ),
     Asked("sessions", "reconciler", contracts.session.SessionsRequest, contracts.session.Sessions),
     Asked("csms-authorise", "csms-bridge", contracts.csms.AskCsms, contracts.decision.CloudVerdict),
     Asked(

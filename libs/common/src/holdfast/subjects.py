@@ -7,6 +7,7 @@
                                       permissions stop one site from speaking for another
     hf.<site>.rpc.<verb>              requests to services of a site
     hf.cloud.rpc.<verb>               requests to services of the cloud
+    hf.cloud.rules.<site>             every bundle published to a site, in RULES
     hf.cloud.journal.<site>.<topic>.. verified facts of all sites, in order per site, in CLOUD_JOURNAL
 
     $KV.upstream.<key>                what the csms-bridge keeps, the newest of each key, in KV_upstream
@@ -34,6 +35,9 @@ DOWNLINK = "DOWNLINK"
 CLOUD_JOURNAL = "CLOUD_JOURNAL"
 DOWNLINK_SUBJECTS = "hf.*.down.>"
 CLOUD_JOURNAL_SUBJECTS = "hf.cloud.journal.>"
+RULES = "RULES"
+"""The registry of bundles: what was published to each site, and when."""
+RULES_SUBJECTS = "hf.cloud.rules.*"
 UPSTREAM_KV = "KV_upstream"
 """A JetStream key-value bucket: one message per key, the newest."""
 UPSTREAM_KV_SUBJECTS = "$KV.upstream.>"
@@ -224,6 +228,13 @@ def down_driver_token_changes_all(site: str) -> str:
 
 def down_limit(site: str) -> str:
     return f"hf.{site}.down.limit.site"
+
+
+# --- the registry of bundles ---
+
+
+def published_rules(site: str) -> str:
+    return f"hf.cloud.rules.{check_site(site)}"
 
 
 # --- what the csms-bridge keeps ---

@@ -9,19 +9,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from holdfast.contracts.clause import Clause
 from holdfast.contracts.envelope import Contract, Fact
+from holdfast.contracts.life import ActivationRules, AfterExpiry, RefusedFor, SigningRules
 from holdfast.contracts.mode import Mode
 
 TOKENS_MAX = 100_000
 """On one local list, whatever number of messages it came in."""
-
-
-class Clause(BaseModel):
-    """A part of a bundle."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ModeRules(Clause):
@@ -235,7 +231,10 @@ class Rules(Clause):
     site: str = "*"
     """The one site it is for, or `*`."""
     valid_until_ms: int | None = None
-    """After it the rules stay in force (a site without rules is worse) and the site is degraded by reason."""
+    """From then on `after_expiry` counts, and the site is degraded by reason."""
+    after_expiry: AfterExpiry = AfterExpiry.KEEP
+    activation: ActivationRules = ActivationRules()
+    signing: SigningRules = SigningRules()
     modes: ModeRules = ModeRules()
     authorise: AuthoriseByMode = AuthoriseByMode()
     commands: dict[str, CommandRules] = Field(default_factory=_default_commands)
@@ -269,6 +268,10 @@ class RulesActivated(Fact):
     text: str
     previous_version: int
     """0 for the first."""
+    key: str = ""
+    """Public key that signed it, hex; empty: of before keys were named here."""
+    since_ms: int | None = None
+    """When it took effect, where this entry only repeats it (the journal was trimmed past the first)."""
 
 
 class RulesRefused(Fact):
@@ -278,6 +281,8 @@ class RulesRefused(Fact):
 
     version: int | None
     reason: str
+    kind: RefusedFor | None = None
+    """None: of before kinds were named."""
 
 
 class TokenStatus(StrEnum):
@@ -410,7 +415,22 @@ class RulesStatus(Contract):
     """The site has asked for a full list: it can't come to the newest by changes."""
     staged_version: int | None = None
     refused: str | None = None
-    """Why the newest bundle offered was not taken."""
+    """Why the newest bundle offered was not taken; stands until a newer one is taken."""
+    refused_kind: RefusedFor | None = None
+    refused_version: int | None = None
+    """None: none refused, or unreadable."""
+    refused_at_ms: int | None = None
+    desired_version: int | None = None
+    """Of the newest bundle that came down from the cloud, as far as the site has heard; None: none yet."""
+    active_since_ms: int | None = None
+    staged_since_ms: int | None = None
+    staged_why: str | None = None
+    """What the staged bundle waits for."""
+    after_expiry: AfterExpiry = AfterExpiry.KEEP
+    trusted_keys: tuple[str, ...] = ()
+    """The first 16 characters of each."""
+    trusted_by: Literal["provisioned", "bundle"] = "provisioned"
+    """Where these keys are named."""
     text: str = ""
     """The bundle in force, for a service whose journal was trimmed past its activation; empty: built-in."""
 
@@ -436,9 +456,12 @@ class Publish(Contract):
     """Request of `hf.cloud.rpc.publish`: only rule-service writes to DOWNLINK."""
 
     site: str
-    kind: Literal["rules", "driver-tokens", "driver-token-changes", "limit"]
+    kind: Literal["rules", "signed-rules", "driver-tokens", "driver-token-changes", "limit"]
     text: str
-    """YAML of the rules (signed there), or JSON of the list, the changes to it, or the limit."""
+    """YAML of the rules (signed there), JSON of `SignedRules` (signed elsewhere, checked there and passed on as it
+    is), or JSON of the list, the changes to it, or the limit."""
+    by: str = Field("", max_length=100)
+    """Who asked, for the history of a site's rules."""
 
 
 class Published(Contract):

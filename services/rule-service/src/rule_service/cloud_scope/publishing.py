@@ -57,6 +57,8 @@ class Publishing:
             match asked.kind:
                 case "rules":
                     published = await self._rules(asked)
+                case "signed-rules":
+                    raise ContractError("rules signed elsewhere are not passed on by this build")
                 case "driver-tokens":
                     published = await self._driver_tokens(asked)
                 case "driver-token-changes":
