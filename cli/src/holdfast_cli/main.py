@@ -16,6 +16,8 @@ from holdfast_cli.drill.scenario import Scenario, ScenarioError, load_scenario, 
 from holdfast_cli.drill.text import render
 from holdfast_cli.drill.timeline import Timeline
 from holdfast_cli.nats_server import NatsServerError, find
+from holdfast_cli.operator.problem import CANNOT, OperatorError
+from holdfast_cli.operator.verbs import add_verbs
 from holdfast_cli.provision.layout import CSMS, ProvisionError, World, load_world
 from holdfast_cli.provision.rules import default_rules_text
 from holdfast_cli.provision.step import provision
@@ -27,7 +29,8 @@ from holdfast_cli.world.running import RunningWorld, WorldError, running
 from holdfast_cli.world.talk import TalkError
 
 EXPECTED = (
-    ScenarioError, ProvisionError, WorldError, AccountError, TalkError, NatsServerError, BusError, OSError,
+    ScenarioError, ProvisionError, WorldError, AccountError, TalkError, NatsServerError, BusError,
+    OperatorError, OSError,
 )  # fmt: skip
 STOPPED = "\nstopped; no process is left behind"
 
@@ -75,7 +78,7 @@ def _fail(error: BaseException) -> None:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     print(f"holdfast: {_sentence(error)}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(error.code if isinstance(error, OperatorError) else CANNOT)
 
 
 def _sentence(error: BaseException) -> str:
@@ -126,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _world_arguments(it)
     it.set_defaults(run=_provision)
+    add_verbs(commands, parser)
     return parser
 
 

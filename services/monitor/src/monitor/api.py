@@ -55,6 +55,7 @@ class Api:
             "events": self.events,
             "gaps": self.gaps,
             "copies": self.copies,
+            "charge-points": self.charge_points,
             "decisions": self.decisions,
             "disruptions": self.disruptions,
             "modes": self.modes,
@@ -82,6 +83,23 @@ class Api:
 
     async def site(self, request: Request) -> Response:
         return answer(views.site_status(self._watch.status(self._site(request))))
+
+    async def charge_points(self, request: Request) -> Response:
+        """As a reading: where it is not fresh, the rows are what was known last, and `known` is false."""
+        status = self._watch.status(self._site(request))
+        of = status.charge_points
+        rows = sorted(of.last or (), key=lambda row: row.charge_point)
+        after, limit = _page(request)
+        shown, following = page_by_number(rows, after, limit)
+        told = views.reading(of, status.now_ms, lambda _: None)
+        return answer(
+            {
+                "charge_points": [views.charge_point(row) for row in shown],
+                "next": following,
+                **{name: told[name] for name in ("as_of_ms", "age_ms", "source", "problem")},
+                "known": of.value is not None,
+            }
+        )
 
     # --- what other services hold ---
 

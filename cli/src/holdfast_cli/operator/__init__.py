@@ -1,0 +1,1 @@
+"""What an operator does from a shell: every verb asks the monitor's API, as anybody could."""

@@ -1,0 +1,110 @@
+"""What several verbs take: a verb with help and examples, a site, a time, a payload."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from holdfast_cli.operator import client
+from holdfast_cli.operator.client import Client
+from holdfast_cli.operator.problem import EXIT_CODES
+
+Subparsers = argparse._SubParsersAction
+Run = Callable[[Client, argparse.Namespace], Awaitable[int]]
+
+UNITS_MS = {"ms": 1, "s": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+DURATION = re.compile(r"^(\d{1,9})(ms|s|min|m|h|d)\Z")
+DURATION_MS_MAX = 366 * 86_400_000
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Examples and exit codes keep their lines."""
+
+
+def add_verb(
+    subparsers: Any,
+    name: str,
+    run: Run,
+    *,
+    help: str,
+    says: str = "",
+    examples: tuple[str, ...] = (),
+) -> argparse.ArgumentParser:
+    """A verb that asks the monitor; it is given the client and its own arguments."""
+    shown = "".join(f"\n  {line}" for line in examples)
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=help,
+        description=says or help,
+        epilog=(f"examples:{shown}\n\n" if shown else "") + EXIT_CODES,
+        formatter_class=Formatter,
+    )
+    client.add_arguments(parser)
+
+    async def asked(arguments: argparse.Namespace) -> int:
+        async with client.client_of(arguments) as opened:
+            return await run(opened, arguments)
+
+    parser.set_defaults(run=asked)
+    return parser
+
+
+def add_group(subparsers: Any, name: str, *, help: str) -> Any:
+    """`holdfast NAME VERB`."""
+    parser = subparsers.add_parser(name, help=help, description=help)
+    return parser.add_subparsers(required=True, metavar="VERB")
+
+
+def add_site(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "site", nargs="?", metavar="SITE", help="may be left out where there is one"
+    )
+
+
+def add_site_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--site", metavar="SITE", help="may be left out where there is one")
+
+
+def add_by(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by", metavar="NAME", default=None,
+                        help="in whose name (default: who runs this command)")  # fmt: skip
+
+
+def duration_ms(text: str) -> int:
+    """60s, 5min, 2h, 1d: an argparse type."""
+    match = DURATION.match(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no duration: write it like 60s, 5min, 2h, 1d"
+        )
+    for_ms = int(match[1]) * UNITS_MS[match[2]]
+    if not 0 < for_ms <= DURATION_MS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is out of range: over 0 and up to a year")
+    return for_ms
+
+
+def payload(words: list[str]) -> dict[str, Any]:
+    """One JSON object, or key=value pairs whose value is JSON where it reads as JSON. Raise ValueError."""
+    if len(words) == 1 and words[0].lstrip().startswith("{"):
+        try:
+            document = json.loads(words[0])
+        except ValueError as error:
+            raise ValueError(f"the payload is no JSON ({error})") from error
+        if not isinstance(document, dict):
+            raise ValueError("the payload is no JSON object")
+        return document
+    given: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise ValueError(f"{word!r} is no key=value: write connectorId=1, or one JSON object")
+        if key in given:
+            raise ValueError(f"{key!r} is given twice")
+        try:
+            given[key] = json.loads(value)
+        except ValueError:
+            given[key] = value
+    return given

@@ -1,0 +1,252 @@
+"""The monitor's API, asked over HTTP: where it is, with what credential, and what its refusals mean.
+
+--api URL, --credential-file FILE       else HOLDFAST_API, HOLDFAST_CREDENTIAL_FILE
+--world DIR [--at SITE]                 both found in a provisioned world; the default is build/up, if it is there
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from holdfast_cli.operator.problem import CANNOT, NO, UNCERTAIN, OperatorError
+from holdfast_cli.provision.layout import CLOUD, load_world
+
+Document = dict[str, Any]
+
+TIMEOUT_S = 15.0
+"""Above what the monitor itself waits for another service (5 s)."""
+ANSWER_BYTES_MAX = 16 * 1024 * 1024
+PAGE = 500
+PAGES_MAX = 100_000
+CREDENTIAL_BYTES_MAX = 4096
+DEFAULT_WORLD = Path("build/up")
+API, CREDENTIAL_FILE = "HOLDFAST_API", "HOLDFAST_CREDENTIAL_FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """Which one is asked."""
+
+    url: str
+    credential: str | None
+    site: str | None = None
+    """The site whose own monitor this is, where that is known."""
+    credential_from: str = "none was given"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which monitor, and how the answer is shown: the same for every verb."""
+    group = parser.add_argument_group("which monitor")
+    group.add_argument("--api", metavar="URL", help=f"the monitor's address (or ${API})")
+    group.add_argument(
+        "--credential-file", type=Path, metavar="FILE",
+        help=f"holds the credential (or ${CREDENTIAL_FILE})",
+    )  # fmt: skip
+    group.add_argument(
+        "--world", type=Path, metavar="DIR",
+        help=f"find both in this provisioned world (default: {DEFAULT_WORLD}, if it is there)",
+    )  # fmt: skip
+    group.add_argument(
+        "--at", metavar="SITE", help="in a world: ask this site's own monitor, not the cloud's"
+    )
+    parser.add_argument("--json", action="store_true", help="the API's answer as it is")
+
+
+def monitor_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Monitor:
+    """What is said on the command line goes before the environment, and that before the default. Raise
+    OperatorError or ProvisionError.
+    """
+    api, file = arguments.api, arguments.credential_file
+    if arguments.world is None and arguments.at is None:
+        api = api or environment.get(API)
+        named = environment.get(CREDENTIAL_FILE)
+        file = file or (Path(named) if named else None)
+    elif api:
+        raise OperatorError("--api and --world (or --at) both say which monitor: give one of them")
+    if api:
+        return Monitor(_address(api), _credential(file), credential_from=_from(file))
+    world_folder = arguments.world or DEFAULT_WORLD
+    if not (world_folder / "world.json").exists():
+        raise OperatorError(
+            f"which monitor? {world_folder} is no provisioned world: give --api URL and "
+            f"--credential-file FILE, set {API} and {CREDENTIAL_FILE}, or give --world DIR"
+        )
+    world = load_world(world_folder.resolve())
+    scope = arguments.at or CLOUD
+    if scope not in world.scopes:
+        raise OperatorError(
+            f"{world_folder} has no site {scope!r}: it has {', '.join(world.plan.sites)}"
+        )
+    file = file or world.secrets / f"{scope}.api-credential"
+    return Monitor(world.api(scope), _credential(file), arguments.at, _from(file))
+
+
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        named = parts.scheme in ("http", "https") and bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        named = False
+    if not named:
+        raise OperatorError(f"{url!r} is no address of a monitor: give one like http://host:8080")
+    return url.rstrip("/")
+
+
+def _credential(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(CREDENTIAL_BYTES_MAX + 1)
+        text = data.decode("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "it is no plain text"
+        raise OperatorError(
+            f"the credential can't be read from {file} ({what}): give --credential-file FILE"
+        ) from error
+    if not text or len(data) > CREDENTIAL_BYTES_MAX or not text.isprintable():
+        raise OperatorError(f"{file} holds no credential: one line of plain text is expected")
+    return text
+
+
+def _from(file: Path | None) -> str:
+    return "none was given" if file is None else f"it was read from {file}"
+
+
+def path_of(*parts: str) -> str:
+    """`/api/...`, with each part quoted: what a person typed stays one part."""
+    return "/api/" + "/".join(quote(part, safe="") for part in parts)
+
+
+class Client:
+    def __init__(self, monitor: Monitor, http: httpx.AsyncClient) -> None:
+        self.monitor = monitor
+        self._http = http
+
+    async def get(self, *parts: str, **query: str | int) -> Document:
+        """Raise OperatorError."""
+        return await self._ask("GET", path_of(*parts), params=query)
+
+    async def post(self, *parts: str, body: Mapping[str, Any]) -> Document:
+        """Raise OperatorError."""
+        return await self._ask("POST", path_of(*parts), json=dict(body))
+
+    async def pages(self, *parts: str, limit: int = PAGE) -> AsyncIterator[Document]:
+        """Every page of a list, oldest first."""
+        query: dict[str, str | int] = {"limit": limit}
+        for _ in range(PAGES_MAX):
+            page = await self.get(*parts, **query)
+            yield page
+            following = page.get("next")
+            if not following:
+                return
+            if following == query.get("after"):
+                raise OperatorError(f"{path_of(*parts)} goes round in a circle at {following!r}")
+            query["after"] = str(following)
+        raise OperatorError(f"{path_of(*parts)} has more than {PAGES_MAX} pages")
+
+    async def all(self, name: str, *before: str) -> list[Document]:
+        """Every row of the list `name`."""
+        rows: list[Document] = []
+        async for page in self.pages(*before, name):
+            rows += page[name]
+        return rows
+
+    async def site(self, named: str | None) -> str:
+        """The one that is meant: as named, or the only one there is."""
+        wanted = named or self.monitor.site
+        if wanted:
+            return wanted
+        sites = await self.sites()
+        if len(sites) == 1:
+            return sites[0]
+        known = f"this monitor knows {', '.join(sites)}" if sites else "this monitor knows none yet"
+        raise OperatorError(f"which site? {known}: name one")
+
+    async def sites(self) -> list[str]:
+        return [str(row["site"]) for row in await self.all("sites")]
+
+    async def _ask(self, method: str, path: str, **content: Any) -> Document:
+        url = f"{self.monitor.url}{path}"
+        try:
+            async with self._http.stream(method, url, **content) as response:
+                body = bytearray()
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > ANSWER_BYTES_MAX:
+                        raise OperatorError(
+                            f"{url} answers with over {ANSWER_BYTES_MAX} bytes: not read"
+                        )
+        except httpx.TimeoutException as error:
+            code, now = (CANNOT, "try again shortly") if method == "GET" else (UNCERTAIN, _LOOK)
+            raise OperatorError(
+                f"{url} gave no answer in {TIMEOUT_S:.0f} s: {now}", code
+            ) from error
+        except httpx.ConnectError as error:
+            raise OperatorError(
+                f"no monitor answers at {self.monitor.url} ({error}): is it running (`holdfast up`), "
+                "and is that its address (--api, --world)?"
+            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            code, now = (CANNOT, "try again") if method == "GET" else (UNCERTAIN, _LOOK)
+            raise OperatorError(f"{url}: {error or type(error).__name__}: {now}", code) from error
+        return self._read(response, bytes(body))
+
+    def _read(self, response: httpx.Response, body: bytes) -> Document:
+        document = _document(body)
+        if response.is_success and document is not None:
+            return document
+        status, said = response.status_code, document and document.get("error")
+        match status:
+            case 401:
+                raise OperatorError(
+                    f"{self.monitor.url} does not let you in with this credential "
+                    f"({self.monitor.credential_from}): give --credential-file FILE"
+                )
+            case _ if not isinstance(said, str):
+                raise OperatorError(
+                    f"{self.monitor.url} answered {status} and nothing a monitor says: "
+                    "is that a monitor's address?"
+                )
+            case 409:
+                raise OperatorError(said, NO)
+            case 504:
+                raise OperatorError(said, UNCERTAIN)
+            case _:
+                raise OperatorError(said)
+
+
+_LOOK = "it may or may not have been taken; look before you do it again"
+
+
+def _document(body: bytes) -> Document | None:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+@asynccontextmanager
+async def client_of(arguments: argparse.Namespace) -> AsyncIterator[Client]:
+    monitor = monitor_of(arguments, os.environ)
+    loopback = urlsplit(monitor.url).hostname in ("localhost", "127.0.0.1", "::1")
+    headers = {"accept": "application/json"}
+    if monitor.credential:
+        headers["authorization"] = f"Bearer {monitor.credential}"
+    # A proxy of the environment can't reach a monitor on this machine.
+    async with httpx.AsyncClient(
+        headers=headers, timeout=TIMEOUT_S, trust_env=not loopback
+    ) as http:
+        yield Client(monitor, http)
