@@ -401,7 +401,8 @@ async def test_commands_are_obeyed_and_written_down(csms, charge_points, ledger)
         await csms.until(
             lambda: csms.of("StatusNotification")[-1].payload["status"] == "Unavailable"
         )
-        assert await csms.order("CP-1", "GetDiagnostics", {}) == "NotImplemented"
+        assert await csms.order("CP-1", "GetDiagnostics", {}) == "FormationViolation"
+        assert await csms.order("CP-1", "MakeCoffee", {}) == "NotImplemented"
         assert await csms.order("CP-1", "Reset", {}) == "FormationViolation"
         assert await csms.order("CP-1", "Reset", {"type": "Soft"}) == {"status": "Accepted"}
         await csms.until(lambda: len(csms.of("BootNotification")) == 2)
@@ -414,6 +415,7 @@ async def test_commands_are_obeyed_and_written_down(csms, charge_points, ledger)
         ("TriggerMessage", 1),
         ("RemoteStopTransaction", 1),
         ("GetDiagnostics", 0),
+        ("MakeCoffee", 0),
         ("Reset", 0),
         ("Reset", 1),
     ]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast_simulators.charge_point import outbox
+from holdfast_simulators.charge_point import outbox, profiles
 from holdfast_simulators.charge_point.config import Behaviour
 from holdfast_simulators.charge_point.decision import decide
 from holdfast_simulators.charge_point.device import Connector, Device, Instant, metered
@@ -15,13 +15,14 @@ from holdfast_simulators.charge_point.events import (
     Authorised,
     EndSession,
     Enqueue,
-    LimitSet,
     PluggedIn,
     PowerLost,
     PowerReturned,
     ReadingDue,
+    Remembered,
     Stopped,
 )
+from holdfast_simulators.charge_point.memory import Memory
 from holdfast_simulators.charge_point.outbox import Action, Entry, Transactional
 
 BEHAVIOUR = Behaviour(power_w=7_400, meter_interval_s=1)
@@ -29,6 +30,22 @@ BEHAVIOUR = Behaviour(power_w=7_400, meter_interval_s=1)
 
 def at(ms: int) -> Instant:
     return Instant(monotonic_ms=ms, true_ms=ms, device_ms=ms)
+
+
+def profile(purpose: str, *limits_w: int, id: int = 1, level: int = 0, **more) -> dict:
+    """Absolute, each limit a minute long."""
+    periods = [{"startPeriod": 60 * n, "limit": limit} for n, limit in enumerate(limits_w)]
+    schedule = {"chargingRateUnit": "W", "chargingSchedulePeriod": periods}
+    return profiles.checked(
+        {
+            "chargingProfileId": id,
+            "stackLevel": level,
+            "chargingProfilePurpose": purpose,
+            "chargingProfileKind": "Absolute",
+            "chargingSchedule": schedule | more.pop("schedule", {}),
+        }
+        | more
+    )
 
 
 def charging(behaviour: Behaviour = BEHAVIOUR, connectors: int = 1) -> Device:
@@ -69,10 +86,9 @@ def test_no_energy_flows_without_power_or_session():
 @given(st.integers(0, 20_000), st.integers(0, 20_000), st.integers(1, 4))
 def test_power_never_exceeds_any_limit(common_w, own_w, connectors):
     device = charging(connectors=connectors)
-    device, _ = decide(
-        BEHAVIOUR, device, LimitSet(at=at(0), connector=0, limit_w=common_w, is_common=True)
-    )
-    device, _ = decide(BEHAVIOUR, device, LimitSet(at=at(0), connector=1, limit_w=own_w))
+    installed = profiles.with_profile((), 0, profile("ChargePointMaxProfile", common_w), 0)
+    installed = profiles.with_profile(installed, 1, profile("TxDefaultProfile", own_w, id=2), 0)
+    device, _ = decide(BEHAVIOUR, device, Remembered(at=at(0), memory=Memory(profiles=installed)))
     powers_w = [device.power_w(BEHAVIOUR, one) for one in device.connectors]
     assert sum(powers_w) <= common_w
     assert powers_w[0] <= own_w

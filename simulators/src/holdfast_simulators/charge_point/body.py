@@ -16,8 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
+from holdfast_simulators.charge_point import keys
 from holdfast_simulators.charge_point.clock import Clock
-from holdfast_simulators.charge_point.config import ChargePointConfig
+from holdfast_simulators.charge_point.config import Behaviour, ChargePointConfig
 from holdfast_simulators.charge_point.decision import decide
 from holdfast_simulators.charge_point.events import (
     AskAuthorisation,
@@ -36,7 +37,7 @@ from holdfast_simulators.charge_point.store import Store
 
 Report = Callable[..., None]
 TRIGGERED_MAX = 20
-"""Messages asked for by TriggerMessage and not yet sent; the oldest are forgotten."""
+"""Messages asked for by TriggerMessage and not yet sent; the oldest are forgotten. Of notices the same."""
 
 
 class MessageIds:
@@ -65,6 +66,8 @@ class Agenda:
     statuses: set[int] = field(default_factory=set)
     authorisations: dict[int, str] = field(default_factory=dict)
     triggered: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=TRIGGERED_MAX))
+    notices: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=TRIGGERED_MAX))
+    """(action, status) of firmware and diagnostics."""
     retry_at_ms: int = 0
     in_flight: int | None = None
     """Place of the queued message that is on the wire."""
@@ -76,6 +79,7 @@ class Agenda:
         self.statuses = set(connectors)
         self.authorisations.clear()
         self.triggered.clear()
+        self.notices.clear()
         self.retry_at_ms = 0
         self.was_in_flight = False
 
@@ -94,20 +98,42 @@ class Body:
         self.sessions_changed = asyncio.Event()
         self.settled = asyncio.Event()
         """No session runs and the queue is empty."""
+        self.upkeep = asyncio.Event()
+        """Something happened that firmware or diagnostics may wait for."""
+        self.diagnostics = "Idle"
         self.device = store.load(config.connectors, clock.now().monotonic_ms)
+        self._booted_with = self.device.memory.configuration
+        self.behaviour = self._configured()
         self._report = report
 
     def report(self, event: str, **fields: Any) -> None:
         self._report(event, charge_point=self.config.id, **fields)
 
+    def _configured(self) -> Behaviour:
+        return keys.configured(
+            self.config.behaviour,
+            self.device.memory.configuration,
+            at_boot=self._booted_with,
+        )
+
+    def boot(self) -> None:
+        """Keys that need a boot take effect."""
+        self._booted_with = self.device.memory.configuration
+        self.behaviour = self._configured()
+
+    def notice(self, action: str, status: str) -> None:
+        self.report("notice", action=action, status=status)
+        self.agenda.notices.append((action, status))
+        self.agenda.work.set()
+
     @property
     def has_room(self) -> bool:
         running = len(self.device.in_session)
-        return self.store.has_room(running, self.config.behaviour.queue_capacity)
+        return self.store.has_room(running, self.behaviour.queue_capacity)
 
     def handle(self, event: DeviceEvent, together_with: Callable[[], None] | None = None) -> None:
         """`together_with` is written in the same transaction."""
-        device, effects = decide(self.config.behaviour, self.device, event)
+        device, effects = decide(self.behaviour, self.device, event)
         running = len(device.in_session)
         if effects or together_with or not isinstance(event, ReadingDue):
             with self.store.transaction():
@@ -116,11 +142,15 @@ class Body:
                 for effect in effects:
                     self._persist(effect, running, event.at.true_ms)
                 self.store.save(device)
+        is_reconfigured = device.memory.configuration is not self.device.memory.configuration
         self.device = device
+        if is_reconfigured:
+            self.behaviour = self._configured()
         for effect in effects:
             self._perform(effect)
         self.queue_changed()
         self.sessions_changed.set()
+        self.upkeep.set()
 
     def queue_changed(self) -> None:
         self.agenda.work.set()
@@ -130,13 +160,31 @@ class Body:
             self.settled.set()
 
     def authorise_offline(self, connector: int, driver_token: str) -> None:
-        """The local cache decides; a driver token it does not know is a matter of behaviour."""
-        known = self.store.known_token(driver_token)
-        is_accepted = self.config.behaviour.offline_start if known is None else known
+        """The local list decides, then the cache; a driver token neither knows is a matter of behaviour."""
+        known = self._known_locally(driver_token)
+        is_accepted = self.behaviour.offline_start if known is None else known
         self.authorised(connector, driver_token, is_accepted=is_accepted, is_online=False)
 
+    def _known_locally(self, driver_token: str) -> bool | None:
+        """OCPP 1.6 3.5: the list over the cache."""
+        memory = self.device.memory
+        listed = memory.local_list.tokens.get(driver_token)
+        if listed is not None and keys.is_on(memory.configuration, "LocalAuthListEnabled"):
+            return listed.is_accepted(self.clock.now().device_ms)
+        return self.store.known_token(driver_token) if self._has_cache else None
+
+    @property
+    def _has_cache(self) -> bool:
+        return keys.is_on(self.device.memory.configuration, "AuthorizationCacheEnabled")
+
     def authorised(
-        self, connector: int, driver_token: str, *, is_accepted: bool, is_online: bool
+        self,
+        connector: int,
+        driver_token: str,
+        *,
+        is_accepted: bool,
+        is_online: bool,
+        parent_id_tag: str | None = None,
     ) -> None:
         at = self.clock.now()
 
@@ -144,7 +192,7 @@ class Body:
             self.store.record_authorisation(
                 connector, driver_token, at.true_ms, accepted=is_accepted, online=is_online
             )
-            if is_online:
+            if is_online and self._has_cache:
                 self.store.remember_token(driver_token, accepted=is_accepted)
 
         self.report("authorised", connector=connector, accepted=is_accepted, online=is_online)
@@ -156,9 +204,16 @@ class Body:
                 is_accepted=is_accepted,
                 is_online=is_online,
                 has_room=self.has_room,
+                parent_id_tag=parent_id_tag,
             ),
             together_with=record,
         )
+
+    def _is_authorised_before(self, driver_token: str) -> bool:
+        """LocalPreAuthorize: who is known to be accepted does not wait for the central system."""
+        configuration = self.device.memory.configuration
+        is_asked_for = keys.is_on(configuration, "LocalPreAuthorize")
+        return is_asked_for and self._known_locally(driver_token) is True
 
     def _persist(self, effect: Effect, running: int, at_ms: int) -> None:
         match effect:
@@ -170,7 +225,7 @@ class Body:
                 entry = self.store.enqueue(
                     message,
                     running=running,
-                    capacity=self.config.behaviour.queue_capacity,
+                    capacity=self.behaviour.queue_capacity,
                     in_flight=self.agenda.in_flight,
                     at_ms=at_ms,
                 )
@@ -184,7 +239,7 @@ class Body:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case AskAuthorisation(connector=connector, driver_token=driver_token):
-                if self.is_online:
+                if self.is_online and not self._is_authorised_before(driver_token):
                     self.agenda.authorisations[connector] = driver_token
                 else:
                     self.authorise_offline(connector, driver_token)

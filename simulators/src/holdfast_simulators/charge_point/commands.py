@@ -8,42 +8,33 @@ Pure. `executed` is what the ledger keeps: the instruction took effect, or will 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from holdfast_simulators.charge_point.config import Behaviour
-from holdfast_simulators.charge_point.device import Connector, Device, Instant
+from holdfast_simulators.charge_point import (
+    charging,
+    keys,
+    local_list,
+    profiles,
+    reservations,
+    upkeep,
+)
+from holdfast_simulators.charge_point.device import Connector
 from holdfast_simulators.charge_point.events import (
     AvailabilitySet,
-    DeviceEvent,
-    LimitSet,
     PluggedIn,
     ReadingDue,
     Stopped,
 )
+from holdfast_simulators.charge_point.reply import Reply, Situation, status
 
-VOLTAGE_V = 230
-TRIGGERABLE = ("BootNotification", "Heartbeat", "StatusNotification", "MeterValues")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    payload: dict[str, Any] | None
-    """None: a CALLERROR with `code`."""
-    code: str = ""
-    executed: bool = False
-    events: tuple[DeviceEvent, ...] = ()
-    restart: str | None = None
-    """`Soft` or `Hard`."""
-    trigger: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
-    behaviour: Behaviour
-    device: Device
-    at: Instant
-    has_room: bool
+TRIGGERABLE = (
+    "BootNotification",
+    "DiagnosticsStatusNotification",
+    "FirmwareStatusNotification",
+    "Heartbeat",
+    "MeterValues",
+    "StatusNotification",
+)
 
 
 def obey(situation: Situation, action: str, payload: dict[str, Any]) -> Reply:
@@ -52,41 +43,40 @@ def obey(situation: Situation, action: str, payload: dict[str, Any]) -> Reply:
         return Reply(payload=None, code="NotImplemented")
     try:
         return command(situation, payload)
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         return Reply(payload=None, code="FormationViolation")
-
-
-def _status(status: str, *events: DeviceEvent) -> Reply:
-    executed = status not in ("Rejected", "NotImplemented", "Unknown", "NotSupported")
-    return Reply(payload={"status": status}, executed=executed, events=events)
 
 
 def _remote_start(situation: Situation, payload: dict[str, Any]) -> Reply:
     driver_token = str(payload["idTag"])
-    number = payload.get("connectorId")
-    chosen = next(
-        (
-            one
-            for one in situation.device.connectors
-            if number in (None, one.number) and _is_free(one)
-        ),
-        None,
-    )
-    if chosen is None or not situation.has_room:
-        return _status("Rejected")
+    number, profile = payload.get("connectorId"), payload.get("chargingProfile")
+    free = [
+        one
+        for one in situation.device.connectors
+        if number in (None, one.number) and _is_free_for(one, driver_token)
+    ]
+    if not free or not situation.has_room:
+        return status("Rejected")
+    # What is reserved for this driver comes before what is free for all.
+    chosen = max(free, key=lambda one: one.reservation is not None)
+    if profile is not None and profiles.checked(profile)["chargingProfilePurpose"] != "TxProfile":
+        return status("Rejected")  # 5.11
     plugged = PluggedIn(
         at=situation.at,
         connector=chosen.number,
         driver_token=driver_token,
         is_authorised=not situation.behaviour.authorize_remote,
         has_room=situation.has_room,
+        profile=profile,
     )
-    return _status("Accepted", plugged)
+    return status("Accepted", plugged)
 
 
-def _is_free(connector: Connector) -> bool:
+def _is_free_for(connector: Connector, driver_token: str) -> bool:
+    reservation = connector.reservation
     return (
-        connector.is_operative
+        (reservation is None or reservation.id_tag == driver_token)
+        and connector.is_operative
         and connector.session is None
         and connector.awaiting is None
         and not connector.is_used
@@ -100,8 +90,8 @@ def _remote_stop(situation: Situation, payload: dict[str, Any]) -> Reply:
             stopped = Stopped(
                 at=situation.at, connector=connector.number, reason="Remote", is_unplugged=False
             )
-            return _status("Accepted", stopped)
-    return _status("Rejected")
+            return status("Accepted", stopped)
+    return status("Rejected")
 
 
 def _reset(situation: Situation, payload: dict[str, Any]) -> Reply:
@@ -116,79 +106,61 @@ def _change_availability(situation: Situation, payload: dict[str, Any]) -> Reply
     is_operative = {"Operative": True, "Inoperative": False}[payload["type"]]
     chosen = [one for one in situation.device.connectors if number in (0, one.number)]
     if not chosen:
-        return _status("Rejected")
+        return status("Rejected")
     changed = AvailabilitySet(at=situation.at, connector=number, is_operative=is_operative)
     is_busy = not is_operative and any(one.session is not None for one in chosen)
-    return _status("Scheduled" if is_busy else "Accepted", changed)
+    return status("Scheduled" if is_busy else "Accepted", changed)
 
 
 def _trigger_message(situation: Situation, payload: dict[str, Any]) -> Reply:
     wanted = str(payload["requestedMessage"])
     number = int(payload.get("connectorId", 0))
     if wanted not in TRIGGERABLE:
-        return _status("NotImplemented")
+        return status("NotImplemented")
     if number and situation.device.connector(number) is None:
-        return _status("Rejected")
+        return status("Rejected")
     chosen = [one for one in situation.device.in_session if number in (0, one.number)]
     if wanted == "MeterValues" and chosen:
-        return _status("Accepted", ReadingDue(at=situation.at, asked_for=number))
+        return status("Accepted", ReadingDue(at=situation.at, asked_for=number))
     return Reply(payload={"status": "Accepted"}, executed=True, trigger=(wanted, number))
 
 
-def _set_charging_profile(situation: Situation, payload: dict[str, Any]) -> Reply:
-    """Only the first period of a schedule is followed."""
-    number = int(payload["connectorId"])
-    profile = payload["csChargingProfiles"]
-    purpose = profile["chargingProfilePurpose"]
-    limit_w = _limit_w(profile["chargingSchedule"], situation.behaviour.phases)
-    connector = situation.device.connector(number)
-    if number and connector is None:
-        return _status("Rejected")
-    # 1.6 5.16.1: no profile for a transaction where there is none, or where it is another one.
-    if purpose == "TxProfile":
-        session = None if connector is None else connector.session
-        wanted = profile.get("transactionId")
-        if session is None or wanted not in (None, session.transaction_id):
-            return _status("Rejected")
-    return _status(
-        "Accepted",
-        LimitSet(
-            at=situation.at,
-            connector=number,
-            limit_w=limit_w,
-            is_common=purpose == "ChargePointMaxProfile",
-            is_of_session=purpose == "TxProfile",
-        ),
+def _unlock_connector(situation: Situation, payload: dict[str, Any]) -> Reply:
+    """5.18: a transaction there ends first."""
+    connector = situation.device.connector(int(payload["connectorId"]))
+    if connector is None:
+        return status("NotSupported")
+    stopped = Stopped(
+        at=situation.at, connector=connector.number, reason="UnlockCommand", is_unplugged=False
     )
+    return status("Unlocked", stopped)
 
 
-def _limit_w(schedule: dict[str, Any], phases: int) -> int:
-    period = schedule["chargingSchedulePeriod"][0]
-    limit = float(period["limit"])
-    if not 0 <= limit < 1e7:
-        raise ValueError(limit)
-    if schedule["chargingRateUnit"] == "W":
-        return int(limit)
-    return int(limit * VOLTAGE_V * int(period.get("numberPhases", phases)))
-
-
-def _clear_charging_profile(situation: Situation, payload: dict[str, Any]) -> Reply:
-    """By connector only; ids, purposes and stack levels are not told apart."""
-    number = int(payload.get("connectorId", 0))
-    at = situation.at
-    events = [LimitSet(at=at, connector=number, limit_w=None)]
-    events.append(LimitSet(at=at, connector=number, limit_w=None, is_of_session=True))
-    if number == 0:
-        events.append(LimitSet(at=at, connector=0, limit_w=None, is_common=True))
-    return _status("Accepted", *events)
+def _clear_cache(situation: Situation, _: dict[str, Any]) -> Reply:
+    if not keys.is_on(situation.device.memory.configuration, "AuthorizationCacheEnabled"):
+        return status("Rejected")
+    return Reply(payload={"status": "Accepted"}, executed=True, clears_cache=True)
 
 
 COMMANDS: dict[str, Callable[[Situation, dict[str, Any]], Reply]] = {
+    "CancelReservation": reservations.cancel_reservation,
+    "ChangeAvailability": _change_availability,
+    "ChangeConfiguration": keys.change_configuration,
+    "ClearCache": _clear_cache,
+    "ClearChargingProfile": charging.clear_charging_profile,
+    "DataTransfer": upkeep.data_transfer,
+    "GetCompositeSchedule": charging.get_composite_schedule,
+    "GetConfiguration": keys.get_configuration,
+    "GetDiagnostics": upkeep.get_diagnostics,
+    "GetLocalListVersion": local_list.get_local_list_version,
     "RemoteStartTransaction": _remote_start,
     "RemoteStopTransaction": _remote_stop,
+    "ReserveNow": reservations.reserve_now,
     "Reset": _reset,
-    "ChangeAvailability": _change_availability,
+    "SendLocalList": local_list.send_local_list,
+    "SetChargingProfile": charging.set_charging_profile,
     "TriggerMessage": _trigger_message,
-    "SetChargingProfile": _set_charging_profile,
-    "ClearChargingProfile": _clear_charging_profile,
+    "UnlockConnector": _unlock_connector,
+    "UpdateFirmware": upkeep.update_firmware,
 }
+"""Everything that a central system may send in OCPP 1.6; what is not here is not implemented."""

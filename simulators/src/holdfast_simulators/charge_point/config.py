@@ -60,6 +60,8 @@ class Behaviour:
     """StopTransactionOnInvalidId; when false only the energy is stopped."""
     session_after_reboot: str = "stop"
     reboot_s: float = 0.5
+    upkeep_s: float = 1.0
+    """How long each takes: fetching a firmware, installing it, uploading diagnostics."""
     hard_reset_loses_queue: bool = False
     clock_offset_s: float = 0.0
     clock_drift_ppm: float = 0.0
@@ -126,6 +128,7 @@ BEHAVIOUR_CHECKS: dict[str, Check] = {
     "stop_on_invalid_id": is_bool,
     "session_after_reboot": is_one_of("stop", "resume"),
     "reboot_s": is_number(0, 3_600),
+    "upkeep_s": is_number(0, 3_600),
     "hard_reset_loses_queue": is_bool,
     "clock_offset_s": is_number(-1e9, 1e9),
     "clock_drift_ppm": is_number(-100_000, 100_000),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from holdfast_simulators.charge_point import messages
+from holdfast_simulators.charge_point import messages, profiles
 from holdfast_simulators.charge_point.config import Behaviour
 from holdfast_simulators.charge_point.device import Connector, Device, Instant, Session, metered
 from holdfast_simulators.charge_point.events import (
@@ -20,24 +20,29 @@ from holdfast_simulators.charge_point.events import (
     BeginSession,
     DeviceEvent,
     Effect,
+    Elapsed,
     EndSession,
     Enqueue,
-    LimitSet,
     PluggedIn,
     PowerLost,
     PowerReturned,
     ReadingDue,
     Refuse,
+    Remembered,
+    Reserved,
     StartAnswered,
     StatusChanged,
     Stopped,
 )
 from holdfast_simulators.charge_point.outbox import Action, Transactional
 
+RESERVED = "reserved for another driver token"
+
 
 def decide(behaviour: Behaviour, device: Device, event: DeviceEvent) -> tuple[Device, list[Effect]]:
     before = metered(behaviour, device, event.at)
     after, effects = _apply(behaviour, before, event)
+    after = profiles.limited(behaviour, _ended(after, event.at), event.at)
     for old, new in zip(before.connectors, after.connectors, strict=True):
         if old.status is not new.status:
             effects.append(StatusChanged(connector=new.number, status=new.status))
@@ -60,10 +65,22 @@ def _apply(behaviour: Behaviour, device: Device, event: DeviceEvent) -> tuple[De
             return _power_lost(device), []
         case PowerReturned(reason=reason):
             return _power_returned(behaviour, device, reason, event.at)
-        case LimitSet():
-            return _limit_set(device, event), []
+        case AvailabilitySet() | Remembered() | Reserved() | Elapsed():
+            return _told(device, event), []
+        case _:
+            assert_never(event)
+
+
+def _told(device: Device, event: AvailabilitySet | Remembered | Reserved | Elapsed) -> Device:
+    match event:
         case AvailabilitySet():
-            return _availability_set(device, event), []
+            return _availability_set(device, event)
+        case Remembered(memory=memory):
+            return replace(device, memory=memory)
+        case Reserved():
+            return _reserved(device, event)
+        case Elapsed():
+            return device
         case _:
             assert_never(event)
 
@@ -87,8 +104,18 @@ def _plugged_in(
         return device, [Refuse(connector=event.connector, reason="connector in use")]
     if not connector.is_operative:
         return device, [Refuse(connector=event.connector, reason="connector unavailable")]
+    reservation = connector.reservation
+    # Where the parent decides, the central system is asked first (5.13).
+    if (
+        reservation is not None
+        and reservation.parent_id_tag is None
+        and reservation.id_tag != event.driver_token
+    ):
+        return device, [Refuse(connector=event.connector, reason=RESERVED)]
     plugged = replace(connector, is_plugged=True, is_used=False, awaiting=event.driver_token)
     device = _with(device, plugged)
+    if event.profile is not None:
+        device = _with_profile(device, event)
     if not event.is_authorised:
         ask = AskAuthorisation(connector=connector.number, driver_token=event.driver_token)
         return device, [ask]
@@ -120,18 +147,27 @@ def _authorised(
     if not event.has_room:
         refuse = Refuse(connector=connector.number, reason="queue full")
         return _with(device, connector), [refuse]
+    reservation = connector.reservation
+    parent = event.parent_id_tag or _listed_parent(device, event.driver_token)
+    if reservation is not None and not reservation.is_for(event.driver_token, parent):
+        return _with(device, connector), [Refuse(connector=connector.number, reason=RESERVED)]
     number = device.sessions_begun + 1
     session = Session(
         key=f"{connector.number}-{number}",
         driver_token=event.driver_token,
         meter_start_wh=connector.register_wh,
+        started_ms=event.at.device_ms,
         next_reading_ms=event.at.monotonic_ms + _interval_ms(behaviour),
     )
     start = messages.start(
-        connector.number, event.driver_token, session.meter_start_wh, event.at.device_ms
+        connector.number,
+        event.driver_token,
+        session.meter_start_wh,
+        event.at.device_ms,
+        None if reservation is None else reservation.id,
     )
     device = replace(
-        _with(device, replace(connector, session=session, session_limit_w=None)),
+        _with(device, replace(connector, session=session, reservation=None)),
         sessions_begun=number,
     )
     return device, [
@@ -158,7 +194,6 @@ def _stopped(
     free = replace(
         connector,
         session=None,
-        session_limit_w=None,
         awaiting=None,
         is_plugged=connector.is_plugged and not is_unplugged,
         is_used=(session is not None or connector.is_used) and not is_unplugged,
@@ -259,19 +294,52 @@ def _availability_set(device: Device, event: AvailabilitySet) -> Device:
     return device
 
 
-def _limit_set(device: Device, event: LimitSet) -> Device:
-    if event.is_common:
-        return replace(device, limit_w=event.limit_w)
+def _reserved(device: Device, event: Reserved) -> Device:
+    """One reservation id is on one connector."""
+    wanted = event.reservation
     for connector in device.connectors:
-        if event.connector not in (0, connector.number):
-            continue
-        limited = (
-            replace(connector, session_limit_w=event.limit_w)
-            if event.is_of_session
-            else replace(connector, default_limit_w=event.limit_w)
-        )
-        device = _with(device, limited)
+        old = connector.reservation
+        if connector.number == event.connector:
+            device = _with(device, replace(connector, reservation=wanted))
+        elif wanted is not None and old is not None and old.id == wanted.id:
+            device = _with(device, replace(connector, reservation=None))
     return device
+
+
+def _with_profile(device: Device, event: PluggedIn) -> Device:
+    assert event.profile is not None
+    installed = profiles.with_profile(
+        device.memory.profiles, event.connector, event.profile, event.at.device_ms
+    )
+    if installed is None:
+        return device
+    return replace(device, memory=replace(device.memory, profiles=installed))
+
+
+def _listed_parent(device: Device, driver_token: str) -> str | None:
+    listed = device.memory.local_list.tokens.get(driver_token)
+    return None if listed is None else listed.parent_id_tag
+
+
+def _ended(device: Device, at: Instant) -> Device:
+    """Without what has come to its end: reservations by time, profiles with their session."""
+    for connector in device.connectors:
+        reservation = connector.reservation
+        if reservation is not None and reservation.until_ms <= at.device_ms:
+            device = _with(device, replace(connector, reservation=None))
+    busy = {
+        one.number
+        for one in device.connectors
+        if one.session is not None or one.awaiting is not None
+    }
+    left = tuple(
+        one
+        for one in device.memory.profiles
+        if one.purpose != profiles.OF_SESSION or one.connector in busy
+    )
+    if len(left) == len(device.memory.profiles):
+        return device
+    return replace(device, memory=replace(device.memory, profiles=left))
 
 
 def _interval_ms(behaviour: Behaviour) -> int:

@@ -6,10 +6,11 @@ is ever rounded twice; timestamps follow the device's own clock, which may be wr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from holdfast_simulators.charge_point.config import Behaviour
+from holdfast_simulators.charge_point.memory import Memory, Reservation
 
 MJ_PER_WH = 3_600_000
 
@@ -20,6 +21,7 @@ class Status(StrEnum):
     CHARGING = "Charging"
     SUSPENDED_EVSE = "SuspendedEVSE"
     FINISHING = "Finishing"
+    RESERVED = "Reserved"
     UNAVAILABLE = "Unavailable"
 
 
@@ -35,6 +37,8 @@ class Session:
     key: str
     driver_token: str
     meter_start_wh: int
+    started_ms: int
+    """By the charge point's own clock."""
     next_reading_ms: int
     transaction_id: int | None = None
     is_energised: bool = True
@@ -52,8 +56,9 @@ class Connector:
     awaiting: str | None = None
     """The driver token whose authorisation is being asked for."""
     session: Session | None = None
-    default_limit_w: int | None = None
-    session_limit_w: int | None = None
+    reservation: Reservation | None = None
+    limit_w: int | None = None
+    """What its charging profiles allow now (`profiles.limited`)."""
 
     @property
     def register_wh(self) -> int:
@@ -68,12 +73,7 @@ class Connector:
             return Status.UNAVAILABLE
         if self.is_plugged:
             return Status.FINISHING if self.is_used else Status.PREPARING
-        return Status.AVAILABLE
-
-    @property
-    def limit_w(self) -> int | None:
-        limits = [one for one in (self.default_limit_w, self.session_limit_w) if one is not None]
-        return min(limits, default=None)
+        return Status.AVAILABLE if self.reservation is None else Status.RESERVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +83,11 @@ class Device:
     """Monotonic time up to which every register is right."""
     is_powered: bool = False
     sessions_begun: int = 0
+    memory: Memory = field(default_factory=Memory)
     limit_w: int | None = None
     """ChargePointMaxProfile: of all connectors together."""
+    limits_end_ms: int | None = None
+    """When a profile may say something else, by the charge point's own clock."""
 
     def connector(self, number: int) -> Connector | None:
         return next((one for one in self.connectors if one.number == number), None)
@@ -92,6 +95,13 @@ class Device:
     @property
     def in_session(self) -> tuple[Connector, ...]:
         return tuple(one for one in self.connectors if one.session is not None)
+
+    @property
+    def changes_ms(self) -> int | None:
+        """When something of it changes by time alone: a profile's period, the end of a reservation."""
+        ends = [one.reservation.until_ms for one in self.connectors if one.reservation is not None]
+        ends += [] if self.limits_end_ms is None else [self.limits_end_ms]
+        return min(ends, default=None)
 
     def power_w(self, behaviour: Behaviour, connector: Connector) -> int:
         """What flows on a connector now; the common limit is shared in equal parts."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from holdfast_simulators.charge_point.device import Instant, Session, Status
+from holdfast_simulators.charge_point.memory import Memory, Reservation
 from holdfast_simulators.charge_point.outbox import Transactional
 
 
@@ -21,6 +23,8 @@ class PluggedIn(Event):
     driver_token: str
     is_authorised: bool = False
     has_room: bool = True
+    profile: dict[str, Any] | None = None
+    """Of a remote start: the TxProfile of the session to come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,7 @@ class Authorised(Event):
     is_accepted: bool
     is_online: bool
     has_room: bool
+    parent_id_tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +72,23 @@ class PowerReturned(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LimitSet(Event):
-    """A charging profile took effect; connector 0 with `is_common` is the whole charge point's."""
+class Remembered(Event):
+    """Told to keep something: a configuration key, a list, profiles, a firmware."""
+
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved(Event):
+    """None: the reservation is cancelled."""
 
     connector: int
-    limit_w: int | None
-    is_common: bool = False
-    is_of_session: bool = False
+    reservation: Reservation | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elapsed(Event):
+    """A moment of `Device.changes_ms` has come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +105,9 @@ DeviceEvent = (
     | StartAnswered
     | PowerLost
     | PowerReturned
-    | LimitSet
+    | Remembered
+    | Reserved
+    | Elapsed
     | AvailabilitySet
 )
 

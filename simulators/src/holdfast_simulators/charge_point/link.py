@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import NegotiationError
 from websockets.typing import Subprotocol
 
-from holdfast_simulators.charge_point.config import ChargePointConfig
+from holdfast_simulators.charge_point.config import Behaviour, ChargePointConfig
 
 SUBPROTOCOL = Subprotocol("ocpp1.6")
 FRAME_BYTES_MAX = 256 * 1024
@@ -56,7 +56,7 @@ OnCall = Callable[["Link", Call], Awaitable[None]]
 
 
 async def open_socket(
-    url: str, tls: ssl.SSLContext | None, config: ChargePointConfig
+    url: str, tls: ssl.SSLContext | None, config: ChargePointConfig, behaviour: Behaviour
 ) -> ClientConnection:
     """One attempt, no proxy, no compression: as small devices do it."""
     pair = base64.b64encode(f"{config.id}:{config.password}".encode()).decode()
@@ -67,9 +67,9 @@ async def open_socket(
         compression=None,
         proxy=None,
         ssl=tls,
-        ping_interval=config.behaviour.ping_s,
-        ping_timeout=config.behaviour.ping_s,
-        open_timeout=config.behaviour.call_timeout_s,
+        ping_interval=behaviour.ping_s,
+        ping_timeout=behaviour.ping_s,
+        open_timeout=behaviour.call_timeout_s,
         close_timeout=1,
         max_size=FRAME_BYTES_MAX,
     )

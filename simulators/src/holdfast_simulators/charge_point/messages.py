@@ -13,11 +13,11 @@ def timestamp(at_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def boot(vendor: str, model: str, serial: str) -> dict[str, Any]:
+def boot(vendor: str, model: str, serial: str, firmware: str) -> dict[str, Any]:
     payload = {
         "chargePointVendor": vendor,
         "chargePointModel": model,
-        "firmwareVersion": "simulated 1",
+        "firmwareVersion": firmware,
     }
     return payload | ({"chargePointSerialNumber": serial} if serial else {})
 
@@ -31,13 +31,16 @@ def status(connector: int, status: str, at_ms: int) -> dict[str, Any]:
     }
 
 
-def start(connector: int, driver_token: str, meter_start_wh: int, at_ms: int) -> dict[str, Any]:
-    return {
+def start(
+    connector: int, driver_token: str, meter_start_wh: int, at_ms: int, reservation: int | None
+) -> dict[str, Any]:
+    payload = {
         "connectorId": connector,
         "idTag": driver_token,
         "meterStart": meter_start_wh,
         "timestamp": timestamp(at_ms),
     }
+    return payload if reservation is None else {**payload, "reservationId": reservation}
 
 
 def meter(

@@ -18,8 +18,9 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from holdfast_simulators.charge_point.body import Body
-from holdfast_simulators.charge_point.commands import Situation, obey
+from holdfast_simulators.charge_point.commands import obey
 from holdfast_simulators.charge_point.events import (
+    Elapsed,
     PluggedIn,
     PowerLost,
     PowerReturned,
@@ -27,8 +28,12 @@ from holdfast_simulators.charge_point.events import (
     Stopped,
 )
 from holdfast_simulators.charge_point.link import Call, Link, open_socket
+from holdfast_simulators.charge_point.maintenance import Maintenance
+from holdfast_simulators.charge_point.reply import Situation
 from holdfast_simulators.charge_point.talker import Talker
 from holdfast_simulators.control import CommandError
+
+WAIT_MS_MAX = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,7 @@ class RunningChargePoint:
         self._url = url
         self._tls = tls
         self._restart: Restart | None = None
+        self._maintenance = Maintenance(body, self._restart_for_firmware)
         self._attempt: asyncio.Task[str] | None = None
         self._interrupted = asyncio.Event()
         self._offline_until_ms = 0
@@ -57,6 +63,7 @@ class RunningChargePoint:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._stay_connected(group))
             group.create_task(self._read_meters())
+            group.create_task(self._maintenance.run())
 
     # --- what the person at the charge point, or the test, does
 
@@ -117,7 +124,7 @@ class RunningChargePoint:
                 {
                     "connector": one.number,
                     "status": one.status,
-                    "power_w": body.device.power_w(body.config.behaviour, one),
+                    "power_w": body.device.power_w(body.behaviour, one),
                     "register_wh": one.register_wh,
                     "session": None if one.session is None else one.session.key,
                     "transaction_id": None if one.session is None else one.session.transaction_id,
@@ -131,7 +138,7 @@ class RunningChargePoint:
             raise CommandError(f"charge point {self.body.config.id!r} has no power; wait for boot")
 
     def _stop_for(self, restart: Restart) -> None:
-        if self.body.config.behaviour.session_after_reboot == "resume" and not restart.always_stops:
+        if self.body.behaviour.session_after_reboot == "resume" and not restart.always_stops:
             return
         for connector in self.body.device.in_session:
             self.body.handle(
@@ -147,8 +154,10 @@ class RunningChargePoint:
 
     def _power_on(self, reason: str) -> None:
         self.body.ids.boot()
+        self.body.boot()
         self.body.agenda.forget(tuple(one.number for one in self.body.device.connectors))
         self.body.handle(PowerReturned(at=self.body.clock.now(), reason=reason))
+        self._maintenance.booted()
 
     async def _read_meters(self) -> None:
         body = self.body
@@ -163,7 +172,15 @@ class RunningChargePoint:
             if due and min(due) <= now.monotonic_ms:
                 body.handle(ReadingDue(at=now))
                 continue
-            wait_s = (min(due) - now.monotonic_ms) / 1_000 if due else None
+            waits_ms = [min(due) - now.monotonic_ms] if due else []
+            changes_ms = body.device.changes_ms
+            if changes_ms is not None and changes_ms <= now.device_ms:
+                body.handle(Elapsed(at=now))
+                continue
+            if changes_ms is not None:
+                # In steps: a single wait of months is more than a timer takes.
+                waits_ms.append(min(changes_ms - now.device_ms, WAIT_MS_MAX))
+            wait_s = min(waits_ms) / 1_000 if waits_ms else None
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await body.sessions_changed.wait()
@@ -179,13 +196,13 @@ class RunningChargePoint:
             self._link_lost("dropped" if self._attempt.cancelled() else self._attempt.result())
             await self._wait_to_reconnect()
             if self._restart is not None:
-                await asyncio.sleep(self.body.config.behaviour.reboot_s)
+                await asyncio.sleep(self.body.behaviour.reboot_s)
                 self._power_on(self._restart.reason)
                 self._restart = None
 
     async def _wait_to_reconnect(self) -> None:
         """By the back-off, and not before an asked-for absence is over; a reboot ends the wait."""
-        waits = self.body.config.behaviour.reconnect_s
+        waits = self.body.behaviour.reconnect_s
         wait_ms = round(waits[min(self._failures, len(waits) - 1)] * 1_000)
         self._failures += 1
         until_ms = self._now_ms() + wait_ms
@@ -220,14 +237,14 @@ class RunningChargePoint:
     async def _connect_and_talk(self) -> str:
         """Until the connection ends; why it did."""
         try:
-            socket = await open_socket(self._url, self._tls, self.body.config)
+            socket = await open_socket(self._url, self._tls, self.body.config, self.body.behaviour)
         except (OSError, WebSocketException, TimeoutError) as error:
             return f"{type(error).__name__}: {error}"
         self.is_connected = True
         self.body.report("connected")
         link = Link(
             socket,
-            json_spaces=self.body.config.behaviour.json_spaces,
+            json_spaces=self.body.behaviour.json_spaces,
             on_call=self._called,
             on_bad_frame=lambda frame: self.body.report("bad-frame", frame=frame),
         )
@@ -253,7 +270,7 @@ class RunningChargePoint:
         body = self.body
         at = body.clock.now()
         situation = Situation(
-            behaviour=body.config.behaviour, device=body.device, at=at, has_room=body.has_room
+            behaviour=body.behaviour, device=body.device, at=at, has_room=body.has_room
         )
         reply = obey(situation, call.action, call.payload)
         answer = json.dumps(reply.payload) if reply.payload is not None else reply.code
@@ -274,16 +291,23 @@ class RunningChargePoint:
         finally:
             for event in reply.events:
                 body.handle(event)
+            if reply.clears_cache:
+                body.store.forget_tokens()
+            if reply.upload_to is not None:
+                self._maintenance.upload(reply.upload_to)
             if reply.trigger is not None:
                 body.agenda.triggered.append(reply.trigger)
                 body.agenda.work.set()
             if reply.restart is not None:
                 self._reset(is_hard=reply.restart == "Hard")
 
+    def _restart_for_firmware(self) -> None:
+        self.reboot(Restart(is_graceful=True, reason="Reboot", always_stops=True))
+
     def _reset(self, *, is_hard: bool) -> None:
         if not self.body.device.is_powered:
             return
-        if is_hard and self.body.config.behaviour.hard_reset_loses_queue:
+        if is_hard and self.body.behaviour.hard_reset_loses_queue:
             at_ms = self.body.clock.now().true_ms
             with self.body.store.transaction():
                 lost = self.body.store.discard_all("hard reset", at_ms)

@@ -13,23 +13,23 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from holdfast_simulators.charge_point import outbox
 from holdfast_simulators.charge_point.device import Connector, Device, Session
 from holdfast_simulators.charge_point.events import BeginSession, EndSession
+from holdfast_simulators.charge_point.memory import Memory, Reservation, remembered
 from holdfast_simulators.charge_point.outbox import Action, Entry, Transactional
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS charge_point (
-    id TEXT NOT NULL, limit_w INTEGER
+    id TEXT NOT NULL, memory TEXT
 );
 CREATE TABLE IF NOT EXISTS connector (
     number INTEGER PRIMARY KEY, register_mj INTEGER NOT NULL, is_plugged INTEGER NOT NULL,
-    is_used INTEGER NOT NULL, is_operative INTEGER NOT NULL,
-    default_limit_w INTEGER, session_limit_w INTEGER
+    is_used INTEGER NOT NULL, is_operative INTEGER NOT NULL, reservation TEXT
 );
 CREATE TABLE IF NOT EXISTS queue (
     id INTEGER PRIMARY KEY AUTOINCREMENT, action TEXT NOT NULL, session TEXT NOT NULL,
@@ -81,6 +81,7 @@ class Store:
     def __init__(self, file: Path, charge_point: str) -> None:
         self._db = sqlite3.connect(file, isolation_level=None)
         self._db.row_factory = sqlite3.Row
+        self._saved = Memory()
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(SCHEMA)
@@ -110,6 +111,7 @@ class Store:
                 key=row["key"],
                 driver_token=row["driver_token"],
                 meter_start_wh=row["meter_start_wh"],
+                started_ms=row["started_at_ms"],
                 next_reading_ms=monotonic_ms,
                 transaction_id=row["transaction_id"],
                 is_energised=bool(row["is_energised"]),
@@ -118,6 +120,8 @@ class Store:
         }
         # A connector that was taken out of the configuration still ends its session.
         numbers = sorted({*range(1, connectors + 1), *open_sessions})
+        memory = self._db.execute("SELECT memory FROM charge_point").fetchone()[0]
+        self._saved = Memory() if memory is None else remembered(json.loads(memory))
         return Device(
             connectors=tuple(
                 _connector(number, rows.get(number), open_sessions.get(number))
@@ -125,13 +129,16 @@ class Store:
             ),
             metered_to_ms=monotonic_ms,
             sessions_begun=self._count("SELECT count(*) FROM session"),
-            limit_w=self._db.execute("SELECT limit_w FROM charge_point").fetchone()[0],
+            memory=self._saved,
         )
 
     def save(self, device: Device) -> None:
-        self._db.execute("UPDATE charge_point SET limit_w = ?", (device.limit_w,))
+        if device.memory is not self._saved:
+            document = json.dumps(device.memory.document())
+            self._db.execute("UPDATE charge_point SET memory = ?", (document,))
+            self._saved = device.memory
         self._db.executemany(
-            "INSERT OR REPLACE INTO connector VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO connector VALUES (?, ?, ?, ?, ?, ?)",
             [
                 (
                     one.number,
@@ -139,8 +146,7 @@ class Store:
                     one.is_plugged,
                     one.is_used,
                     one.is_operative,
-                    one.default_limit_w,
-                    one.session_limit_w,
+                    None if one.reservation is None else json.dumps(asdict(one.reservation)),
                 )
                 for one in device.connectors
             ],
@@ -339,6 +345,9 @@ class Store:
             "INSERT OR REPLACE INTO known_token VALUES (?, ?)", (driver_token, accepted)
         )
 
+    def forget_tokens(self) -> None:
+        self._db.execute("DELETE FROM known_token")
+
     def known_token(self, driver_token: str) -> bool | None:
         row = self._db.execute(
             "SELECT accepted FROM known_token WHERE driver_token = ?", (driver_token,)
@@ -359,6 +368,7 @@ def _connector(number: int, row: sqlite3.Row | None, session: Session | None) ->
         is_used=bool(row["is_used"]),
         is_operative=bool(row["is_operative"]),
         session=session,
-        default_limit_w=row["default_limit_w"],
-        session_limit_w=row["session_limit_w"],
+        reservation=(
+            None if row["reservation"] is None else Reservation(**json.loads(row["reservation"]))
+        ),
     )

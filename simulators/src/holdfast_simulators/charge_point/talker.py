@@ -16,6 +16,7 @@ from typing import Any
 
 from holdfast_simulators.charge_point import messages, outbox
 from holdfast_simulators.charge_point.body import Body
+from holdfast_simulators.charge_point.config import Behaviour
 from holdfast_simulators.charge_point.device import Status
 from holdfast_simulators.charge_point.events import StartAnswered
 from holdfast_simulators.charge_point.link import Answer, Answered, Link
@@ -31,9 +32,18 @@ class Talker:
     def __init__(self, body: Body, link: Link) -> None:
         self._body = body
         self._link = link
-        self._behaviour = body.config.behaviour
-        self._heartbeat_s = self._behaviour.heartbeat_s or HEARTBEAT_DEFAULT_S
-        self._heartbeat_at_ms = 0
+        self._told_heartbeat_s = HEARTBEAT_DEFAULT_S
+        self._heard_ms = 0
+
+    @property
+    def _behaviour(self) -> Behaviour:
+        """As it is configured now."""
+        return self._body.behaviour
+
+    @property
+    def _heartbeat_at_ms(self) -> int:
+        interval_s = self._behaviour.heartbeat_s or self._told_heartbeat_s
+        return self._heard_ms + round(interval_s * 1_000)
 
     async def run(self) -> None:
         agenda = self._body.agenda
@@ -46,7 +56,7 @@ class Talker:
             await self._say_all_available()
         self._body.is_online = True
         self._body.report("online")
-        self._heartbeat_at_ms = self._now_ms() + round(self._heartbeat_s * 1_000)
+        self._heard_ms = self._now_ms()
         while True:
             agenda.work.clear()
             if not await self._say_next():
@@ -62,14 +72,12 @@ class Talker:
                 break
             await asyncio.sleep(wait_s)
         self._body.agenda.needs_boot = False
-        if self._behaviour.heartbeat_s is None:
-            self._heartbeat_s = wait_s or HEARTBEAT_DEFAULT_S
+        self._told_heartbeat_s = wait_s or HEARTBEAT_DEFAULT_S
         if self._behaviour.status_before_queue:
             await self._say_all_available()
 
     async def _boot_once(self) -> tuple[bool, float]:
-        config = self._body.config
-        payload = self._link.text(messages.boot(config.vendor, config.model, config.serial))
+        payload = self._boot_payload()
         if self._behaviour.boot_pipelined:
             answer = await self._boot_pipelined(payload)
         else:
@@ -118,10 +126,13 @@ class Talker:
             number = min(agenda.statuses)
             agenda.statuses.discard(number)
             await self._exchange("StatusNotification", self._status_payload(number))
+        elif agenda.notices:
+            action, status = agenda.notices.popleft()
+            await self._exchange(action, self._link.text({"status": status}))
         elif agenda.triggered:
             await self._say_triggered(*agenda.triggered.popleft())
         elif self._now_ms() >= self._heartbeat_at_ms:
-            self._heartbeat_at_ms = self._now_ms() + round(self._heartbeat_s * 1_000)
+            self._heard_ms = self._now_ms()
             await self._exchange("Heartbeat", "{}")
         else:
             return await self._say_head_of_queue()
@@ -145,15 +156,28 @@ class Talker:
             self._body.authorise_offline(connector, driver_token)
             return
         is_accepted = isinstance(answer, Answered) and _is_accepted(answer.payload)
-        self._body.authorised(connector, driver_token, is_accepted=is_accepted, is_online=True)
+        info = answer.payload.get("idTagInfo") if isinstance(answer, Answered) else None
+        parent = info.get("parentIdTag") if isinstance(info, dict) else None
+        self._body.authorised(
+            connector,
+            driver_token,
+            is_accepted=is_accepted,
+            is_online=True,
+            parent_id_tag=parent if isinstance(parent, str) else None,
+        )
 
     async def _say_triggered(self, action: str, number: int) -> None:
-        config = self._body.config
         chosen = [one for one in self._body.device.connectors if number in (0, one.number)]
         match action:
             case "BootNotification":
-                boot = messages.boot(config.vendor, config.model, config.serial)
-                await self._exchange(action, self._link.text(boot))
+                await self._exchange(action, self._boot_payload())
+            case "DiagnosticsStatusNotification":
+                status = {"status": self._body.diagnostics}
+                await self._exchange(action, self._link.text(status))
+            case "FirmwareStatusNotification":
+                update = self._body.device.memory.firmware.update
+                status = {"status": "Idle" if update is None else update.phase}
+                await self._exchange(action, self._link.text(status))
             case "StatusNotification":
                 self._body.agenda.statuses |= {one.number for one in chosen}
             case "MeterValues":
@@ -271,6 +295,12 @@ class Talker:
                 json.dumps(answer.payload),
                 self._body.clock.now().true_ms,
             )
+
+    def _boot_payload(self) -> str:
+        config, firmware = self._body.config, self._body.device.memory.firmware
+        return self._link.text(
+            messages.boot(config.vendor, config.model, config.serial, firmware.version)
+        )
 
     def _status_payload(self, number: int, status: Status | None = None) -> str:
         connector = self._body.device.connector(number)
