@@ -8,14 +8,27 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from holdfast.contracts.journal import StorageLevel
-from holdfast.contracts.mode import CsmsState, Head, Mode, ModeChanged, PulseReply, Reason
+from holdfast.contracts.mode import (
+    BeginOverride,
+    CsmsState,
+    EndOverride,
+    Head,
+    Mode,
+    ModeChanged,
+    Override,
+    OverrideKind,
+    PulseReply,
+    Reason,
+)
 from holdfast.contracts.recovery import OpenPoint
 from holdfast.contracts.rules import ModeRules
+from mode_manager.domain import events, overrides
 from mode_manager.domain.events import (
     ChangeMode,
     Event,
     LocallyBuffered,
     Moment,
+    OverridesStand,
     PulseAnswered,
     PulseMissed,
     PulseSent,
@@ -73,8 +86,11 @@ class PaperSite:
     open_points: tuple[OpenPoint, ...] = ()
     state: State | None = None
     changes: list[Change] = field(default_factory=list)
+    ended: list[events.EndOverride] = field(default_factory=list)
+    """By themselves."""
     events: list[Event] = field(default_factory=list)
     watermark: int = 0
+    journal_seq: int = 1_000
     _next_pulse_ms: int = 0
     _answers: list[tuple[int, int, Head | None]] = field(default_factory=list)
     _recovering_since_ms: int | None = None
@@ -87,9 +103,12 @@ class PaperSite:
     def feed(self, event: Event) -> None:
         self.events.append(event)
         self.state, effects = decide(self.policy, self.state, event)
-        assert len(effects) <= 1
+        assert sum(isinstance(effect, ChangeMode) for effect in effects) <= 1
         for effect in effects:
-            self.changes.append(Change(self.mono_ms, effect))
+            if isinstance(effect, ChangeMode):
+                self.changes.append(Change(self.mono_ms, effect))
+            else:
+                self.ended.append(effect)
 
     def start(
         self,
@@ -98,6 +117,7 @@ class PaperSite:
         disruption: str | None = None,
         ago: tuple[int, ...] = (),
         fell: tuple[int, ...] = (),
+        standing: tuple[Override, ...] = (),
     ) -> PaperSite:
         fact = last and ModeChanged(
             previous=Mode.AUTONOMOUS,
@@ -113,6 +133,8 @@ class PaperSite:
                 last=fact,
                 changed_ago_ms=ago,
                 fell_ago_ms=fell,
+                overrides=standing,
+                overrides_seq=len(standing),
             )
         )
         self.feed(RulesStand(moment=self.moment(), version=1, valid_until_ms=None))
@@ -167,6 +189,43 @@ class PaperSite:
     def rules(self, version: int, valid_until_ms: int | None = None) -> PaperSite:
         self.feed(RulesStand(moment=self.moment(), version=version, valid_until_ms=valid_until_ms))
         return self
+
+    def override(
+        self, kind: OverrideKind, *, for_ms: int, in_ms: int = 0
+    ) -> overrides.Beginning | overrides.Refusal:
+        """As the shell does it: judged, journaled, told."""
+        moment = self.moment()
+        asked = BeginOverride(
+            kind=kind,
+            from_ms=moment.at_ms + in_ms,
+            until_ms=moment.at_ms + in_ms + for_ms,
+            by="an operator",
+            why="switchgear",
+        )
+        assert self.state is not None
+        found = overrides.begin(self.state.overrides, asked, moment.at_ms, moment.fresh_id)
+        if isinstance(found, overrides.Beginning):
+            self._stand(found.standing, cause=found.override.id)
+        return found
+
+    def end_override(self, kind: OverrideKind | None = None) -> PaperSite:
+        assert self.state is not None
+        at_ms = self.moment().at_ms
+        asked = EndOverride(by="an operator", kind=kind)
+        found = overrides.end(self.state.overrides, asked, at_ms)
+        if not isinstance(found, overrides.Refusal):
+            for one in found:
+                left = tuple(other for other in self.state.overrides if other is not one)
+                self._stand(left, cause=overrides.ended_id(one))
+        return self
+
+    def _stand(self, standing: tuple[Override, ...], *, cause: str) -> None:
+        self.journal_seq += 1
+        self.feed(
+            OverridesStand(
+                moment=self.moment(), seq=self.journal_seq, overrides=standing, cause=cause
+            )
+        )
 
     def decided_locally(self) -> PaperSite:
         self.feed(LocallyBuffered(moment=self.moment()))
@@ -234,7 +293,7 @@ class PaperSite:
 
 
 def _fresh(**given: object) -> PaperSite:
-    return replace(PaperSite(), **given, changes=[], events=[], _answers=[])  # type: ignore[arg-type]
+    return replace(PaperSite(), **given, changes=[], ended=[], events=[], _answers=[])  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

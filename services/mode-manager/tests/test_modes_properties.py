@@ -10,9 +10,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from holdfast.contracts.journal import StorageLevel
-from holdfast.contracts.mode import CsmsState, Mode, Reason
+from holdfast.contracts.mode import CsmsState, Mode, OverrideKind, Reason
 from holdfast.contracts.rules import ModeRules
-from mode_manager.domain.impairments import standing
+from mode_manager.domain.events import ChangeMode
+from mode_manager.domain.impairments import maintenance, standing
 from mode_manager.domain.modes import decide
 from mode_manager.domain.state import RELAPSE_FALLS, falls
 from mode_manager.domain.table import TRANSITIONS
@@ -28,7 +29,20 @@ happenings = st.lists(
     st.tuples(
         st.integers(250, 40_000),
         st.sampled_from(
-            ["cut", "heal", "csms", "storage", "copying", "clock", "decided", "rules", "head"]
+            [
+                "cut",
+                "heal",
+                "csms",
+                "storage",
+                "copying",
+                "clock",
+                "decided",
+                "rules",
+                "head",
+                "maintenance",
+                "planned",
+                "end override",
+            ]
         ),
     ),
     max_size=25,
@@ -54,11 +68,10 @@ def flapping(pattern):
 
 
 def happen(site, what):
+    if what in ("cut", "heal"):
+        site.cut() if what == "cut" else site.heal()
+        return
     match what:
-        case "cut":
-            site.cut()
-        case "heal":
-            site.heal()
         case "csms":
             site.csms = CsmsState.UP if site.csms is CsmsState.DOWN else CsmsState.DOWN
         case "storage":
@@ -74,6 +87,36 @@ def happen(site, what):
             site.desired = 3 - site.desired
         case "head":
             site.has_head = not site.has_head
+        case _:
+            override(site, what)
+
+
+def override(site, what):
+    match what:
+        case "maintenance":
+            site.override(OverrideKind.MAINTENANCE, for_ms=45_000, in_ms=site.mono_ms % 3 * 5_000)
+        case "planned":
+            site.override(OverrideKind.PLANNED_DISRUPTION, for_ms=45_000)
+        case "end override":
+            site.end_override()
+
+
+@settings(max_examples=30, deadline=None)
+@given(steps=happenings)
+def test_while_maintenance_stands_the_site_is_autonomous_and_ends_in_time(paper_site, steps):
+    """Whatever else happens; and no override outlives its end."""
+    site = paper_site(tick_ms=500).start()
+    for wait_ms, what in steps:
+        happen(site, what)
+        for _ in range(0, wait_ms, 500):
+            site.run(500)
+            moment = site.moment()
+            assert all(one.until_ms > moment.at_ms for one in site.state.overrides)
+            kinds = [one.kind for one in site.state.overrides]
+            assert len(set(kinds)) == len(kinds)
+            if maintenance(site.state, moment):
+                assert site.mode is Mode.AUTONOMOUS
+    check_history(site)
 
 
 def most_in_a_window(times_ms, window_ms):
@@ -104,7 +147,7 @@ def check_bound(site):
     policy = site.policy
     falls_ms, counted = [], []
     for change in site.changes:
-        if falls(change.fact.previous, change.mode):
+        if falls(change.fact.previous, change.mode, change.fact.reasons):
             falls_ms.append(change.mono_ms)
         recent = [at_ms for at_ms in falls_ms if change.mono_ms - at_ms < policy.latch_ms_max]
         if len(recent) >= RELAPSE_FALLS and change.mode is not Mode.AUTONOMOUS:
@@ -195,7 +238,9 @@ def test_replay_is_identical(paper_site, steps):
         state, more = decide(site.policy, state, event)
         effects += more
     assert state == site.state
-    assert effects == [change.effect for change in site.changes]
+    changes = [effect for effect in effects if isinstance(effect, ChangeMode)]
+    assert changes == [change.effect for change in site.changes]
+    assert [effect for effect in effects if effect not in changes] == site.ended
 
 
 @settings(max_examples=20, deadline=None)

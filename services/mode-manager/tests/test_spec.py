@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from holdfast.contracts.mode import Mode, Reason
+from holdfast.contracts.mode import Mode, OverrideKind, Reason
 from mode_manager import spec
-from mode_manager.domain.table import TRANSITIONS
+from mode_manager.domain.table import OVERRIDES, TRANSITIONS
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "spec" / "modes.md"
 
@@ -25,3 +25,7 @@ def test_every_mode_can_be_reached_and_left():
 def test_every_reason_is_explained():
     text = spec.render()
     assert all(str(reason) in text for reason in Reason)
+
+
+def test_every_override_is_in_the_table():
+    assert set(OVERRIDES) == set(OverrideKind)

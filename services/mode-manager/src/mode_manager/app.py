@@ -1,10 +1,11 @@
 """The mode-manager's loops.
 
 pulses      rpc.head -> up.pulse -> PulseAnswered | PulseMissed
-journal     rules, storage levels, decisions, the end of recovery -> what they mean for the mode
+journal     rules, storage levels, decisions, overrides, the end of recovery -> what they mean for the mode
 ticks       time passes
 storage     rpc.storage, since a full disk can't say so in the journal
-writer      mode changes -> journal
+writer      mode changes, overrides whose time is up -> journal
+desk        rpc.override, rpc.override-end -> journal -> what stands
 
 All feed one `Manager`; the core decides. A restart goes on in the mode that the journal last named.
 """
@@ -21,7 +22,7 @@ from holdfast.clock import Clock
 from holdfast.contracts.decision import DecisionMade
 from holdfast.contracts.envelope import Contract, ContractError
 from holdfast.contracts.journal import StorageLevelChanged, StorageStatus
-from holdfast.contracts.mode import Mode
+from holdfast.contracts.mode import Mode, OverrideBegun, OverrideEnded
 from holdfast.contracts.recovery import RecoveryFinished
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import RulesActivated
@@ -34,6 +35,7 @@ from holdfast.store import Snapshots, open_store, sqlite_url
 from mode_manager.config import Config
 from mode_manager.domain.events import (
     LocallyBuffered,
+    OverridesStand,
     RecoveryEnded,
     RulesStand,
     StorageChanged,
@@ -42,6 +44,7 @@ from mode_manager.domain.events import (
 from mode_manager.manager import Manager
 from mode_manager.memory import Memory, Recalled
 from mode_manager.metrics import Metrics
+from mode_manager.overriding import Desk
 from mode_manager.pulses import Pulses
 from mode_manager.writer import Writer
 
@@ -66,7 +69,7 @@ async def run(context: Context[Config]) -> None:
     manager = Manager(clock, context.ids, incarnation, standing, writer, metrics, recalled)
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())
-        group.create_task(follow_journal(bus, incarnation, standing, manager))
+        group.create_task(follow_journal(bus, incarnation, standing, manager, memory))
         pulses = Pulses(
             bus,
             clock,
@@ -78,6 +81,7 @@ async def run(context: Context[Config]) -> None:
         group.create_task(pulses.run())
         group.create_task(tick(clock, manager))
         group.create_task(watch_storage(bus, clock, incarnation.site, manager))
+        await Desk(context.ids, recorder, writer, manager).answer(bus, incarnation.site)
         await answer_mode(bus, incarnation.site, manager)
 
 
@@ -102,17 +106,20 @@ async def _recall(
 
 
 async def follow_journal(
-    bus: Bus, incarnation: Incarnation, standing: Standing, manager: Manager
+    bus: Bus, incarnation: Incarnation, standing: Standing, manager: Manager, memory: Memory
 ) -> None:
     site = incarnation.site
-    kinds = (RulesActivated, StorageLevelChanged, RecoveryFinished)
+    kinds = (RulesActivated, StorageLevelChanged, RecoveryFinished, OverrideBegun, OverrideEnded)
     topics = (
         *(subjects.journal(site, *kind.TYPE.split(".")) for kind in kinds),
         subjects.journal_of(site, *DecisionMade.TYPE.split(".")),
     )
     async for message in bus.follow(incarnation.journal, subjects=topics, start="last-per-subject"):
         try:
-            take(read(message), standing, manager)
+            found = read(message)
+            take(found, standing, manager)
+            if isinstance(found.fact, OverrideBegun | OverrideEnded):
+                memory.keep_overrides(manager.overrides, manager.overrides_seq)
         except ContractError as error:
             # The journal service quarantines it; what stood before goes on standing.
             log.warning("unreadable entry", extra={"seq": message.seq, "why": str(error)})
@@ -135,6 +142,11 @@ def take(found: Read, standing: Standing, manager: Manager) -> None:
         case RecoveryFinished(disruption=disruption, open_points=points):
             manager.feed(
                 RecoveryEnded(moment=moment, disruption=disruption, open_points=points, cause=cause)
+            )
+        case OverrideBegun(standing=overrides) | OverrideEnded(standing=overrides):
+            # Already known, if it was begun or ended here; not, if its confirmation got lost.
+            manager.feed(
+                OverridesStand(moment=moment, seq=found.entry.seq, overrides=overrides, cause=cause)
             )
         case DecisionMade(inputs=inputs) if inputs.mode is not Mode.CONNECTED:
             manager.feed(LocallyBuffered(moment=moment))

@@ -5,12 +5,19 @@ from __future__ import annotations
 import logging
 
 from holdfast.clock import Clock
-from holdfast.contracts.mode import Mode, ModeStatus
+from holdfast.contracts.mode import Mode, ModeStatus, Override
 from holdfast.contracts.rules import ModeRules
 from holdfast.ids import Ids
 from holdfast.recorder import Incarnation
 from holdfast.standing import Standing
-from mode_manager.domain.events import ChangeMode, Event, Moment, PulseAnswered, Started
+from mode_manager.domain.events import (
+    Effect,
+    EndOverride,
+    Event,
+    Moment,
+    PulseAnswered,
+    Started,
+)
 from mode_manager.domain.modes import decide
 from mode_manager.domain.report import status
 from mode_manager.memory import Recalled
@@ -46,8 +53,11 @@ class Manager:
             # A wall clock that was set back makes them recent: then the bound holds longer than it must.
             changed_ago_ms=tuple(max(0, moment.at_ms - at_ms) for at_ms in recalled.counted_at_ms),
             fell_ago_ms=tuple(max(0, moment.at_ms - at_ms) for at_ms in recalled.fell_at_ms),
+            overrides=recalled.overrides,
+            overrides_seq=recalled.overrides_seq,
         )
         self._state, effects = decide(self.policy, None, started)
+        writer.overrides = lambda: self.overrides
         self._metrics.stands(self._state.mode)
         self._perform(effects)
 
@@ -58,6 +68,15 @@ class Manager:
     @property
     def mode(self) -> Mode:
         return self._state.mode
+
+    @property
+    def overrides(self) -> tuple[Override, ...]:
+        """Announced or standing."""
+        return self._state.overrides
+
+    @property
+    def overrides_seq(self) -> int:
+        return self._state.overrides_seq
 
     @property
     def rules_version(self) -> int:
@@ -80,8 +99,12 @@ class Manager:
     def status(self) -> ModeStatus:
         return status(self.policy, self._state, self.moment(), journaled=self._writer.is_done)
 
-    def _perform(self, effects: tuple[ChangeMode, ...]) -> None:
+    def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
+            self._writer.add(effect)
+            if isinstance(effect, EndOverride):
+                log.warning("override over", extra={"kind": effect.override.kind.value})
+                continue
             fact = effect.fact
             log.warning(
                 "mode changed",
@@ -95,4 +118,3 @@ class Manager:
                 },
             )
             self._metrics.changed(fact)
-            self._writer.add(effect)

@@ -16,9 +16,11 @@ from mode_manager.domain.impairments import (
     LEAVES_SOMETHING_OPEN,
     WAIVED_BY,
 )
-from mode_manager.domain.table import BETTER, FIRST, TRANSITIONS, WORSE
+from mode_manager.domain.overrides import AHEAD_MS_MAX, LASTS_MS_MAX
+from mode_manager.domain.table import BETTER, FIRST, OVERRIDES, TRANSITIONS, WORSE
 
 STANDS_WHEN = {
+    Reason.MAINTENANCE: "people made the site autonomous, and its end is not reached",
     Reason.PULSE_LOST: "no answered pulse for `autonomous_after_ms`",
     Reason.PULSE_LATE: "no answered pulse for `degraded_after_ms`",
     Reason.UPLINK_UNSTABLE: "more than `breaks_max` breaks in `changes_window_ms`, and not yet held for its latch",
@@ -57,7 +59,16 @@ not outlive a restart of mode-manager; the bound on changes does.
 
 def render() -> str:
     return "\n".join(
-        [OPENING, _matrix(), _transitions(), _reasons(), _open_points(), LATCH, _rules()]
+        [
+            OPENING,
+            _matrix(),
+            _transitions(),
+            _reasons(),
+            _overrides(),
+            _open_points(),
+            LATCH,
+            _rules(),
+        ]
     )
 
 
@@ -103,8 +114,30 @@ def _reasons() -> str:
         heals = "no" if reason in BEYOND_RECOVERY else "yes"
         opens = "yes" if reason in LEAVES_SOMETHING_OPEN else ""
         lines.append(f"| {reason} | {STANDS_WHEN[reason]} | {heals} | {opens} |")
-    others = ", ".join(f"`{reason}`" for reason in Reason if reason not in GRAVEST_FIRST)
+    others = ", ".join(
+        f"`{reason}`"
+        for reason in Reason
+        if reason not in GRAVEST_FIRST and reason is not Reason.PLANNED
+    )
     return "\n".join([*lines, "", f"Reasons that bring an improvement or the start: {others}.", ""])
+
+
+def _overrides() -> str:
+    ahead, lasts = AHEAD_MS_MAX // 86_400_000, LASTS_MS_MAX // 86_400_000
+    lines = [
+        "## Local overrides",
+        "",
+        "What people say about the mode, on `rpc.override` and `rpc.override-end`: journaled first",
+        "(`override.begun`, `override.ended`), then in force, then answered. At most",
+        f"{ahead} days ahead and {lasts} days long; one of a kind at a time, a newer one in place of the older.",
+        "It ends at `until_ms` (site clock) by itself, or when somebody ends it, and outlives a restart;",
+        "a new incarnation knows none.",
+        "",
+        "| override | the mode meanwhile | when it begins | when it ends | reason |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [f"| {kind} | {' | '.join(says)} |" for kind, says in OVERRIDES.items()]
+    return "\n".join([*lines, ""])
 
 
 def _open_points() -> str:

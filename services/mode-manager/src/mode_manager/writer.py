@@ -1,6 +1,7 @@
-"""Writes mode changes into the journal, in order and without holes, however long the disk refuses.
+"""Writes mode changes into the journal, in order and without holes, however long the disk refuses; and which
+overrides are over, their time being up.
 
-The mode is in force at once; the entry follows. Each change keeps its id over all attempts.
+What they say is in force at once; the entry follows. Each keeps its id over all attempts.
 """
 
 from __future__ import annotations
@@ -8,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from holdfast.backoff import Backoff
 from holdfast.bus import AppendRefused
+from holdfast.contracts.envelope import Entry
+from holdfast.contracts.mode import Override, OverrideEnded
 from holdfast.health import Health
 from holdfast.recorder import Recorder
-from mode_manager.domain.events import ChangeMode
+from mode_manager.domain.events import ChangeMode, Effect, EndOverride
 from mode_manager.memory import Memory
 
 log = logging.getLogger(__name__)
 
 WAITING_MAX = 64
-"""At the bound the two newest waiting changes become one: history thins out, but keeps no hole."""
+"""At the bound the two newest waiting changes become one: history thins out, but keeps no hole. Overrides that are
+over come beside them, one of a kind at most: none begins while the disk refuses."""
 CONDITION = "mode journaled"
 
 
@@ -31,21 +36,22 @@ class Writer:
         self._memory = memory
         self._backoff = backoff
         self._health = health
-        self._waiting: deque[ChangeMode] = deque()
+        self._waiting: deque[Effect] = deque()
         self._woken = asyncio.Event()
+        self.turn = asyncio.Lock()
+        """Held by whoever says in the journal which overrides stand."""
+        self.overrides: Callable[[], tuple[Override, ...]] = tuple
+        """Those that stand at the moment of writing."""
 
     @property
     def is_done(self) -> bool:
         """Every change is in the journal."""
         return not self._waiting
 
-    def add(self, change: ChangeMode) -> None:
-        self._waiting.append(change)
+    def add(self, effect: Effect) -> None:
+        self._waiting.append(effect)
         if len(self._waiting) > WAITING_MAX:
-            newest, before = self._waiting.pop(), self._waiting.pop()
-            merged = merge(before, newest)
-            if merged:
-                self._waiting.append(merged)
+            self._merge_newest()
         self._woken.set()
 
     async def run(self) -> None:
@@ -53,18 +59,50 @@ class Writer:
             if not self._waiting:
                 self._woken.clear()
                 await self._woken.wait()
-            change = self._waiting[0]
+            effect = self._waiting[0]
             try:
-                entry = await self._recorder.record(change.fact, id=change.id, cause=change.cause)
+                entry = await self._write(effect)
             except AppendRefused as error:
-                self._health.wrong(CONDITION, f"mode {change.fact.mode} is not stored: {error}")
+                self._health.wrong(CONDITION, f"{_named(effect)} is not stored: {error}")
                 log.warning("mode change not stored, tried again", extra={"why": str(error)})
                 await self._backoff.wait()
                 continue
             self._waiting.popleft()
-            self._memory.keep(change.fact, entry.seq)
+            if isinstance(effect, ChangeMode):
+                self._memory.keep(effect.fact, entry.seq)
             self._health.ok(CONDITION)
             self._backoff.reset()
+
+    async def _write(self, effect: Effect) -> Entry:
+        if isinstance(effect, ChangeMode):
+            return await self._recorder.record(effect.fact, id=effect.id, cause=effect.cause)
+        async with self.turn:
+            fact = OverrideEnded(
+                override=effect.override,
+                by=None,
+                why="its time is up",
+                ended_at_ms=effect.ended_at_ms,
+                standing=self.overrides(),
+            )
+            return await self._recorder.record(fact, id=effect.id, cause=effect.override.id)
+
+    def _merge_newest(self) -> None:
+        """Of the changes; what stands between them stays where it is."""
+        changes = [one for one in self._waiting if isinstance(one, ChangeMode)]
+        if len(changes) < WAITING_MAX:
+            return
+        before, newest = changes[-2:]
+        self._waiting.remove(before)
+        self._waiting.remove(newest)
+        merged = merge(before, newest)
+        if merged:
+            self._waiting.append(merged)
+
+
+def _named(effect: Effect) -> str:
+    if isinstance(effect, EndOverride):
+        return f"the end of {effect.override.kind.value}"
+    return f"mode {effect.fact.mode.value}"
 
 
 def merge(before: ChangeMode, newest: ChangeMode) -> ChangeMode | None:

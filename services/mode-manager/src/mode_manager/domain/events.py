@@ -1,4 +1,4 @@
-"""What can happen to a site's mode, and the one thing that can be done about it.
+"""What can happen to a site's mode, and what can be done about it.
 
 Time is data: every event carries its `Moment`. Durations are differences of `mono_ms` only; `at_ms` is for
 records and for what others wrote with a wall clock (their times, the end of the rules).
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from holdfast.contracts.journal import StorageLevel
-from holdfast.contracts.mode import Head, ModeChanged, PulseReply
+from holdfast.contracts.mode import Head, ModeChanged, Override, PulseReply
 from holdfast.contracts.recovery import OpenPoint
 
 
@@ -34,6 +34,9 @@ class Started:
     """How long ago the recent counted changes were: the bound on changes outlives a restart."""
     fell_ago_ms: tuple[int, ...] = ()
     """How long ago the site fell out of connected or recovery."""
+    overrides: tuple[Override, ...] = ()
+    overrides_seq: int = 0
+    """Of the entry that says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,16 @@ class LocallyBuffered:
     moment: Moment
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverridesStand:
+    """From this journal entry on these overrides are announced or stand, and no others."""
+
+    moment: Moment
+    seq: int
+    overrides: tuple[Override, ...]
+    cause: str | None = None
+
+
 Lesson = (
     PulseSent
     | PulseAnswered
@@ -111,6 +124,7 @@ Lesson = (
     | RulesStand
     | RecoveryEnded
     | LocallyBuffered
+    | OverridesStand
 )
 Event = Started | Lesson
 
@@ -122,3 +136,15 @@ class ChangeMode:
     id: str
     fact: ModeChanged
     cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndOverride:
+    """Effect: an override's time is up, and it is over; write it, under this id however often it takes."""
+
+    id: str
+    override: Override
+    ended_at_ms: int
+
+
+Effect = EndOverride | ChangeMode

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from holdfast.contracts.journal import StorageLevel
-from holdfast.contracts.mode import CsmsState, Reason
+from holdfast.contracts.mode import CsmsState, Override, OverrideKind, Reason
 from holdfast.contracts.recovery import Step
 from holdfast.contracts.rules import ModeRules
-from mode_manager.domain import link
+from mode_manager.domain import link, overrides
 from mode_manager.domain.events import Moment
 from mode_manager.domain.state import State
 
 GRAVEST_FIRST = (
+    Reason.MAINTENANCE,
     Reason.PULSE_LOST,
     Reason.PULSE_LATE,
     Reason.UPLINK_UNSTABLE,
@@ -23,10 +24,14 @@ GRAVEST_FIRST = (
     Reason.RULES_STALE,
 )
 
-BEYOND_RECOVERY = frozenset({Reason.JOURNAL, Reason.STORAGE, Reason.CSMS, Reason.CLOCK})
+BEYOND_RECOVERY = frozenset(
+    {Reason.MAINTENANCE, Reason.JOURNAL, Reason.STORAGE, Reason.CSMS, Reason.CLOCK}
+)
 """The recovery procedure can't heal these: while one stands the site is degraded instead."""
 
-LEAVES_SOMETHING_OPEN = frozenset({Reason.PULSE_LOST, Reason.CSMS, Reason.SYNC_STALLED})
+LEAVES_SOMETHING_OPEN = frozenset(
+    {Reason.MAINTENANCE, Reason.PULSE_LOST, Reason.CSMS, Reason.SYNC_STALLED}
+)
 """While one of these stood, something was kept back for others."""
 
 OF_THE_LINK = frozenset({Reason.PULSE_LOST, Reason.PULSE_LATE, Reason.UPLINK_UNSTABLE})
@@ -39,12 +44,24 @@ def standing(policy: ModeRules, state: State, moment: Moment) -> tuple[Reason, .
     return tuple(reason for reason in GRAVEST_FIRST if _stands(reason, policy, state, moment))
 
 
+def is_planned(state: State, moment: Moment) -> bool:
+    """This disruption was announced: named beside the reasons, and none itself."""
+    kind = OverrideKind.PLANNED_DISRUPTION
+    return overrides.standing(state.overrides, kind, moment.at_ms) is not None
+
+
+def maintenance(state: State, moment: Moment) -> Override | None:
+    return overrides.standing(state.overrides, OverrideKind.MAINTENANCE, moment.at_ms)
+
+
 def _stands(reason: Reason, policy: ModeRules, state: State, moment: Moment) -> bool:
     if reason in OF_THE_LINK:
         return _link_stands(reason, policy, state, moment.mono_ms)
     if reason in (Reason.RULES_EXPIRED, Reason.RULES_STALE):
         return _rules_stand(reason, policy, state, moment)
     match reason:
+        case Reason.MAINTENANCE:
+            return maintenance(state, moment) is not None
         case Reason.JOURNAL:
             return moment.mono_ms - state.head_ms >= policy.degraded_after_ms
         case Reason.STORAGE:
@@ -78,11 +95,12 @@ def _rules_stand(reason: Reason, policy: ModeRules, state: State, moment: Moment
 
 def sentence(reason: Reason, state: State, moment: Moment) -> str:
     """For the operator: what this reason rests on now."""
+    if reason in OF_THE_LINK:
+        return _link_sentence(reason, state, moment.mono_ms)
     match reason:
-        case Reason.PULSE_LATE | Reason.PULSE_LOST:
-            return f"no answered pulse for {moment.mono_ms - state.link.heard_ms} ms"
-        case Reason.UPLINK_UNSTABLE:
-            return f"the uplink broke {len(state.link.breaks_ms)} times in the last window"
+        case Reason.MAINTENANCE:
+            override = maintenance(state, moment)
+            return overrides.said(override) if override else ""
         case Reason.JOURNAL:
             return f"the journal service gives no head since {moment.mono_ms - state.head_ms} ms"
         case Reason.STORAGE:
@@ -101,3 +119,9 @@ def sentence(reason: Reason, state: State, moment: Moment) -> str:
             return f"rules {state.rules_version} are active, the cloud wants {state.desired_rules_version}"
         case _:
             return ""
+
+
+def _link_sentence(reason: Reason, state: State, mono_ms: int) -> str:
+    if reason is Reason.UPLINK_UNSTABLE:
+        return f"the uplink broke {len(state.link.breaks_ms)} times in the last window"
+    return f"no answered pulse for {mono_ms - state.link.heard_ms} ms"

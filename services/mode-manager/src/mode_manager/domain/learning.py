@@ -12,6 +12,7 @@ from mode_manager.domain.events import (
     Lesson,
     LocallyBuffered,
     Moment,
+    OverridesStand,
     PulseAnswered,
     PulseMissed,
     PulseSent,
@@ -36,11 +37,8 @@ def learn(policy: ModeRules, state: State, event: Lesson) -> State:
             return _answered(policy, state, event)
         case PulseMissed():
             return replace(state, link=link.missed(policy, state.link, mono_ms))
-        case StorageChanged(level=level):
-            state = replace(state, storage=level)
-        case RulesStand(version=version, valid_until_ms=until_ms):
-            state = replace(state, rules_version=version, rules_valid_until_ms=until_ms)
-            state = _compare_rules(state, mono_ms)
+        case StorageChanged() | RulesStand() | OverridesStand():
+            state = _told(state, event)
         case RecoveryEnded(disruption=disruption):
             if state.mode is Mode.RECOVERY and disruption == state.disruption:
                 ended = Ended(open_points=event.open_points, cause=event.cause)
@@ -52,6 +50,19 @@ def learn(policy: ModeRules, state: State, event: Lesson) -> State:
         case _:
             assert_never(event)
     return replace(state, link=link.passed(policy, state.link, mono_ms))
+
+
+def _told(state: State, event: StorageChanged | RulesStand | OverridesStand) -> State:
+    """By an entry of the journal."""
+    match event:
+        case StorageChanged(level=level):
+            return replace(state, storage=level)
+        case RulesStand(version=version, valid_until_ms=until_ms):
+            state = replace(state, rules_version=version, rules_valid_until_ms=until_ms)
+            return _compare_rules(state, event.moment.mono_ms)
+        case OverridesStand(seq=seq, overrides=said):
+            is_newer = seq > state.overrides_seq
+            return replace(state, overrides=said, overrides_seq=seq) if is_newer else state
 
 
 def _sent(state: State, event: PulseSent) -> State:
@@ -87,7 +98,9 @@ def _compare_rules(state: State, mono_ms: int) -> State:
     return state
 
 
-def keep_account(state: State, reasons: tuple[Reason, ...], moment: Moment) -> State:
+def keep_account(
+    state: State, reasons: tuple[Reason, ...], moment: Moment, *, planned: bool
+) -> State:
     """Keep account of what stands: since when nothing does, what it left open, what is still waived."""
     waived = state.waived & frozenset(reasons)
     against = tuple(reason for reason in reasons if reason not in waived)
@@ -95,7 +108,8 @@ def keep_account(state: State, reasons: tuple[Reason, ...], moment: Moment) -> S
     if state.mode is not Mode.CONNECTED and LEAVES_SOMETHING_OPEN & frozenset(reasons):
         state = replace(state, has_open=True)
     if impaired(state.mode):
-        state = replace(state, unmentioned=(*state.unmentioned, *_unsaid(state, reasons)))
+        said = (*reasons, Reason.PLANNED) if planned else reasons
+        state = replace(state, unmentioned=(*state.unmentioned, *_unsaid(state, said)))
     if against:
         return replace(state, clear_since_ms=None, clear_head_seq=None)
     if state.clear_since_ms is None:

@@ -12,14 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from holdfast.contracts.mode import Mode, ModeChanged, Reason
+from holdfast.contracts.mode import Mode, ModeChanged, Override, OverrideKind, Reason
 from holdfast.contracts.rules import ModeRules
-from mode_manager.domain import link
+from mode_manager.domain import link, overrides
 from mode_manager.domain.events import (
     ChangeMode,
+    Effect,
+    EndOverride,
     Event,
     Lesson,
     Moment,
+    OverridesStand,
     RulesStand,
     Started,
     StorageChanged,
@@ -29,6 +32,8 @@ from mode_manager.domain.impairments import (
     LEAVES_SOMETHING_OPEN,
     OF_THE_LINK,
     WAIVED_BY,
+    is_planned,
+    maintenance,
     sentence,
     standing,
 )
@@ -39,26 +44,28 @@ from mode_manager.domain.table import BETTER, TRANSITIONS
 
 def decide(
     policy: ModeRules, state: State | None, event: Event
-) -> tuple[State, tuple[ChangeMode, ...]]:
+) -> tuple[State, tuple[Effect, ...]]:
     """`state` is None before `Started` only."""
     if isinstance(event, Started):
         return _start(event)
     assert state is not None, "the first event is Started"
     moment = event.moment
     state = learn(policy, state, event)
+    state, over = _end_overrides(state, moment)
     reasons = standing(policy, state, moment)
-    state = keep_account(state, reasons, moment)
+    state = keep_account(state, reasons, moment, planned=is_planned(state, moment))
     verdict = _judge(policy, state, reasons, moment)
     if verdict is None:
-        return state, ()
-    state, effect = _change(policy, state, verdict, moment, verdict.cause or _entry_of(event))
-    return state, (effect,)
+        return state, over
+    cause = verdict.cause or _entry_of(event) or _of_maintenance(over)
+    state, effect = _change(policy, state, verdict, moment, cause)
+    return state, (*over, effect)
 
 
 # --- start ---
 
 
-def _start(event: Started) -> tuple[State, tuple[ChangeMode, ...]]:
+def _start(event: Started) -> tuple[State, tuple[Effect, ...]]:
     """In the mode last journaled, or autonomous: nothing is known yet."""
     moment, last = event.moment, event.last
     begun_ms = moment.mono_ms
@@ -72,6 +79,8 @@ def _start(event: Started) -> tuple[State, tuple[ChangeMode, ...]]:
         incarnation=event.incarnation,
         link=link.Link(heard_ms=begun_ms),
         head_ms=begun_ms,
+        overrides=event.overrides,
+        overrides_seq=event.overrides_seq,
         # Not known any more whether anything was kept back: assume it.
         has_open=last is None or last.mode is not Mode.CONNECTED,
     )
@@ -86,6 +95,28 @@ def _start(event: Started) -> tuple[State, tuple[ChangeMode, ...]]:
         detail="no mode is journaled in this incarnation",
     )
     return state, (ChangeMode(id=moment.fresh_id, fact=fact),)
+
+
+# --- overrides ---
+
+
+def _end_overrides(state: State, moment: Moment) -> tuple[State, tuple[EndOverride, ...]]:
+    """Those whose time is up are over at once; the entry follows."""
+    over = tuple(one for one in state.overrides if overrides.is_over(one, moment.at_ms))
+    if not over:
+        return state, ()
+    left = tuple(one for one in state.overrides if one not in over)
+    effects = (
+        EndOverride(id=overrides.ended_id(one), override=one, ended_at_ms=moment.at_ms)
+        for one in over
+    )
+    return replace(state, overrides=left), tuple(effects)
+
+
+def _of_maintenance(over: tuple[EndOverride, ...]) -> str | None:
+    """What comes at the moment maintenance ends, came of that."""
+    ends = (one.id for one in over if one.override.kind is OverrideKind.MAINTENANCE)
+    return next(ends, None)
 
 
 # --- judging ---
@@ -103,8 +134,11 @@ def _judge(
     policy: ModeRules, state: State, reasons: tuple[Reason, ...], moment: Moment
 ) -> _Verdict | None:
     """The change that is due now, if any."""
-    if state.mode is not Mode.AUTONOMOUS and Reason.PULSE_LOST in reasons:
-        return _Verdict(mode=Mode.AUTONOMOUS, reasons=reasons)
+    kept_by = maintenance(state, moment)
+    if state.mode is not Mode.AUTONOMOUS and (kept_by or Reason.PULSE_LOST in reasons):
+        return _Verdict(mode=Mode.AUTONOMOUS, reasons=reasons, cause=_begin_of(kept_by))
+    if kept_by:
+        return None
     verdict: _Verdict | None
     match state.mode:
         case Mode.CONNECTED:
@@ -121,6 +155,11 @@ def _judge(
         return None
     waits = (state.mode, verdict.mode) in BETTER and not has_room(policy, state, moment.mono_ms)
     return None if waits else verdict
+
+
+def _begin_of(override: Override | None) -> str | None:
+    """An override's id is that of the entry which began it."""
+    return override.id if override else None
 
 
 def _of_connected(state: State, reasons: tuple[Reason, ...]) -> _Verdict | None:
@@ -194,7 +233,7 @@ def _first(bringing: tuple[Reason, ...], all_standing: tuple[Reason, ...]) -> tu
 
 def _entry_of(event: Lesson) -> str | None:
     """The journal entry that this event came from; pulses and time have none, their reason says it all."""
-    return event.cause if isinstance(event, StorageChanged | RulesStand) else None
+    return event.cause if isinstance(event, StorageChanged | RulesStand | OverridesStand) else None
 
 
 def _change(
@@ -207,6 +246,8 @@ def _change(
     begun = moment.fresh_id if state.mode is Mode.CONNECTED else state.disruption
     disruption = None if connected else begun
     reasons = _with_unmentioned(state, verdict)
+    if not connected and is_planned(state, moment):
+        reasons = (*(reason for reason in reasons if reason is not Reason.PLANNED), Reason.PLANNED)
     fact = ModeChanged(
         previous=state.mode,
         mode=verdict.mode,
@@ -219,7 +260,7 @@ def _change(
     if counts(verdict.mode):
         counted_ms = (*counted_ms, moment.mono_ms)[-policy.changes_max :]
     fell_ms = state.fell_ms
-    if falls(state.mode, verdict.mode):
+    if falls(state.mode, verdict.mode, reasons):
         fell_ms = (*fell_ms, moment.mono_ms)[-RELAPSE_FALLS:]
     changed = replace(
         state,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from holdfast.contracts.journal import StorageLevel
-from holdfast.contracts.mode import CsmsState, Mode, Reason
+from holdfast.contracts.mode import CsmsState, Mode, Override, Reason
 from holdfast.contracts.recovery import OpenPoint
 from holdfast.contracts.rules import ModeRules
 from mode_manager.domain import link
@@ -58,6 +58,12 @@ class State:
     answered_at_ms: int | None = None
     """Wall clock of the last answered pulse."""
 
+    # what people said
+    overrides: tuple[Override, ...] = ()
+    """Announced or standing."""
+    overrides_seq: int = 0
+    """Of the newest entry that said so: an older one says nothing any more."""
+
     # on the way out of a disruption
     clear_since_ms: int | None = None
     """Since then nothing has stood against `connected`."""
@@ -79,8 +85,13 @@ def impaired(mode: Mode) -> bool:
     return mode in (Mode.DEGRADED, Mode.AUTONOMOUS)
 
 
-def falls(previous: Mode | None, mode: Mode) -> bool:
-    """Out of connected or recovery, for the worse. Degraded and then autonomous is one fall."""
+def falls(previous: Mode | None, mode: Mode, reasons: tuple[Reason, ...]) -> bool:
+    """Out of connected or recovery, for the worse. Degraded and then autonomous is one fall.
+
+    Maintenance is none: people wanted it, and it says nothing against the site.
+    """
+    if reasons and reasons[0] is Reason.MAINTENANCE:
+        return False
     return previous in (Mode.CONNECTED, Mode.RECOVERY) and mode in (Mode.DEGRADED, Mode.AUTONOMOUS)
 
 
