@@ -5,12 +5,15 @@ Method: bundles signed with real keys are offered to the pure core; Hypothesis o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.contracts.envelope import ContractError
+from holdfast.contracts.life import RefusedFor
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.rules import RulesActivated, RulesRefused
 from rule_service.domain.bundle import (
@@ -19,11 +22,17 @@ from rule_service.domain.bundle import (
     Offered,
     Policy,
     Recalled,
+    RecalledRefusal,
+    Record,
+    Refusal,
+    SafePoint,
     State,
     Unreadable,
     decide,
     read_rules,
+    why_not_now,
 )
+from rule_service.domain.bundle_text import with_version
 from rule_service.domain.signatures import public_hex, sign
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -44,12 +53,13 @@ def bundle(version):
     return Bundle(text(version), read_rules(text(version)))
 
 
-def play(state, *events):
-    """The state after all, and every fact on the way."""
+def play(state, *events, policy=POLICY):
+    """The state after all, and every fact on the way; a safe point after each event."""
     facts = []
     for event in events:
-        state, effects = decide(POLICY, state, event)
-        facts += [effect.fact for effect in effects]
+        for one in (event, SafePoint(event.mode if isinstance(event, ModeStands) else state.mode)):
+            state, effects = decide(policy, state, one)
+            facts += [effect.fact for effect in effects if isinstance(effect, Record)]
     return state, facts
 
 
@@ -58,7 +68,7 @@ def test_the_first_bundle_is_activated_in_any_mode_with_its_text():
         state, [fact] = play(State(mode=mode), Offered(signed(1), provisioned=True))
         assert state.version == 1
         assert fact == RulesActivated(
-            version=1, hash=bundle(1).hash, text=text(1), previous_version=0
+            version=1, hash=bundle(1).hash, text=text(1), previous_version=0, key=public_hex(KEY)
         )
 
 
@@ -155,7 +165,9 @@ def test_a_good_bundle_clears_the_refusal():
 
 def test_what_is_no_bundle_at_all_is_refused():
     _, [fact] = play(CONNECTED, Unreadable("not a SignedRules"))
-    assert fact == RulesRefused(version=None, reason="not a SignedRules")
+    assert fact == RulesRefused(
+        version=None, reason="not a SignedRules", kind=RefusedFor.UNREADABLE
+    )
 
 
 def test_recalled_rules_stand_without_a_word_unless_the_journal_forgot_them():
@@ -185,8 +197,8 @@ def test_versions_only_rise_and_every_activation_is_journaled(events):
     state, version = State(), 0
     for event in events:
         pinned = state.mode is Mode.AUTONOMOUS and state.active
-        after, effects = decide(POLICY, state, event)
-        activated = [effect.fact for effect in effects if isinstance(effect.fact, RulesActivated)]
+        after, facts = play(state, event)
+        activated = [fact for fact in facts if isinstance(fact, RulesActivated)]
         assert [fact.previous_version for fact in activated] == [version] * len(activated)
         assert after.version == (activated[-1].version if activated else version) >= version
         if pinned and not isinstance(event, ModeStands):
@@ -194,3 +206,86 @@ def test_versions_only_rise_and_every_activation_is_journaled(events):
         if after.staged:
             assert after.staged.version > after.version
         state, version = after, after.version
+
+
+# --- safe points, refusals ---
+
+
+def test_a_staged_bundle_waits_for_a_safe_point_and_for_a_mode_that_the_active_rules_allow():
+    strict = "{modes: [connected, degraded]}"
+    state, _ = play(CONNECTED, Offered(signed(1, activation=strict)))
+    state, _ = play(state, ModeStands(Mode.RECOVERY), Offered(signed(2)))
+    assert (state.version, state.staged.version) == (1, 2)
+    assert "activation.modes" in why_not_now(state)
+    state, effects = decide(POLICY, state, ModeStands(Mode.DEGRADED))
+    assert (state.version, effects) == (1, ())
+    assert why_not_now(state) is None
+    state, _ = decide(POLICY, state, SafePoint(Mode.DEGRADED, 7))
+    assert (state.version, state.active_since_ms) == (2, 7)
+
+
+def test_a_site_that_is_cut_off_while_a_safe_point_is_waited_for_stays_with_its_rules():
+    state, _ = play(CONNECTED, Offered(signed(1)))
+    state, _ = decide(POLICY, state, Offered(signed(2)))
+    state, effects = decide(POLICY, state, SafePoint(Mode.AUTONOMOUS))
+    assert (state.version, state.staged.version, effects) == (1, 2, ())
+
+
+@pytest.mark.parametrize(
+    ("modes", "why"),
+    [("[connected, degraded, autonomous]", "pinned"), ("[connected]", "stale"), ("[]", "stale")],
+)
+def test_modes_in_which_rules_must_not_or_must_be_replaced_are_no_choice(modes, why):
+    assert why in refusal(signed(1, activation=f"{{modes: {modes}}}"))
+
+
+@pytest.mark.parametrize(
+    ("offer", "kind"),
+    [
+        (Unreadable("x"), RefusedFor.UNREADABLE),
+        (Offered(signed(9, key=STRANGER)), RefusedFor.UNTRUSTED_KEY),
+        (Offered(signed(9).model_copy(update={"text": text(10)})), RefusedFor.BAD_SIGNATURE),
+        (Offered(signed(9, charity="true")), RefusedFor.INVALID_RULES),
+        (Offered(sign(KEY, 9, text(10))), RefusedFor.INVALID_RULES),
+        (Offered(signed(9, site="munich01")), RefusedFor.WRONG_SITE),
+        (Offered(signed(1)), RefusedFor.NOT_NEWER),
+        (Offered(signed(9, signing=f"{{keys: ['{'ab' * 32}']}}")), RefusedFor.LOCK_OUT),
+    ],
+)
+def test_a_refusal_has_its_kind_stands_until_a_newer_bundle_is_taken_and_outlives_a_restart(
+    offer, kind
+):
+    state, _ = play(CONNECTED, Offered(signed(2)))
+    refused, [fact] = play(state, replace(offer, at_ms=5))
+    assert fact.kind is kind
+    assert (refused.version, refused.refusal) == (2, Refusal(fact, 5))
+    again, facts = play(refused, ModeStands(Mode.DEGRADED), replace(offer, at_ms=9))
+    assert (again.refusal, facts) == (refused.refusal, [])
+    restarted, facts = play(
+        CONNECTED, Recalled(state.active, True), RecalledRefusal(refused.refusal), offer
+    )
+    assert (restarted.refusal, facts) == (refused.refusal, [])
+    taken, _ = play(again, Offered(signed(10)))
+    assert (taken.version, taken.refusal) == (10, None)
+
+
+def test_a_provisioned_file_that_is_no_bundle_matters_only_to_a_site_without_rules():
+    state, facts = play(CONNECTED, Unreadable("x", provisioned=True))
+    assert (state.refused, len(facts)) == ("x", 1)
+    state, _ = play(CONNECTED, Offered(signed(1)))
+    assert play(state, Unreadable("x", provisioned=True)) == (state, [])
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["version: 3\nname: a # version: 3\n", '{"name": "version", "version": 3}', "{version: 3}"],
+)
+def test_a_text_gets_another_version_and_nothing_else(written):
+    raised = with_version(written, 17)
+    assert raised.replace("17", "3") == written
+    assert read_rules(raised).version == 17
+
+
+def test_a_version_that_other_clauses_refer_to_is_not_raised():
+    with pytest.raises(ContractError):
+        with_version("version: &v 3\nname: a\ncheckpoints: {every_entries: *v}\n", 4)

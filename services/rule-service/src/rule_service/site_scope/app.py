@@ -21,7 +21,6 @@ from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import (
     DriverTokenChanges,
     DriverTokenList,
-    RulesStatus,
     SignedRules,
 )
 from holdfast.entries import read
@@ -43,6 +42,7 @@ from rule_service.domain.bundle import Offered, Policy, Unreadable
 from rule_service.site_scope.bundles import Bundles
 from rule_service.site_scope.cloud_asking import CloudAsking
 from rule_service.site_scope.deciding import Deciding
+from rule_service.site_scope.gate import Gate
 from rule_service.site_scope.lists import Lists
 from rule_service.site_scope.metrics import Metrics
 
@@ -62,10 +62,13 @@ async def run_at_site(context: Context[Config]) -> None:
     engine = open_store(sqlite_url(config.data_dir, "rule-service"))
     metrics = Metrics(context.health.registry)
     store = TokenStore(engine, key)
+    gate = Gate()
     bundles = Bundles(
+        clock,
         recorder,
         Snapshots(engine),
         _policy(config),
+        gate,
         Backoff(clock, context.rng),
         context.health,
         metrics,
@@ -78,9 +81,11 @@ async def run_at_site(context: Context[Config]) -> None:
         group.create_task(cloud.run())
         group.create_task(lists.run(bus, clock))
         group.create_task(watch_incarnation(bus, clock, incarnation))
-        await _provisioned(config, bundles, lists)
-        await serve(bus, subjects.rpc(config.site, "authorise"), Authorise, deciding.authorise)
-        await serve(bus, subjects.rpc(config.site, "admit"), Admit, deciding.admit)
+        await _provisioned(context, bundles, lists)
+        await serve(
+            bus, subjects.rpc(config.site, "authorise"), Authorise, gate.through(deciding.authorise)
+        )
+        await serve(bus, subjects.rpc(config.site, "admit"), Admit, gate.through(deciding.admit))
         await answer_rules(bus, config.site, bundles, lists)
         group.create_task(bundles.run())
         group.create_task(follow_mode(bus, incarnation, bundles))
@@ -111,13 +116,17 @@ async def _recall(context: Context[Config], bundles: Bundles, lists: Lists) -> N
             return
 
 
-async def _provisioned(config: Config, bundles: Bundles, lists: Lists) -> None:
+async def _provisioned(context: Context[Config], bundles: Bundles, lists: Lists) -> None:
     """What the site was set up with; anything newer goes before it."""
+    config, at_ms = context.config, context.clock.now_ms()
     assert config.rules_file is not None
     try:
-        await bundles.take(Offered(files.provisioned_rules(config.rules_file), provisioned=True))
+        signed = files.provisioned_rules(config.rules_file)
     except ContractError as error:
-        await bundles.take(Unreadable(f"{config.rules_file.name}: {error}"))
+        why = f"{config.rules_file.name}: {error}"
+        await bundles.take(Unreadable(why, at_ms, provisioned=True))
+    else:
+        await bundles.take(Offered(signed, at_ms, provisioned=True))
     if config.driver_tokens_file is None:
         return
     try:
@@ -155,9 +164,9 @@ async def take_downlink(site: str, message: Message, bundles: Bundles, lists: Li
         try:
             signed = SignedRules.from_bytes(message.data)
         except ContractError as error:
-            await bundles.put(Unreadable(str(error)))
+            await bundles.unreadable(str(error))
         else:
-            await bundles.put(Offered(signed))
+            await bundles.offer(signed)
         return
     is_full = message.subject == subjects.down_driver_tokens(site)
     kind = DriverTokenList if is_full else DriverTokenChanges
@@ -201,18 +210,12 @@ async def watch_incarnation(bus: Bus, clock: Clock, incarnation: Incarnation) ->
 
 async def answer_rules(bus: Bus, site: str, bundles: Bundles, lists: Lists) -> None:
     async def answer(_: Empty, __: str) -> Contract:
-        state = bundles.state
-        return RulesStatus(
-            version=state.version,
-            hash=state.active.hash if state.active else "",
-            name=state.rules.name,
-            valid_until_ms=state.rules.valid_until_ms,
-            driver_tokens_version=lists.version,
-            driver_tokens_refused=lists.refused,
-            driver_tokens_full_wanted=lists.full_wanted,
-            staged_version=state.staged.version if state.staged else None,
-            refused=state.refused,
-            text=state.active.text if state.active else "",
+        return bundles.status().model_copy(
+            update={
+                "driver_tokens_version": lists.version,
+                "driver_tokens_refused": lists.refused,
+                "driver_tokens_full_wanted": lists.full_wanted,
+            }
         )
 
     await serve(bus, subjects.rpc(site, "rules"), Empty, answer)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from holdfast.contracts.decision import AuthoriseVerdict, DecisionMade
+from holdfast.contracts.life import RefusedFor
+from holdfast.contracts.rules import RulesRefused
 from rule_service.domain.bundle import State
 
 DURATION_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -28,6 +30,16 @@ class Metrics:
         self._rules = Gauge(
             "holdfast_rules_info", "1 for the active rules", ["version", "hash"], registry=registry
         )
+
+        self._refused = Counter(
+            "holdfast_rules_refused", "Bundles not taken", ["reason"], registry=registry
+        )
+        for kind in RefusedFor:
+            self._refused.labels(kind.value)  # there from the beginning, so that a rise can be seen
+
+    def refused(self, fact: RulesRefused) -> None:
+        if fact.kind:
+            self._refused.labels(fact.kind.value).inc()
 
     def decided(self, fact: DecisionMade, duration_ms: int) -> None:
         verdict = fact.verdict

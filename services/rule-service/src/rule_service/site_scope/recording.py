@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from holdfast import subjects
 from holdfast.backoff import Backoff
@@ -37,16 +38,27 @@ async def until_recorded(
             return entry
 
 
-async def last_fact(bus: Bus, incarnation: Incarnation, kind: type[Kind]) -> Kind | None:
+@dataclass(frozen=True, slots=True)
+class LastRead(Generic[Kind]):
+    entry: Entry
+    fact: Kind
+
+
+async def last_read(bus: Bus, incarnation: Incarnation, kind: type[Kind]) -> LastRead[Kind] | None:
     """None when the journal has none, or none that can be read. Raise RequestFailed."""
     topic = subjects.journal(incarnation.site, *kind.TYPE.split("."))
     message = await bus.last(incarnation.journal, topic)
     if message is None:
         return None
     try:
-        fact = read(message).fact
+        found = read(message)
     except ContractError as error:
         # The journal service quarantines it.
         log.warning("unreadable entry", extra={"seq": message.seq, "why": str(error)})
         return None
-    return fact if isinstance(fact, kind) else None
+    return LastRead(found.entry, found.fact) if isinstance(found.fact, kind) else None
+
+
+async def last_fact(bus: Bus, incarnation: Incarnation, kind: type[Kind]) -> Kind | None:
+    found = await last_read(bus, incarnation, kind)
+    return found.fact if found else None
