@@ -36,8 +36,9 @@ from holdfast.contracts.rules import (
     UnknownToken,
     Whitelist,
 )
-from rule_service.domain.authorise import Asking, asking, evaluate, whitelist
+from rule_service.domain.authorise import Asking, asking, evaluate
 from rule_service.domain.reevaluate import holds
+from rule_service.domain.sources import whitelist
 
 AT_MS = 1_750_000_000_000
 DAY_MS = 86_400_000

@@ -10,8 +10,8 @@ from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.rules import ListedToken, TokenStatus, TokenType
 from holdfast.health import Health
 from rule_service.adapters import files
-from rule_service.domain.authorise import status_now
 from rule_service.domain.driver_tokens import same
+from rule_service.domain.sources import status_now
 from rule_service.domain.token_lists import Identity, distinct
 
 log = logging.getLogger(__name__)
