@@ -199,6 +199,8 @@ def test_a_journaled_admission_evaluates_to_itself_and_a_late_one_is_never_admit
         explanation=ruling.explanation,
     )
     assert holds(RULES, DecisionMade.from_bytes(fact.to_bytes()))
-    assert ruling.verdict.admitted == (ruling.verdict.disposition is None)
+    ends = ruling.verdict.disposition or ruling.verdict.waits_for
+    assert ruling.verdict.admitted == (ends is None)
+    assert [one.decided for one in ruling.considered].count(True) == 1
     if given_inputs.command.deadline_ms < AT_MS:
         assert not ruling.verdict.admitted

@@ -53,6 +53,10 @@ class Command(Contract):
     deadline_ms: int
     """Absolute, UTC. Not delivered after it."""
     issuer: Issuer = Issuer.CLOUD
+    by_rule: str = Field("", max_length=100)
+    """The rule that led to it, where no person and no CSMS did: `upstream.refused_start`, or the site's own."""
+    why: str = Field("", max_length=255)
+    """For the journal; of what the site itself issues."""
 
 
 class Disposition(StrEnum):

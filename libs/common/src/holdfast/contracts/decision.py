@@ -130,6 +130,32 @@ class AuthoriseVerdict(Contract):
     """Cap of a session accepted by the unknown-token policy; None: none."""
 
 
+class RunningOn(Contract):
+    """A session that runs on the charge point."""
+
+    connector: int
+    transaction_id: int
+    started_at_ms: int = 0
+    """Clock of the site; 0: not known."""
+
+
+class ProfileInstalled(Contract):
+    """A charging profile that the charge point has accepted, in what matters of it."""
+
+    connector: int
+    profile_id: int
+    purpose: str
+    stack_level: int
+    transaction_id: int | None = None
+    lowest_a: float
+    """Of its whole schedule, per phase; watts are taken for three phases of 230 V."""
+    highest_a: float
+    ends: bool = False
+    """It has a validTo or a duration: what lies below it comes out again."""
+    ends_at_ms: int | None = None
+    """Where that can be told from the profile alone."""
+
+
 class ConnectorState(Contract):
     """What ocpp-edge knows of the target when it asks for admission."""
 
@@ -140,6 +166,25 @@ class ConnectorState(Contract):
     transaction_id: int | None
     """Running on the connector (or the one the command names)."""
     booted_at_ms: int | None
+    running: tuple[RunningOn, ...] | None = None
+    """Everything that runs on the charge point. None in a decision of an earlier version: nothing was protected."""
+    status_since_ms: int | None = None
+    """When `status` came."""
+    reserved_for_other: bool = False
+    """The connector is reserved, and not for the driver token that the command names."""
+    token_sessions: tuple[str, ...] = ()
+    """Sessions of the command's driver token anywhere at the site."""
+    waiting_records: int = 0
+    """Messages of the charge point that are not in the journal yet."""
+    late_record_at_ms: int | None = None
+    """When the newest message came that the charge point had kept: it may hold more."""
+    list_version: int | None = None
+    """Of the charge point's local list; None: the site does not know it."""
+    list_broken: bool = False
+    """A list or changes to one did not arrive: later changes have no ground."""
+    reservation_over: bool = False
+    """The reservation that the command names has ended, as far as the site knows."""
+    profiles: tuple[ProfileInstalled, ...] = ()
 
 
 class AdmitInputs(Contract):
@@ -148,14 +193,25 @@ class AdmitInputs(Contract):
     mode: Mode
     command: Command
     target: ConnectorState
+    confirmed_by: str | None = None
+    """Who gave the word that the rules may want."""
+
+
+class WaitsFor(StrEnum):
+    """What a command waits for that may be delivered, but not now."""
+
+    WORD = "an operator's word"
+    TIME = "a better time"
+    """Its mode, or the end of a session that is protected."""
 
 
 class AdmitVerdict(Contract):
     kind: Literal["admit"] = "admit"
     admitted: bool
     disposition: Disposition | None
-    """None when admitted: it is not at its end yet."""
+    """None when admitted, or when it waits: it is not at its end yet."""
     reason: str = ""
+    waits_for: WaitsFor | None = None
 
 
 class Considered(Contract):
@@ -233,6 +289,7 @@ class Admit(Contract):
     anew, with another. Empty: every asking is a new one."""
     command: Command
     target: ConnectorState
+    confirmed_by: str | None = None
 
 
 class Admitted(Contract):

@@ -11,7 +11,19 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from holdfast.contracts.clause import Clause
+from holdfast.contracts.clause import Clause as Clause
+from holdfast.contracts.command_rules import (
+    CommandRows,
+    LimitRules,
+    ProtectionRules,
+    default_commands,
+)
+from holdfast.contracts.command_rules import (
+    CommandRules as CommandRules,
+)
+from holdfast.contracts.command_rules import (
+    Precondition as Precondition,
+)
 from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.life import ActivationRules, AfterExpiry, RefusedFor, SigningRules
 from holdfast.contracts.mode import Mode
@@ -114,46 +126,6 @@ class AuthoriseByMode(Clause):
         return rules
 
 
-class Precondition(StrEnum):
-    """What must hold at the charge point when a command is delivered (ocpp-outage-rules 3.5)."""
-
-    NONE = "none"
-    CONNECTOR_FREE = "connector-free"
-    SESSION_RUNNING = "session-running"
-    NOT_BOOTED_SINCE = "not-booted-since"
-    """The fault a reset was for is gone once the charge point has booted."""
-    NO_SESSION = "no-session"
-
-
-class CommandRules(Clause):
-    """When a command of one action is admitted."""
-
-    modes: tuple[Mode, ...]
-    """From CSMS and cloud. The operator at the site is admitted in every mode."""
-    age_ms_max: int = Field(ge=0)
-    """Older is expired whatever deadline it carries; 0: only its own deadline counts."""
-    precondition: Precondition = Precondition.NONE
-
-
-def _default_commands() -> dict[str, CommandRules]:
-    live = (Mode.CONNECTED, Mode.DEGRADED, Mode.RECOVERY)
-    return {
-        "RemoteStartTransaction": CommandRules(
-            modes=(Mode.CONNECTED,), age_ms_max=60_000, precondition=Precondition.CONNECTOR_FREE
-        ),
-        "RemoteStopTransaction": CommandRules(
-            modes=live, age_ms_max=900_000, precondition=Precondition.SESSION_RUNNING
-        ),
-        "Reset": CommandRules(
-            modes=(Mode.CONNECTED,), age_ms_max=120_000, precondition=Precondition.NOT_BOOTED_SINCE
-        ),
-        # Kept for a site that is away, so it may come as soon as the link is back, before the site believes in it.
-        "ChangeAvailability": CommandRules(modes=tuple(Mode), age_ms_max=0),
-        "TriggerMessage": CommandRules(modes=live, age_ms_max=10_000),
-        "SetChargingProfile": CommandRules(modes=live, age_ms_max=300_000),
-    }
-
-
 class StorageRules(Clause):
     journal_bytes_max: int = Field(1 << 30, ge=1 << 16)
     """Hard limit: the stream refuses, nothing is acknowledged, charge points keep their data."""
@@ -237,8 +209,10 @@ class Rules(Clause):
     signing: SigningRules = SigningRules()
     modes: ModeRules = ModeRules()
     authorise: AuthoriseByMode = AuthoriseByMode()
-    commands: dict[str, CommandRules] = Field(default_factory=_default_commands)
-    """By OCPP action; an action not named is refused."""
+    commands: CommandRows = Field(default_factory=default_commands)
+    """By OCPP action (or `Reset.Hard`, `SetChargingProfile.TxProfile`); an action not named is refused."""
+    protection: ProtectionRules = ProtectionRules()
+    limits: LimitRules = LimitRules()
     storage: StorageRules = StorageRules()
     recovery: RecoveryRules = RecoveryRules()
     checkpoints: CheckpointRules = CheckpointRules()

@@ -1,112 +1,145 @@
 """May this command be delivered now? Default is to refuse; what is late or without object has its own name.
 
 named in the rules, else refused -> before its deadline, else expired -> young enough, else expired
--> its mode, else refused (the operator at the site: every mode) -> its precondition, else obsolete
+-> its mode, else refused; desired state waits for it (whoever is at the site: every mode)
+-> a charge point that is there, for what can't wait -> keys that may be set -> running sessions are not
+   touched, else refused or it waits (protection.py) -> its preconditions, else obsolete (preconditions.py)
+-> a higher limit that is not stale, else expired -> an operator's word, where the rules want one, else it waits
+
+Each check says what it found, passed or not: all of it stands in the decision.
 """
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Iterator
 
-from holdfast.contracts.command import Command, Disposition, Issuer
-from holdfast.contracts.decision import AdmitInputs, AdmitVerdict, ConnectorState
-from holdfast.contracts.rules import CommandRules, Precondition, Rules
+from holdfast.contracts.command import Disposition
+from holdfast.contracts.command_rules import CommandKind, keys_of
+from holdfast.contracts.decision import AdmitInputs, AdmitVerdict, Considered, WaitsFor
+from holdfast.contracts.rules import Rules
+from rule_service.domain import preconditions, protection
+from rule_service.domain.checks import Case, Finding
 from rule_service.domain.ruling import Ruling
 
 Admission = Ruling[AdmitVerdict]
-
-FREE = frozenset({"Available", "Preparing"})
-"""Statuses of a connector at which a session may begin (a cable may be plugged in already)."""
 
 
 def evaluate(rules: Rules, inputs: AdmitInputs) -> Admission:
     """The same inputs under the same rules give the same verdict (I5)."""
     command = inputs.command
-    by_action = rules.commands.get(command.action)
-    if by_action is None:
-        return _not(command, "", Disposition.REFUSED, "the rules name no such command")
-    return (
-        _late(command, inputs.at_ms, by_action)
-        or _out_of_mode(inputs, by_action)
-        or _without_object(command, inputs.target, by_action.precondition)
-        or _admitted(command)
+    key = next((key for key in keys_of(command) if key in rules.commands), None)
+    if key is None:
+        none = Finding(
+            clause="commands",
+            said="the rules name no such command",
+            disposition=Disposition.REFUSED,
+        )
+        return _ruling(inputs, none, [none])
+    case = Case(rules=rules, key=key, row=rules.commands[key], inputs=inputs)
+    found: list[Finding] = []
+    for finding in _checks(case):
+        found.append(finding)
+        if not finding.passes:
+            return _ruling(inputs, finding, found)
+    admits = Finding(clause=f"commands.{key}", said="nothing stands against it")
+    return _ruling(inputs, admits, [*found, admits])
+
+
+def _checks(case: Case) -> Iterator[Finding]:
+    yield _deadline(case)
+    yield _age(case)
+    yield _mode(case)
+    yield from _there(case)
+    yield from _key(case)
+    yield from protection.check(case)
+    yield from preconditions.check(case)
+    yield from protection.stale(case)
+    yield from _word(case)
+
+
+def _deadline(case: Case) -> Finding:
+    late_ms = case.inputs.at_ms - case.command.deadline_ms
+    if late_ms > 0:
+        said = f"its deadline passed {late_ms} ms ago"
+        return case.ends("deadline", Disposition.EXPIRED, said)
+    return case.passes("deadline", f"its deadline is in {-late_ms} ms")
+
+
+def _age(case: Case) -> Finding:
+    age_ms, most_ms = _age_ms(case), case.row.age_ms_max
+    if most_ms and age_ms > most_ms:
+        said = f"it is {age_ms} ms old, the rules allow {most_ms}"
+        return case.ends("age_ms_max", Disposition.EXPIRED, said)
+    allowed = f"the rules allow {most_ms}" if most_ms else "only its deadline counts"
+    return case.passes("age_ms_max", f"it is {age_ms} ms old, {allowed}")
+
+
+def _mode(case: Case) -> Finding:
+    mode, row = case.inputs.mode, case.row
+    if not case.is_remote:
+        return case.passes("modes", f"{case.command.issuer}: admitted in every mode")
+    if mode in row.modes:
+        return case.passes("modes", f"may be given while the site is {mode}")
+    said = f"not admitted while the site is {mode}"
+    if row.kind is CommandKind.DESIRED and row.modes:
+        return Finding(clause=case.clause("modes"), said=said, waits_for=WaitsFor.TIME)
+    return case.ends("modes", Disposition.REFUSED, said)
+
+
+def _there(case: Case) -> Iterator[Finding]:
+    kind = case.row.kind
+    if kind not in (CommandKind.QUERY, CommandKind.REQUEST):
+        return
+    if not case.inputs.target.connected:
+        said = f"the charge point is away, and a {kind} is not kept for it"
+        yield case.ends("kind", Disposition.REFUSED, said)
+    else:
+        yield case.passes("kind", "the charge point is there to answer")
+
+
+def _key(case: Case) -> Iterator[Finding]:
+    if not case.row.keys_refused or not case.is_remote:
+        return
+    key = str(case.command.payload.get("key"))
+    if key.casefold() in {one.casefold() for one in case.row.keys_refused}:
+        said = f"{key[:50]} is the site's own: setting it would cut the charge point off"
+        yield case.ends("keys_refused", Disposition.REFUSED, said)
+    else:
+        yield case.passes("keys_refused", f"{key[:50]} may be set")
+
+
+def _word(case: Case) -> Iterator[Finding]:
+    confirm, by = case.row.confirm, case.inputs.confirmed_by
+    if not case.is_remote or confirm == "never":
+        return
+    if by is not None:
+        yield case.passes("confirm", f"confirmed by {by}")
+    elif case.row.wants_word(case.inputs.mode, _age_ms(case)):
+        said = f"an operator has to confirm it ({confirm})"
+        yield Finding(clause=case.clause("confirm"), said=said, waits_for=WaitsFor.WORD)
+    else:
+        yield case.passes("confirm", f"no operator has to confirm it now ({confirm})")
+
+
+def _age_ms(case: Case) -> int:
+    return case.inputs.at_ms - case.command.issued_at_ms
+
+
+def _ruling(inputs: AdmitInputs, decided: Finding, found: list[Finding]) -> Admission:
+    verdict = AdmitVerdict(
+        admitted=decided.passes,
+        disposition=decided.disposition,
+        reason="" if decided.passes else decided.said,
+        waits_for=decided.waits_for,
     )
-
-
-def _late(command: Command, at_ms: int, rules: CommandRules) -> Admission | None:
-    if at_ms > command.deadline_ms:
-        late_ms = at_ms - command.deadline_ms
-        reason = f"its deadline passed {late_ms} ms ago"
-        return _not(command, "deadline", Disposition.EXPIRED, reason)
-    age_ms = at_ms - command.issued_at_ms
-    if rules.age_ms_max and age_ms > rules.age_ms_max:
-        reason = f"it is {age_ms} ms old, the rules allow {rules.age_ms_max}"
-        return _not(command, "age_ms_max", Disposition.EXPIRED, reason)
-    return None
-
-
-def _out_of_mode(inputs: AdmitInputs, rules: CommandRules) -> Admission | None:
-    if inputs.command.issuer is Issuer.OPERATOR_AT_SITE or inputs.mode in rules.modes:
-        return None
-    reason = f"not admitted while the site is {inputs.mode}"
-    return _not(inputs.command, "modes", Disposition.REFUSED, reason)
-
-
-def _without_object(
-    command: Command, target: ConnectorState, precondition: Precondition
-) -> Admission | None:
-    match precondition:
-        case Precondition.NONE:
-            return None
-        case Precondition.CONNECTOR_FREE:
-            return _unless_free(command, target)
-        case Precondition.SESSION_RUNNING:
-            return _unless_running(command, target)
-        case Precondition.NOT_BOOTED_SINCE:
-            booted_ms = target.booted_at_ms
-            if booted_ms is None or booted_ms < command.issued_at_ms:
-                return None
-            return _obsolete(command, "the charge point has booted since it was issued")
-        case Precondition.NO_SESSION:
-            if target.transaction_id is None:
-                return None
-            return _obsolete(command, f"session {target.transaction_id} runs there")
-        case _:
-            assert_never(precondition)
-
-
-def _unless_free(command: Command, target: ConnectorState) -> Admission | None:
-    if target.transaction_id is not None:
-        return _obsolete(command, f"session {target.transaction_id} runs there")
-    if target.status in FREE:
-        return None
-    if target.status is not None:
-        return _obsolete(command, f"the connector is {target.status}")
-    if "connectorId" not in command.payload:
-        return None  # the charge point chooses one; no session stands in its way
-    reason = "the connector's status is not known"
-    return _not(command, "precondition", Disposition.REFUSED, reason)
-
-
-def _unless_running(command: Command, target: ConnectorState) -> Admission | None:
-    """The transaction that the command names, or, where it names none, any on its connector."""
-    running, named = target.transaction_id, command.payload.get("transactionId")
-    if running is not None and named in (None, running):
-        return None
-    what = "no session" if named is None else f"session {named} not"
-    return _obsolete(command, f"{what} running there")
-
-
-def _obsolete(command: Command, reason: str) -> Admission:
-    return _not(command, "precondition", Disposition.OBSOLETE, reason)
-
-
-def _not(command: Command, part: str, disposition: Disposition, reason: str) -> Admission:
-    verdict = AdmitVerdict(admitted=False, disposition=disposition, reason=reason)
-    clause = f"commands.{command.action}.{part}" if part else "commands"
-    return Ruling(verdict, clause, f"{command.action} {disposition}: {reason}")
-
-
-def _admitted(command: Command) -> Admission:
-    verdict = AdmitVerdict(admitted=True, disposition=None)
-    return Ruling(verdict, f"commands.{command.action}", f"{command.action} admitted")
+    action = inputs.command.action
+    if decided.waits_for:
+        sentence = f"{action} waits for {decided.waits_for}: {decided.said}"
+    elif decided.disposition:
+        sentence = f"{action} {decided.disposition}: {decided.said}"
+    else:
+        sentence = f"{action} admitted"
+    considered = tuple(
+        Considered(clause=one.clause, said=one.said, decided=one is decided) for one in found
+    )
+    return Ruling(verdict, decided.clause, sentence, considered)

@@ -166,7 +166,11 @@ class Deciding:
         if fact is None:
             ground = self._ground()
             inputs = AdmitInputs(
-                at_ms=ground.at_ms, mode=ground.mode, command=command, target=asked.target
+                at_ms=ground.at_ms,
+                mode=ground.mode,
+                command=command,
+                target=asked.target,
+                confirmed_by=asked.confirmed_by,
             )
             ruling = admit.evaluate(ground.rules, inputs)
             fact = _decision(id, command.charge_point, ground, inputs, ruling)

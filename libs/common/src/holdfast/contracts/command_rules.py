@@ -1,0 +1,231 @@
+"""Which commands are delivered: one row per OCPP action, and what protects running sessions and limits.
+
+Two payloads of one action that differ in what they may do have rows of their own (`keys_of`); an action without a
+row is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from holdfast.contracts.clause import Clause
+from holdfast.contracts.command import Action, Command
+from holdfast.contracts.mode import Mode
+
+
+class CommandKind(StrEnum):
+    """What becomes of a command that can't be delivered at once (classes of ocpp-outage-rules 3.2)."""
+
+    EXPIRING = "expiring"
+    """X: worth something for a while. Refused where its mode or a running session stands against it."""
+    DESIRED = "desired"
+    """D: a state that somebody wants. It waits, until its deadline, for its mode and for the end of a session that
+    is protected; a newer one about the same thing supersedes it."""
+    QUERY = "query"
+    """Q: a question about now. Refused at once where the charge point is away."""
+    REQUEST = "request"
+    """R: needs the other side now. Refused at once where the charge point is away."""
+
+
+class Precondition(StrEnum):
+    """What must hold at the charge point when a command is delivered (ocpp-outage-rules 3.5)."""
+
+    NONE = "none"
+    """As a single word, in bundles from before there could be several."""
+    CONNECTOR_FREE = "connector-free"
+    NOT_RESERVED = "not-reserved"
+    """The connector is not reserved for another driver token."""
+    DRIVER_NOT_CHARGING = "driver-not-charging"
+    """The driver token has no session at the site."""
+    SESSION_RUNNING = "session-running"
+    """The transaction that it names (in the profile, too), or, where it names none, any on its connector."""
+    NOT_BOOTED_SINCE = "not-booted-since"
+    """The fault a reset was for is gone once the charge point has booted."""
+    NO_SESSION = "no-session"
+    """On the connector that it names; anywhere on the charge point, where it means the whole of it."""
+    NO_SESSION_SINCE = "no-session-since"
+    """No session that runs there began after it was issued."""
+    RECORDS_SAFE = "records-safe"
+    """Neither the charge point nor ocpp-edge holds records of it that are not in the journal yet."""
+    CONNECTOR_UNCHANGED = "connector-unchanged"
+    """The connector's status is the one that stood when it was issued."""
+    RESERVATION_NOT_OVER = "reservation-not-over"
+    """As far as the site knows: one that it never heard of may be."""
+    LIST_NEWER = "list-newer"
+    """Its version is above the installed one, and changes come on top of what they are changes to."""
+    WITHIN_ITS_DATES = "within-its-dates"
+    """expiryDate, validTo, the end of the schedule, retrieveDate (with an hour's grace) have not passed."""
+
+
+def _several(value: Any) -> Any:
+    """`connector-free` is `[connector-free]`, and `none` is `[]`."""
+    listed = [value] if isinstance(value, str) else value
+    return [one for one in listed if one != "none"] if isinstance(listed, list | tuple) else listed
+
+
+ConfirmBy = Annotated[str, Field(pattern=r"^(never|always|in-recovery|after:[0-9]{1,12})$")]
+"""When an operator's word is wanted first: `never`, `always`, `in-recovery`, `after:<age in ms>`."""
+
+
+class CommandRules(Clause):
+    """When a command of one action is admitted."""
+
+    kind: CommandKind = CommandKind.EXPIRING
+    modes: tuple[Mode, ...]
+    """From CSMS and cloud. The operator at the site, and the site itself, are admitted in every mode."""
+    age_ms_max: int = Field(ge=0)
+    """Older is expired whatever deadline it carries; 0: only its own deadline counts."""
+    precondition: Annotated[tuple[Precondition, ...], BeforeValidator(_several)] = ()
+    """All must hold. One may be written without brackets."""
+    confirm: ConfirmBy = "never"
+    """Of CSMS and cloud: whoever stands at the site has given the word with the command."""
+    keys_refused: tuple[str, ...] = ()
+    """Of ChangeConfiguration: keys that CSMS and cloud may not set, whatever their case."""
+
+    def wants_word(self, mode: Mode, age_ms: int) -> bool:
+        match self.confirm.split(":"):
+            case ["always"]:
+                return True
+            case ["in-recovery"]:
+                return mode is Mode.RECOVERY
+            case ["after", ms]:
+                return age_ms > int(ms)
+            case _:
+                return False
+
+
+VARIANTS = {
+    "Reset.Hard": "Reset",
+    "SetChargingProfile.TxProfile": "SetChargingProfile",
+}
+"""Rows for payloads that are another matter than the rest of their action."""
+
+
+def keys_of(command: Command) -> Iterable[str]:
+    """Its rows, the most particular first."""
+    payload = command.payload
+    profile = payload.get("csChargingProfiles")
+    match command.action:
+        case "Reset":
+            yield f"Reset.{payload.get('type')}"
+        case "SetChargingProfile" if isinstance(profile, dict):
+            yield f"SetChargingProfile.{profile.get('chargingProfilePurpose')}"
+        case _:
+            pass
+    yield command.action
+
+
+def check_rows(rows: dict[str, CommandRules]) -> dict[str, CommandRules]:
+    """A row that no command ever comes to is a mistake in writing."""
+    known = {*get_args(Action), *VARIANTS}
+    for row in rows:
+        if row not in known:
+            raise ValueError(f"{row!r} is no action of OCPP 1.6, nor one of {', '.join(VARIANTS)}")
+    return rows
+
+
+CommandRows = Annotated[dict[str, CommandRules], AfterValidator(check_rows)]
+
+
+class ProtectionRules(Clause):
+    """Running sessions: in these modes no CSMS and no cloud stops them, or throttles them below the floor."""
+
+    modes: tuple[Mode, ...] = (Mode.DEGRADED, Mode.AUTONOMOUS, Mode.RECOVERY)
+    floor_a: float = Field(6.0, ge=0)
+    """Per phase. Below 6 A a car does not charge (IEC 61851). Watts are taken for three phases of 230 V."""
+    safety: tuple[str, ...] = ()
+    """Rows of `commands` that are a matter of safety: they may, all the same."""
+
+
+class LimitRules(Clause):
+    """Limits of current, and their end. A lower limit never grows old: a breaker would open."""
+
+    higher_ms_max: int = Field(300_000, ge=0)
+    """A limit without an end of its own that is higher than what it replaces counts no longer than this: at a
+    charge point when it comes late, at the site when the cloud is gone."""
+    fallback_a: float | None = Field(None, ge=0)
+    """Of the site, per phase: what holds when no limit of the cloud does. None: nobody has stated one."""
+    degraded_a: float | None = Field(None, ge=0)
+    """Of the site: while it is degraded at most so much. None: as the cloud said last."""
+
+
+ALL = tuple(Mode)
+LIVE = (Mode.CONNECTED, Mode.DEGRADED, Mode.RECOVERY)
+HERE = (Mode.CONNECTED,)
+_DAY_MS = 86_400_000
+_P, _K = Precondition, CommandKind
+
+
+def default_commands() -> dict[str, CommandRules]:
+    """The safe values of ocpp-outage-rules 3.5; `default_rules.yaml` gives the reason of each."""
+
+    def row(
+        kind: CommandKind,
+        modes: tuple[Mode, ...],
+        age_ms_max: int,
+        *precondition: Precondition,
+        confirm: str = "never",
+        keys_refused: tuple[str, ...] = (),
+    ) -> CommandRules:
+        return CommandRules(
+            kind=kind,
+            modes=modes,
+            age_ms_max=age_ms_max,
+            precondition=precondition,
+            confirm=confirm,
+            keys_refused=keys_refused,
+        )
+
+    return {
+        "RemoteStartTransaction": row(
+            _K.EXPIRING, HERE, 60_000, _P.CONNECTOR_FREE, _P.NOT_RESERVED, _P.DRIVER_NOT_CHARGING
+        ),
+        "RemoteStopTransaction": row(
+            _K.EXPIRING, LIVE, 0, _P.SESSION_RUNNING, confirm="after:900000"
+        ),
+        "Reset": row(_K.EXPIRING, HERE, 180_000, _P.NOT_BOOTED_SINCE, _P.NO_SESSION_SINCE),
+        "Reset.Hard": row(
+            _K.EXPIRING,
+            HERE,
+            120_000,
+            _P.NOT_BOOTED_SINCE,
+            _P.NO_SESSION_SINCE,
+            _P.RECORDS_SAFE,
+            confirm="always",
+        ),
+        "UnlockConnector": row(_K.EXPIRING, LIVE, 60_000, _P.CONNECTOR_UNCHANGED),
+        "ChangeAvailability": row(_K.DESIRED, ALL, 0),
+        "ChangeConfiguration": row(
+            _K.DESIRED, LIVE, 0, keys_refused=("AuthorizationKey", "SecurityProfile")
+        ),
+        "GetConfiguration": row(_K.QUERY, LIVE, 60_000),
+        "ClearCache": row(_K.DESIRED, ALL, 0),
+        "DataTransfer": row(_K.REQUEST, HERE, 30_000),
+        "GetLocalListVersion": row(_K.QUERY, LIVE, 60_000),
+        "SendLocalList": row(_K.DESIRED, LIVE, 0, _P.LIST_NEWER),
+        "ReserveNow": row(
+            _K.EXPIRING, HERE, 0, _P.WITHIN_ITS_DATES, _P.CONNECTOR_FREE, _P.NOT_RESERVED
+        ),
+        "CancelReservation": row(_K.DESIRED, LIVE, 0, _P.RESERVATION_NOT_OVER),
+        "SetChargingProfile": row(_K.DESIRED, LIVE, 0, _P.WITHIN_ITS_DATES),
+        "SetChargingProfile.TxProfile": row(
+            _K.EXPIRING, LIVE, 0, _P.SESSION_RUNNING, _P.WITHIN_ITS_DATES
+        ),
+        "ClearChargingProfile": row(_K.DESIRED, LIVE, 0),
+        "GetCompositeSchedule": row(_K.QUERY, LIVE, 60_000),
+        "TriggerMessage": row(_K.EXPIRING, LIVE, 10_000),
+        "GetDiagnostics": row(_K.EXPIRING, LIVE, _DAY_MS),
+        "UpdateFirmware": row(
+            _K.EXPIRING,
+            (Mode.CONNECTED, Mode.RECOVERY),
+            _DAY_MS,
+            _P.WITHIN_ITS_DATES,
+            _P.NO_SESSION,
+            _P.RECORDS_SAFE,
+            confirm="in-recovery",
+        ),
+    }
