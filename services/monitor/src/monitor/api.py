@@ -179,7 +179,7 @@ class Api:
                 f"decision {wanted[:64]!r} is not among the last {len(state.decisions)}: "
                 "look for it in /events",
             )
-        return answer(views.decision_in_full(row))
+        return answer(views.decision_in_full(row, state))
 
     async def commands(self, request: Request) -> Response:
         rows = tuple(self._watch.state(self._site(request)).commands.values())

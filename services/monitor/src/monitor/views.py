@@ -11,10 +11,18 @@ from holdfast.contracts.csms import OpenDelivery, UpstreamView
 from holdfast.contracts.envelope import Entry
 from holdfast.contracts.journal import CopyStatus, Gap
 from monitor.domain.answers import answers
+from monitor.domain.explaining import explained
 from monitor.domain.fold import outcome_of
 from monitor.domain.masking import masked
 from monitor.domain.readings import Reading
-from monitor.domain.rows import ChargePointRow, CommandRow, DecisionRow, DisruptionRow, ModeRow
+from monitor.domain.rows import (
+    ChargePointRow,
+    CommandRow,
+    DecisionRow,
+    DisruptionRow,
+    ModeRow,
+    SiteState,
+)
 from monitor.domain.status import SiteStatus
 from monitor.domain.upstream import CsmsNow
 
@@ -156,11 +164,18 @@ def decision(row: DecisionRow) -> Document:
     }
 
 
-def decision_in_full(row: DecisionRow) -> Document:
-    """With everything the verdict was computed from."""
+def decision_in_full(row: DecisionRow, state: SiteState) -> Document:
+    """With everything the verdict was computed from, what else was looked at, and what came of it."""
+    told = explained(row, state)
     return {
         **decision(row),
         "cause": row.cause,
+        "question": told.question,
+        "grounds": [asdict(ground) for ground in told.grounds],
+        "considered": [one.model_dump(mode="json") for one in told.considered],
+        "afterwards": told.afterwards,
+        "session": told.session,
+        "command": told.command,
         "inputs": masked(row.fact.inputs.model_dump(mode="json")),
         "verdict": masked(row.fact.verdict.model_dump(mode="json")),
     }

@@ -44,6 +44,7 @@ from holdfast.contracts.recovery import (
     StepOutcome,
 )
 from holdfast.contracts.rules import RulesActivated, RulesRefused
+from holdfast.contracts.session import SessionStarted
 from monitor.domain.rows import (
     CHARGE_POINTS_MAX,
     COMMANDS_MAX,
@@ -52,6 +53,7 @@ from monitor.domain.rows import (
     DISRUPTIONS_MAX,
     KEPT_MAX,
     MODES_MAX,
+    Begun,
     ChargePointRow,
     CommandRow,
     ConnectorRow,
@@ -85,7 +87,7 @@ def take(state: SiteState, place: Place, envelope: Envelope, fact: Fact) -> Site
     match fact:
         case ModeChanged():
             return _mode_changed(state, place, at_ms, fact)
-        case DecisionMade():
+        case DecisionMade() | SessionStarted():
             return _decided(state, place, envelope, fact)
         case CommandReceived() | CommandDispatched() | CommandSettled():
             return _command(state, place, at_ms, fact)
@@ -179,7 +181,13 @@ def outcome_of(fact: DecisionMade) -> str:
     return "admitted" if verdict.admitted else (verdict.disposition or "refused")
 
 
-def _decided(state: SiteState, place: Place, envelope: Envelope, fact: DecisionMade) -> SiteState:
+def _decided(
+    state: SiteState, place: Place, envelope: Envelope, fact: DecisionMade | SessionStarted
+) -> SiteState:
+    """A decision, or the session that began by one."""
+    if isinstance(fact, SessionStarted):
+        begun = Begun(session=fact.session, connector=fact.connector, at_ms=envelope.at_ms)
+        return replace(state, begun=_put(state.begun, fact.decision, begun, DECISIONS_MAX))
     row = DecisionRow(place=place, at_ms=envelope.at_ms, cause=envelope.cause, fact=fact)
     counted = (fact.inputs.kind, str(outcome_of(fact)), fact.inputs.mode.value)
     return replace(

@@ -49,6 +49,15 @@ class DecisionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """The session that began by a decision."""
+
+    session: str
+    connector: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandRow:
     """One command from its receipt to its one disposition."""
 
@@ -151,6 +160,8 @@ class SiteState:
     lives: tuple[Life, ...] = ()
     modes: tuple[ModeRow, ...] = ()
     decisions: tuple[DecisionRow, ...] = ()
+    begun: Mapping[str, Begun] = field(default_factory=dict)
+    """Sessions, by the decision that they began by; as many as decisions are kept."""
     commands: Mapping[str, CommandRow] = field(default_factory=dict)
     disruptions: tuple[DisruptionRow, ...] = ()
     charge_points: Mapping[str, ChargePointRow] = field(default_factory=dict)

@@ -1,19 +1,17 @@
-"""What is there and what was done: charge points, sessions, commands, decisions."""
+"""What is there and what was done: charge points, sessions, commands."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 
-from holdfast.contracts.decision import AdmitInputs, AuthoriseInputs
 from holdfast.contracts.session import SessionState, SessionView
-from monitor.domain.fold import outcome_of
 from monitor.domain.masking import masked
-from monitor.domain.rows import ChargePointRow, CommandRow, DecisionRow
+from monitor.domain.rows import ChargePointRow, CommandRow
 from monitor.domain.status import SiteStatus
-from monitor.pages.frame import chip, pairs, section, since, table, told
+from monitor.pages.frame import chip, section, since, table, told
 from monitor.pages.html import Child, Html, el
-from monitor.pages.words import DASH, duration, energy, moment, number
+from monitor.pages.words import DASH, energy, moment, number
 
 ROWS = 20
 """So many of each list are shown; the API has the rest."""
@@ -163,61 +161,3 @@ def _disposition(row: CommandRow) -> Child:
         observed = f"took effect: {'yes' if row.took_effect else 'no'} ({row.evidence})"
     said = ", ".join(part for part in (row.reason, row.answer, observed) if part)
     return [chip(row.disposition.value, kind), el("small", said) if said else None]
-
-
-def decisions(status: SiteStatus) -> Html:
-    now_ms = status.now_ms
-    newest = status.state.decisions[-ROWS:][::-1]
-    items = [_decision(row, now_ms) for row in newest]
-    return section(
-        "decisions",
-        "Decisions",
-        el("div", *items, cls="drawers") if items else el("p", "No decision yet.", cls="empty"),
-        note="each with its rule; open one to see what it was computed from",
-    )
-
-
-def _decision(row: DecisionRow, now_ms: int) -> Html:
-    fact = row.fact
-    outcome = outcome_of(fact)
-    kind = "good" if outcome in ("Accepted", "admitted") else "plain"
-    return el(
-        "details",
-        el(
-            "summary",
-            moment(row.at_ms, now_ms),
-            chip(outcome, kind),
-            el("b", fact.charge_point),
-            el("span", fact.explanation, cls="why"),
-        ),
-        el(
-            "dl",
-            *pairs(
-                ("Rule", f"{fact.clause}, rules version {fact.rules_version}"),
-                ("Mode", fact.inputs.mode.value),
-                ("Asked", _asked(fact.inputs, now_ms)),
-                ("Decision", fact.decision),
-                ("In the journal at", str(row.place)),
-            ),
-        ),
-        id=f"decision-{fact.decision}",
-    )
-
-
-def _asked(inputs: AuthoriseInputs | AdmitInputs, now_ms: int) -> str:
-    match inputs:
-        case AdmitInputs(command=command, target=target):
-            status = target.status or "unknown status"
-            return f"may {command.action} go to {command.charge_point} ({status})?"
-        case AuthoriseInputs():
-            parts = [f"token {inputs.driver_token_hash[:8]}…"]
-            if inputs.listed is not None:
-                listed = inputs.listed.status.value
-                parts.append(f"on list version {inputs.list_version} as {listed}")
-            else:
-                parts.append(f"not on list version {inputs.list_version}")
-            if inputs.cached is not None:
-                age = duration(inputs.at_ms - inputs.cached.answered_at_ms)
-                parts.append(f"cloud said {inputs.cached.status.value} {age} before")
-            parts.append(f"cloud {inputs.cloud.value}")
-            return ", ".join(parts)
