@@ -19,7 +19,13 @@ from csms_bridge.adapters.webhook import Webhook
 from csms_bridge.attendant import Attendant, Fenced
 from csms_bridge.config import Config
 from csms_bridge.domain import site as site_domain
-from csms_bridge.domain.events import CommandEnded, CommandNotTaken, CommandTaken, Settle
+from csms_bridge.domain.events import (
+    CommandEnded,
+    CommandNotTaken,
+    CommandTaken,
+    CommandWaits,
+    Settle,
+)
 from csms_bridge.domain.outgoing import Place
 from csms_bridge.domain.state import State
 from csms_bridge.reach import Reach
@@ -29,7 +35,13 @@ from holdfast import rpc, subjects
 from holdfast.backoff import Backoff
 from holdfast.bus import AppendRefused, BusError, Conflict, RequestFailed
 from holdfast.clock import iso
-from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, SendCommand
+from holdfast.contracts.command import (
+    Command,
+    CommandHeld,
+    CommandReceipt,
+    CommandSettled,
+    SendCommand,
+)
 from holdfast.contracts.csms import (
     CaughtUp,
     CaughtUpRequest,
@@ -170,6 +182,8 @@ class Desk:
                 return mode is Mode.CONNECTED
             case RulesActivated():
                 self._take_rules(fact)
+            case CommandHeld():
+                self._command_held(fact)
             case CommandSettled():
                 self._command_settled(fact)
             case _:
@@ -194,6 +208,18 @@ class Desk:
         except ContractError as error:
             # The site runs a newer build: what stood before goes on standing here.
             log.warning("rules unreadable", extra={"site": self._site, "why": str(error)})
+
+    def _command_held(self, fact: CommandHeld) -> None:
+        clock = self._services.clock
+        for attendant in self._roster.of(fact.charge_point):
+            attendant.handle(
+                CommandWaits(
+                    at_ms=clock.now_ms(),
+                    mono_ms=clock.monotonic_ms(),
+                    command_id=fact.command.id,
+                    reason=fact.reason,
+                )
+            )
 
     def _command_settled(self, fact: CommandSettled) -> None:
         clock = self._services.clock

@@ -19,6 +19,7 @@ from csms_bridge.domain.events import (
     CommandEnded,
     CommandNotTaken,
     CommandTaken,
+    CommandWaits,
     Connect,
     Effect,
     Ended,
@@ -264,6 +265,9 @@ class Scene:
             answer=answer,
         )
         self.handle(ended)
+
+    def hold_command(self, command_id: str, reason: str = "confirm: always") -> None:
+        self.handle(CommandWaits(**self._now, command_id=command_id, reason=reason))
 
     def command_taken(self, command_id: str) -> None:
         self.handle(CommandTaken(**self._now, command_id=command_id))

@@ -113,6 +113,81 @@ def test_a_command_without_an_end_is_answered_before_the_csms_gives_up(scene):
     assert scene.answers() == [REJECTED]
 
 
+@pytest.mark.parametrize("action", sorted(TAKEN - {"RemoteStopTransaction"}))
+def test_every_action_of_ocpp_goes_to_the_site_and_its_answer_comes_back_as_it_was(scene, action):
+    scene.connect()
+    scene.call(action, {"any": [1, "x"]})
+    (command,) = scene.to_site()
+    assert (command.action, command.payload) == (action, {"any": [1, "x"]})
+    scene.end_command(command.id, answer='{"own" : "payload"}')
+    assert scene.texts[-1] == '[3,"x1",{"own" : "payload"}]'
+
+
+@pytest.mark.parametrize(
+    ("action", "within_ms"),
+    [
+        ("GetConfiguration", 10_000),
+        ("GetLocalListVersion", 10_000),
+        ("GetCompositeSchedule", 10_000),
+        ("TriggerMessage", 10_000),
+        ("DataTransfer", 10_000),
+        ("UnlockConnector", 25_000),
+        ("ChangeConfiguration", 25_000),
+        ("UpdateFirmware", 25_000),
+    ],
+)
+def test_what_is_about_now_is_not_begun_late_and_nothing_after_the_csms_was_told_no(
+    scene, action, within_ms
+):
+    scene.connect()
+    scene.call(action, {})
+    (command,) = scene.to_site()
+    assert command.deadline_ms - command.issued_at_ms == within_ms
+
+
+def test_a_query_whose_answer_comes_in_time_is_answered_with_it_however_late_it_began(scene):
+    scene.connect()
+    scene.call("GetConfiguration", {})
+    (command,) = scene.to_site()
+    scene.wait(24_000)
+    scene.end_command(command.id, answer='{"configurationKey":[]}')
+    assert scene.texts[-1] == '[3,"x1",{"configurationKey":[]}]'
+
+
+@pytest.mark.parametrize("disposition", [one for one in Disposition if one != "delivered"])
+def test_a_query_that_nobody_answered_is_an_error(scene, disposition):
+    scene.connect()
+    scene.call("GetConfiguration", {})
+    scene.end_command(scene.to_site()[0].id, disposition, answer=None, reason="so it is")
+    (answer,) = scene.answers()
+    assert answer[:3] == [4, "x1", "GenericError"]
+    assert "so it is" in answer[3]
+
+
+def test_a_command_that_waits_for_an_operator_is_a_no_at_the_bound_and_no_sooner(scene):
+    scene.connect()
+    scene.call("UpdateFirmware", {"location": "ftp://x", "retrieveDate": "2026-01-01T00:00:00Z"})
+    (command,) = scene.to_site()
+    scene.hold_command(command.id)
+    scene.wait(24_999)
+    assert scene.answers() == []
+    scene.wait(1)
+    ((kind, _, code, why, _),) = scene.answers()
+    assert (kind, code) == (4, "GenericError")
+    assert "operator" in why
+
+
+def test_what_was_confirmed_after_the_no_is_recorded_and_answered_no_more(scene):
+    scene.connect()
+    scene.call("Reset", {"type": "Hard"})
+    (command,) = scene.to_site()
+    scene.hold_command(command.id)
+    scene.wait(25_000)
+    scene.end_command(command.id)
+    assert scene.answers() == [REJECTED]
+    assert scene.notes() == ["command of the CSMS carried out after it was told no"]
+
+
 def test_one_that_nobody_takes_is_answered_at_once(scene):
     scene.connect()
     scene.call("Reset", {"type": "Soft"})
@@ -123,8 +198,8 @@ def test_one_that_nobody_takes_is_answered_at_once(scene):
 def test_a_call_is_answered_while_an_answer_to_ours_is_due(scene, facts):
     scene.connect()
     scene.journal(facts.started())
-    scene.call("GetConfiguration", {})
-    assert scene.answers()[0][0] == 4
+    scene.call("GetLog", {})
+    assert scene.answers() == [REJECTED]
     scene.answer(START)
     assert scene.is_idle
 
@@ -201,7 +276,9 @@ def test_for_a_site_that_is_cut_off_the_no_comes_at_once(scene):
     for action in sorted(TAKEN - {"ChangeAvailability"}):
         scene.call(action, {}, message_id=action)
     assert len(scene.answers()) == len(TAKEN) - 1
-    assert {tuple(answer[2].values()) for answer in scene.answers()} == {("Rejected",)}
+    for kind, action, said, *_ in scene.answers():
+        status = STATUSES[action]
+        assert (kind, said) == ((4, "GenericError") if status is None else (3, {"status": status}))
     assert scene.to_site() == []
 
 

@@ -36,6 +36,8 @@ def test_the_table_of_negative_answers_is_the_code_s():
     for action, row in NEGATIVES.items():
         assert table[action][0] == said(action)
         assert table[action][1] == (f"kept: {row.kept}" if row.kept else "")
+        good_for = f"{row.within_ms // 1_000} s" if row.within_ms else "as it waits"
+        assert table[action][2] == good_for
     assert "NotImplemented" in negative("x", "MakeCoffee", "")
     assert table["any other"][0] == "CALLERROR NotImplemented"
 

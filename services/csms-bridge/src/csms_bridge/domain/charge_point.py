@@ -26,6 +26,7 @@ from csms_bridge.domain.events import (
     CommandEnded,
     CommandNotTaken,
     CommandTaken,
+    CommandWaits,
     Connect,
     Effect,
     Ended,
@@ -97,6 +98,8 @@ def _take(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PL
             return commanding.taken(state, event)
         case CommandNotTaken():
             return commanding.not_taken(state, event)
+        case CommandWaits():
+            return commanding.held(state, event)
         case CommandEnded():
             return commanding.ended(state, event)
         case Settle():

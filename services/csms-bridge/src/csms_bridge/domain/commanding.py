@@ -7,13 +7,15 @@ CALL -> command in DOWNLINK -> the site's disposition -> the charge point's own 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any, cast, get_args
 
 from csms_bridge.domain import deliveries, refusals
 from csms_bridge.domain.events import (
     CommandEnded,
     CommandNotTaken,
     CommandTaken,
+    CommandWaits,
     Effect,
     FrameCame,
     Happened,
@@ -29,21 +31,15 @@ from holdfast.ocpp import frames
 
 Step = tuple[State, list[Effect]]
 
-TAKEN = frozenset(
-    {
-        "RemoteStartTransaction",
-        "RemoteStopTransaction",
-        "Reset",
-        "ChangeAvailability",
-        "TriggerMessage",
-        "SetChargingProfile",
-    }
-)
-"""What a site can do with a command today; other actions get their negative answer."""
+TAKEN = frozenset(get_args(Action))
+"""What a site can do with a command: all of OCPP 1.6. Of its security whitepaper every action gets its negative
+answer."""
 NOT_WHILE_PENDING = frozenset({"RemoteStartTransaction", "RemoteStopTransaction"})
 """OCPP 1.6 4.2."""
 OF_CSMS = "csms-"
 """How the ids of its commands begin."""
+TOLD_NO_MAX = 64
+"""Commands that the CSMS was told a no about before they had ended; the oldest are forgotten."""
 KEPT_MS = 86_000_000
 """Desired state waits so long for its site: just below what rule-service takes."""
 
@@ -87,7 +83,9 @@ def ended(state: State, event: CommandEnded) -> Step:
     )
     is_delivered = event.disposition is Disposition.DELIVERED
     if waits is None:
-        return (state, []) if is_delivered else _ended_otherwise(state, event, reason)
+        if is_delivered:
+            return state, _delivered_late(state, event)
+        return _ended_otherwise(state, event, reason)
     if not is_delivered:
         return _negative(state, event.command_id, waits, reason)
     if event.answer is None:
@@ -95,6 +93,23 @@ def ended(state: State, event: CommandEnded) -> Step:
     else:
         frame = frames.result(waits.message_id, event.answer)
     return _forgotten(state, event.command_id), [_answer(waits.connection, frame)]
+
+
+def held(state: State, event: CommandWaits) -> Step:
+    """For an operator's word. The CSMS is kept waiting as long as for any other, and then told no."""
+    waits = state.live.commands.get(event.command_id)
+    if waits is None:
+        return state, []
+    waiting = replace(waits, held=f"it waits for an operator's word: {event.reason}")
+    return state.with_live(commands={**state.live.commands, event.command_id: waiting}), []
+
+
+def _delivered_late(state: State, event: CommandEnded) -> list[Effect]:
+    if event.command_id not in state.live.told_no:
+        return []
+    names = (("command", event.command_id), ("answer", event.answer or event.reason))
+    what = "command of the CSMS carried out after it was told no"
+    return [Note(level="warning", what=what, names=names)]
 
 
 def _ended_otherwise(state: State, event: CommandEnded, reason: str) -> Step:
@@ -120,7 +135,10 @@ def overdue(state: State, now: Happened) -> Step:
     effects: list[Effect] = []
     for command_id, waits in state.live.commands.items():
         if now.mono_ms >= waits.until_mono_ms:
-            state, said = _negative(state, command_id, waits, "no answer from the site in time")
+            why = waits.held or "no answer from the site in time"
+            state, said = _negative(state, command_id, waits, why)
+            told_no = (*state.live.told_no, command_id)[-TOLD_NO_MAX:]
+            state = state.with_live(told_no=told_no)
             effects += said
     return state, effects
 
@@ -138,19 +156,24 @@ def _examined(
     mapped = _mapped(state, call.action, payload)
     if mapped is None:
         return "no session is known by that transactionId", None
-    within_ms = (
-        KEPT_MS if state.live.away_since_mono_ms is not None else policy.rules.command_ms_max
-    )
     command = Command(
         id=_command_id(state, event.connection),
         charge_point=state.charge_point,
         action=cast(Action, call.action),  # one of TAKEN: `_obstacle` looked
         payload=mapped,
         issued_at_ms=event.at_ms,
-        deadline_ms=event.at_ms + within_ms,
+        deadline_ms=event.at_ms + _within_ms(policy, state, call.action),
         issuer=Issuer.CSMS,
     )
     return "", command
+
+
+def _within_ms(policy: Policy, state: State, action: str) -> int:
+    """By class. Never longer than the CSMS waits: a command that it was told a no about is begun no more."""
+    if state.live.away_since_mono_ms is not None:
+        return KEPT_MS
+    longest_ms = policy.rules.command_ms_max
+    return min(longest_ms, refusals.NEGATIVES[action].within_ms or longest_ms)
 
 
 def _silence(state: State, call: frames.Call) -> str:

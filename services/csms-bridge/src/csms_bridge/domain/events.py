@@ -120,6 +120,14 @@ class CommandNotTaken(Happened):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandWaits(Happened):
+    """The site holds the command until an operator says a word, from the journal."""
+
+    command_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandEnded(Happened):
     """The site's disposition of a command, from the journal."""
 
@@ -153,6 +161,7 @@ Event = (
     | AuthoriseAsked
     | CommandTaken
     | CommandNotTaken
+    | CommandWaits
     | CommandEnded
     | Settle
 )

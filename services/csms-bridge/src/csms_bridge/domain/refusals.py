@@ -22,13 +22,19 @@ class Negative:
     status: str | None
     """None: its answer has no status that says so, so it is a CALLERROR."""
     kept: str | None = None
-    """Desired state, kept for a site that is away: the answer that says so."""
+    """Desired state, kept for a site that is away: the answer that says so. Where OCPP has no such answer, desired
+    state is not kept: a yes would say that it is done."""
+    within_ms: int | None = None
+    """Not begun any more after it; None: as long as the CSMS is kept waiting."""
 
 
+AT_ONCE_MS = 10_000
+"""What is asked or triggered is about now (rules 3.5: seconds). It leaves time for the answer to come back."""
 REJECTED = Negative("Rejected")
+NOW = Negative("Rejected", within_ms=AT_ONCE_MS)
 NO_STATUS = Negative(None)
-NO_ANSWER = Negative(None)
-"""A query: its statuses would say something about the charge point, and nobody has asked it."""
+QUERY = Negative(None, within_ms=AT_ONCE_MS)
+"""Its statuses, where it has any, would say something about the charge point, and nobody has asked it."""
 
 NEGATIVES: dict[str, Negative] = {
     "CancelReservation": REJECTED,
@@ -37,14 +43,14 @@ NEGATIVES: dict[str, Negative] = {
     "ChangeConfiguration": REJECTED,
     "ClearCache": REJECTED,
     "ClearChargingProfile": Negative("Unknown"),
-    "DataTransfer": REJECTED,
+    "DataTransfer": NOW,
     "DeleteCertificate": Negative("Failed"),
-    "ExtendedTriggerMessage": REJECTED,
-    "GetCompositeSchedule": NO_ANSWER,
-    "GetConfiguration": NO_STATUS,
+    "ExtendedTriggerMessage": NOW,
+    "GetCompositeSchedule": QUERY,
+    "GetConfiguration": QUERY,
     "GetDiagnostics": NO_STATUS,
-    "GetInstalledCertificateIds": NO_ANSWER,
-    "GetLocalListVersion": NO_STATUS,
+    "GetInstalledCertificateIds": QUERY,
+    "GetLocalListVersion": QUERY,
     "GetLog": REJECTED,
     "InstallCertificate": REJECTED,
     "RemoteStartTransaction": REJECTED,
@@ -54,7 +60,7 @@ NEGATIVES: dict[str, Negative] = {
     "SendLocalList": Negative("Failed"),
     "SetChargingProfile": REJECTED,
     "SignedUpdateFirmware": REJECTED,
-    "TriggerMessage": REJECTED,
+    "TriggerMessage": NOW,
     "UnlockConnector": Negative("UnlockFailed"),
     "UpdateFirmware": NO_STATUS,
 }

@@ -66,6 +66,8 @@ class FromCsms:
     until_mono_ms: int
     kept: str | None = None
     """Its site is away and it is desired state: the answer once it is on its way."""
+    held: str = ""
+    """Why it waits at its site; empty: nothing says that it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,8 @@ class Live:
     asked: tuple[AuthoriseAsked, ...] = ()
     commands: Mapping[str, FromCsms] = field(default_factory=dict)
     """By command id."""
+    told_no: tuple[str, ...] = ()
+    """Ids of commands that had not ended when the CSMS was told no."""
     clock_offset_ms: int | None = None
 
 
