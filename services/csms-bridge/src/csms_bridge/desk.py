@@ -204,7 +204,7 @@ class Desk:
         if not isinstance(fact, RulesActivated):
             return
         try:
-            self._roster.use(parse_rules(fact.text).upstream)
+            self._roster.use(parse_rules(fact.text))
         except ContractError as error:
             # The site runs a newer build: what stood before goes on standing here.
             log.warning("rules unreadable", extra={"site": self._site, "why": str(error)})

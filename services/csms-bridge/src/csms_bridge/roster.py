@@ -23,11 +23,13 @@ from holdfast import subjects
 from holdfast.backoff import Backoff
 from holdfast.bus import RequestFailed
 from holdfast.contracts.command import Command
-from holdfast.contracts.rules import UpstreamRules
+from holdfast.contracts.rules import Rules, UpstreamRules
 
 log = logging.getLogger(__name__)
 
 Give = Callable[[Attendant, Command], None]
+HELD_MS = 3_600_000
+"""Where the rules always want an operator's word, and do not say how long it is waited for."""
 ReadSeq = Callable[[], int]
 """How far the site's journal is read by now."""
 
@@ -61,6 +63,7 @@ class Roster:
         self._unreadable: set[str] = set()
         self._policies: dict[tuple[str, bool], Policy] = {}
         self._rules = UpstreamRules()
+        self._held_ms: dict[str, int] = {}
         self._group: asyncio.TaskGroup | None = None
         self._one_at_a_time = asyncio.Lock()
         """Making an attendant reads the stream; meanwhile nobody else makes it."""
@@ -89,8 +92,13 @@ class Roster:
                     if lost_to > lost_from:
                         attendant.lost(lost_from, lost_to)
 
-    def use(self, rules: UpstreamRules) -> None:
-        self._rules = rules
+    def use(self, rules: Rules) -> None:
+        self._rules = rules.upstream
+        self._held_ms = {
+            row: one.age_ms_max or HELD_MS
+            for row, one in rules.commands.items()
+            if one.confirm == "always"
+        }
         self._policies.clear()
 
     # --- who attends ---
@@ -196,6 +204,7 @@ class Roster:
             config = self._config
             found = Policy(
                 rules=self._rules,
+                held_ms=self._held_ms,
                 answer_ms=config.answer_ms,
                 give_up_ms=config.give_up_ms,
                 retry_ms_min=config.retry_ms_min,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -175,6 +176,18 @@ def test_a_command_that_waits_for_an_operator_is_a_no_at_the_bound_and_no_sooner
     ((kind, _, code, why, _),) = scene.answers()
     assert (kind, code) == (4, "GenericError")
     assert "operator" in why
+
+
+def test_what_is_only_ever_begun_on_an_operator_s_word_waits_longer_than_the_csms(scene):
+    scene.policy = replace(scene.policy, held_ms={"Reset.Hard": 120_000})
+    scene.connect()
+    for kind in ("Hard", "Soft"):
+        scene.call("Reset", {"type": kind}, message_id=kind)
+    hard, soft = scene.to_site()
+    assert hard.deadline_ms - hard.issued_at_ms == 120_000
+    assert soft.deadline_ms - soft.issued_at_ms == 25_000
+    scene.wait(25_000)
+    assert {answer[1] for answer in scene.answers()} == {"Hard", "Soft"}
 
 
 def test_what_was_confirmed_after_the_no_is_recorded_and_answered_no_more(scene):

@@ -176,6 +176,9 @@ def test_by_default_a_refused_session_is_stopped_under_its_local_id(scene, facts
     (command,) = scene.to_site()
     assert (command.action, command.payload) == ("RemoteStopTransaction", {"transactionId": 5})
     assert command.deadline_ms > command.issued_at_ms
+    assert command.by_rule == "upstream.refused_start", (
+        "the site protects running sessions from others"
+    )
     assert scene.troubles() == ["refused start"]
 
 

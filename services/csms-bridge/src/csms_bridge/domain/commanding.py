@@ -26,6 +26,7 @@ from csms_bridge.domain.events import (
 from csms_bridge.domain.payload import whole
 from csms_bridge.domain.state import FromCsms, Policy, State
 from holdfast.contracts.command import Action, Command, Disposition, Issuer
+from holdfast.contracts.command_rules import keys_of
 from holdfast.contracts.csms import Phase
 from holdfast.ocpp import frames
 
@@ -162,18 +163,24 @@ def _examined(
         action=cast(Action, call.action),  # one of TAKEN: `_obstacle` looked
         payload=mapped,
         issued_at_ms=event.at_ms,
-        deadline_ms=event.at_ms + _within_ms(policy, state, call.action),
+        deadline_ms=event.at_ms,
         issuer=Issuer.CSMS,
     )
-    return "", command
+    deadline_ms = event.at_ms + _within_ms(policy, state, command)
+    return "", command.model_copy(update={"deadline_ms": deadline_ms})
 
 
-def _within_ms(policy: Policy, state: State, action: str) -> int:
-    """By class. Never longer than the CSMS waits: a command that it was told a no about is begun no more."""
+def _within_ms(policy: Policy, state: State, command: Command) -> int:
+    """By class. Never longer than the CSMS waits: a command that it was told a no about is begun no more. But for what
+    is only ever begun on an operator's word: it waits as long as the rules let it.
+    """
     if state.live.away_since_mono_ms is not None:
         return KEPT_MS
     longest_ms = policy.rules.command_ms_max
-    return min(longest_ms, refusals.NEGATIVES[action].within_ms or longest_ms)
+    row = next((key for key in keys_of(command) if key in policy.held_ms), None)
+    if row is not None:
+        return max(longest_ms, policy.held_ms[row])
+    return min(longest_ms, refusals.NEGATIVES[command.action].within_ms or longest_ms)
 
 
 def _silence(state: State, call: frames.Call) -> str:

@@ -196,6 +196,10 @@ def not_stopped(state: State, command_id: str, why: str) -> Step:
     return state.with_kept(replace(state.kept, open=told)), [note]
 
 
+BY_RULE = "upstream.refused_start"
+"""No remote command like another: where running sessions are protected, the site stops this one all the same."""
+
+
 def _stop_id(place: Place) -> str:
     return f"refused-{place.incarnation}-{place.seq}"
 
@@ -209,6 +213,7 @@ def _stop(state: State, item: Item, now: Happened) -> Command:
         issued_at_ms=now.at_ms,
         deadline_ms=now.at_ms + STOP_WITHIN_MS,
         issuer=Issuer.CSMS,
+        by_rule=BY_RULE,
     )
 
 

@@ -32,6 +32,8 @@ class Policy:
     """An upstream connection stays so long after the charge point has left its site: it may be back at once."""
     commands_max: int = 16
     """CALLs of the CSMS at one charge point that wait for their end."""
+    held_ms: Mapping[str, int] = field(default_factory=dict)
+    """By row of the site's command rules, where they always want an operator's word: how long they wait for it."""
     deduplicates_starts: bool = False
     """The backend is known to recognise a start that it gets twice."""
 
