@@ -192,4 +192,6 @@ def _said(verdict: Verdict, clause: str) -> Said:
         if verdict.parent is not None:
             parts.append("with its group")
         return Said(", ".join(parts), clause)
+    if verdict.waits_for is not None:
+        return Said(f"waits for {verdict.waits_for}", clause)
     return Said("admitted" if verdict.admitted else (verdict.disposition or "refused"), clause)

@@ -4,7 +4,7 @@ and what came of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from monitor.domain.masking import masked
 from monitor.domain.rows import DecisionRow, SiteState
 
 VALUE_LENGTH_MAX = 300
+MOMENTS = ("_at_ms", "_since_ms", "_until_ms", "_from_ms")
+"""Fields that are points in time, by their names' ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +174,24 @@ def _others(
 def _told(name: str, value: Any, at_ms: int) -> Iterator[Ground]:
     if value is None or value == [] or value == {}:
         return
-    if name.endswith("_ms") and isinstance(value, int):
+    if name.endswith(MOMENTS) and isinstance(value, int) and not isinstance(value, bool):
         what = name.removesuffix("_ms").removesuffix("_at").replace("_", " ")
-        is_moment = name.endswith(("_at_ms", "_until_ms", "_from_ms"))
-        yield _aged(what, "", value, at_ms) if is_moment else Ground(what, f"{value} ms")
+        yield _aged(what, "", value, at_ms)
         return
-    said = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-    if isinstance(value, Mapping):
-        said = ", ".join(f"{key}: {inner}" for key, inner in value.items())
-    yield Ground(name.replace("_", " "), said[:VALUE_LENGTH_MAX])
+    yield Ground(name.replace("_", " "), _words(value)[:VALUE_LENGTH_MAX])
+
+
+def _words(value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            told = (f"{key}: {_words(inner)}" for key, inner in value.items() if inner is not None)
+            return ", ".join(told)
+        case list() | tuple():
+            return "; ".join(_words(inner) for inner in value)
+        case _:
+            return str(value)
 
 
 def _aged(what: str, value: str, said_at_ms: int | None, at_ms: int) -> Ground:

@@ -178,6 +178,8 @@ def outcome_of(fact: DecisionMade) -> str:
     verdict = fact.verdict
     if isinstance(verdict, AuthoriseVerdict):
         return verdict.status.value
+    if verdict.waits_for is not None:
+        return f"waits for {verdict.waits_for}"
     return "admitted" if verdict.admitted else (verdict.disposition or "refused")
 
 
