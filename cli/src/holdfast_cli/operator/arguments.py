@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import textwrap
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
+from holdfast.clock import SystemClock
 from holdfast_cli.operator import client
 from holdfast_cli.operator.client import Client
 from holdfast_cli.operator.problem import EXIT_CODES
@@ -38,7 +41,7 @@ def add_verb(
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name,
         help=help,
-        description=says or help,
+        description=textwrap.fill(says or help, 100),
         epilog=(f"examples:{shown}\n\n" if shown else "") + EXIT_CODES,
         formatter_class=Formatter,
     )
@@ -84,6 +87,30 @@ def duration_ms(text: str) -> int:
     if not 0 < for_ms <= DURATION_MS_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is out of range: over 0 and up to a year")
     return for_ms
+
+
+def at_most(most: int) -> Callable[[str], int]:
+    """A whole number from 1 on: an argparse type."""
+
+    def number(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {most}")
+        return int(text)
+
+    return number
+
+
+def moment_ms(text: str) -> int:
+    """2026-11-25, 2026-11-25T10:00:00Z (UTC where no zone is said), or an age like 12h: an argparse type."""
+    if DURATION.match(text):
+        return SystemClock().now_ms() - duration_ms(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: write it like 2026-11-25, 2026-11-25T10:00:00Z or 12h (ago)"
+        ) from error
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def payload(words: list[str]) -> dict[str, Any]:
