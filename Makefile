@@ -75,6 +75,7 @@ docs: $(READY)  ## write the generated documents anew
 	@$(BIN)/python -m holdfast.asyncapi > docs/spec/asyncapi.json
 	@$(BIN)/python -m mode_manager.spec > docs/spec/modes.md
 	@$(BIN)/python -m rule_service.schema > docs/spec/rules.schema.json
+	@$(BIN)/python -m rule_service.schema draft > docs/spec/rules-draft.schema.json
 
 lock: $(READY)  ## write the lock files anew
 	@requirements/lock.sh

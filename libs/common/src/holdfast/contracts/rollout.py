@@ -52,10 +52,15 @@ class RulesDraft(Clause):
     groups: dict[str, DraftGroup] = Field(default_factory=dict)
     sites: dict[str, Clauses] = Field(default_factory=dict)
 
-    @field_validator("default", "groups", "sites", mode="before")
+    @field_validator("default", mode="before")
     @classmethod
     def _nothing_below(cls, given: Any) -> Any:
-        """`sites:` with nothing but comments below it is YAML's null."""
+        """`default:` with nothing but comments below it is YAML's null."""
+        return {} if given is None else given
+
+    @field_validator("groups", "sites", mode="before")
+    @classmethod
+    def _nothing_below_a_name(cls, given: Any) -> Any:
         if isinstance(given, dict):
             return {key: {} if value is None else value for key, value in given.items()}
         return {} if given is None else given

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -16,8 +16,9 @@ def read_rules(text: str) -> Rules:
     rules = parse_rules(text)
     try:
         Strict(text).get_single_data()
-    except yaml.YAMLError as error:
-        raise ContractError(f"rules refused as a whole: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ContractError(f"rules refused as a whole: {line}{error.problem}") from error
     return rules
 
 
@@ -30,11 +31,16 @@ class Strict(yaml.SafeLoader):
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key = self.construct_object(key_node, deep=True)
+            if isinstance(key, list | dict | set):
+                _wrong("a clause is named by a word", key_node)
             if key in seen:
-                line = key_node.start_mark.line + 1
-                raise yaml.YAMLError(f"{key!r} stands twice, again in line {line}")
+                _wrong(f"{key!r} stands twice", key_node)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _wrong(what: str, node: yaml.Node) -> NoReturn:
+    raise yaml.MarkedYAMLError(problem=what, problem_mark=node.start_mark)
 
 
 def with_version(text: str, version: int) -> str:
