@@ -19,6 +19,7 @@ from holdfast.contracts.decision import AdmitInputs, AdmitVerdict, Considered, W
 from holdfast.contracts.rules import Rules
 from rule_service.domain import preconditions, protection
 from rule_service.domain.checks import Case, Finding
+from rule_service.domain.expiry import by_rules_in_force
 from rule_service.domain.ruling import Ruling
 
 Admission = Ruling[AdmitVerdict]
@@ -26,6 +27,10 @@ Admission = Ruling[AdmitVerdict]
 
 def evaluate(rules: Rules, inputs: AdmitInputs) -> Admission:
     """The same inputs under the same rules give the same verdict (I5)."""
+    return by_rules_in_force(_evaluate, rules, inputs)
+
+
+def _evaluate(rules: Rules, inputs: AdmitInputs) -> Admission:
     command = inputs.command
     key = next((key for key in keys_of(command) if key in rules.commands), None)
     if key is None:

@@ -25,6 +25,7 @@ from holdfast.contracts.decision import AuthoriseInputs
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.rules import Rules, TokenStatus, TokenType, Whitelist
 from rule_service.domain.considering import considered
+from rule_service.domain.expiry import by_rules_in_force, in_force
 from rule_service.domain.sources import (
     Authorisation,
     accepts,
@@ -51,6 +52,7 @@ class Asking(Enum):
 
 
 def asking(rules: Rules, inputs: AuthoriseInputs) -> Asking:
+    rules = in_force(rules, inputs.at_ms)
     by_mode = rules.authorise.of(inputs.mode)
     kind = whitelist(rules, inputs)
     if kind is Whitelist.ALWAYS or not by_mode.ask_cloud or by_mode.budget_ms == 0:
@@ -63,6 +65,10 @@ def asking(rules: Rules, inputs: AuthoriseInputs) -> Asking:
 
 def evaluate(rules: Rules, inputs: AuthoriseInputs) -> Authorisation:
     """The same inputs under the same rules give the same verdict (I5)."""
+    return by_rules_in_force(_evaluate, rules, inputs)
+
+
+def _evaluate(rules: Rules, inputs: AuthoriseInputs) -> Authorisation:
     if inputs.token_type is TokenType.GROUP:
         ruling, cloud_comes_first = no_driver_token(inputs), False
     else:

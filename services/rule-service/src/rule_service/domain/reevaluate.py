@@ -16,6 +16,7 @@ from holdfast.contracts.decision import (
 from holdfast.contracts.rules import Rules
 from rule_service.domain import admit, authorise
 from rule_service.domain.authorise import Asking
+from rule_service.domain.expiry import in_force
 from rule_service.domain.ruling import Ruling
 
 Verdict = AuthoriseVerdict | AdmitVerdict
@@ -70,4 +71,4 @@ def under_candidate(
 
 
 def _budget_ms(rules: Rules, inputs: AuthoriseInputs) -> int:
-    return rules.authorise.of(inputs.mode).budget_ms
+    return in_force(rules, inputs.at_ms).authorise.of(inputs.mode).budget_ms

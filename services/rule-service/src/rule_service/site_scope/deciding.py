@@ -32,6 +32,7 @@ from holdfast.recorder import Recorder
 from rule_service.adapters.token_store import TokenStore
 from rule_service.domain import admit, authorise
 from rule_service.domain.authorise import Asking
+from rule_service.domain.expiry import in_force
 from rule_service.domain.ruling import Ruling
 from rule_service.site_scope.bundles import Bundles
 from rule_service.site_scope.cloud_asking import NOT_ASKED, CloudAsking, Outcome
@@ -144,7 +145,7 @@ class Deciding:
 
     async def _ask(self, asked: Authorise, ground: _Ground, inputs: AuthoriseInputs) -> Outcome:
         rules, token_hash = ground.rules, inputs.driver_token_hash
-        budget_ms = rules.authorise.of(ground.mode).budget_ms
+        budget_ms = in_force(rules, ground.at_ms).authorise.of(ground.mode).budget_ms
         match authorise.asking(rules, inputs):
             case Asking.NOT:
                 return NOT_ASKED

@@ -1,0 +1,44 @@
+"""Which rules decide at a moment: the bundle's own, or, once it has expired and says so, the built-in safe ones.
+
+A function of the rules and the time in a decision's inputs, so a decision evaluates the same for ever (I5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from holdfast.contracts.decision import AdmitInputs, AdmitVerdict, AuthoriseInputs, AuthoriseVerdict
+from holdfast.contracts.life import AfterExpiry
+from holdfast.contracts.rules import Rules
+from rule_service.domain.ruling import Ruling
+
+CLAUSE = "after_expiry"
+
+SAFE = Rules(version=1, name="built-in")
+
+Inputs = TypeVar("Inputs", AuthoriseInputs, AdmitInputs)
+Verdict = TypeVar("Verdict", AuthoriseVerdict, AdmitVerdict)
+
+
+def in_force(rules: Rules, at_ms: int) -> Rules:
+    return SAFE if is_replaced(rules, at_ms) else rules
+
+
+def is_replaced(rules: Rules, at_ms: int) -> bool:
+    until_ms = rules.valid_until_ms
+    return rules.after_expiry is AfterExpiry.SAFE and until_ms is not None and at_ms >= until_ms
+
+
+def by_rules_in_force(
+    evaluate: Callable[[Rules, Inputs], Ruling[Verdict]], rules: Rules, inputs: Inputs
+) -> Ruling[Verdict]:
+    """The clause named is the bundle's own; the sentence has that of the built-in rules."""
+    if not is_replaced(rules, inputs.at_ms):
+        return evaluate(rules, inputs)
+    ruling = evaluate(SAFE, inputs)
+    why = (
+        f"{ruling.explanation} (the rules have expired: the built-in ones decide, {ruling.clause})"
+    )
+    return replace(ruling, clause=CLAUSE, explanation=why)
