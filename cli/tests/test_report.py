@@ -4,9 +4,14 @@ from typing import Any
 
 import pytest
 
+from holdfast.contracts.decision import AuthoriseInputs, CloudAnswer, DecisionMade
+from holdfast.contracts.envelope import Envelope, Fact, body_of
+from holdfast.contracts.mode import Mode
+from holdfast.contracts.rules import ListedToken, Rules, RulesActivated, TokenStatus
 from holdfast_cli.drill.report import Evidence, changes_in_a_minute, judge, spans
 from holdfast_cli.drill.scenario import Expect
 from holdfast_cli.drill.text import render
+from rule_service.domain.authorise import evaluate
 
 MODES = ("connected", "degraded", "autonomous", "recovery", "connected")
 CUT_MS, HEALED_MS = 100_000, 160_000
@@ -19,6 +24,36 @@ def answered(id: str | None, result: dict[str, Any] | None, code: str = "") -> d
         "event": "answered", "id": id, "charge_point": "CP-01", "action": "RemoteStartTransaction",
         "result": result, "error": {"code": code, "description": ""} if code else None, "after_ms": 3,
     }  # fmt: skip
+
+
+def a_journal(status: str = "Accepted", rules_version: int = 1) -> list[Envelope]:
+    """Rules activated, then two decisions by them; the second as given."""
+    rules = Rules(version=1)
+    text = rules.model_dump_json()
+    inputs = AuthoriseInputs(
+        at_ms=0, mode=Mode.AUTONOMOUS, driver_token_hash="h", listed=ListedToken(driver_token="h"),
+        list_version=1, cached=None, cloud=CloudAnswer.NOT_ASKED, cloud_status=None,
+    )  # fmt: skip
+    ruling = evaluate(rules, inputs)
+
+    def decided(id: str, status: str, rules_version: int) -> DecisionMade:
+        return DecisionMade(
+            decision=id, charge_point="CP-01", rules_version=rules_version, clause=ruling.clause, inputs=inputs,
+            verdict=ruling.verdict.model_copy(update={"status": TokenStatus(status)}), explanation="",
+        )  # fmt: skip
+
+    facts: tuple[Fact, ...] = (
+        RulesActivated(version=1, hash="h", text=text, previous_version=0),
+        decided("d1", "Accepted", 1),
+        decided("d2", status, rules_version),
+    )
+    return [
+        Envelope(
+            id=f"e{seq}", type=fact.TYPE, at_ms=seq, site="berlin01", incarnation="aaaaaaaa", source="rule-service",
+            body=body_of(fact),
+        )
+        for seq, fact in enumerate(facts)
+    ]  # fmt: skip
 
 
 def evidence(**changes: Any) -> Evidence:
@@ -59,6 +94,9 @@ def evidence(**changes: Any) -> Evidence:
             {"kind": "authorise", "outcome": "Blocked", "clause": "authorise.list"},
             {"kind": "admit", "outcome": "expired", "clause": "commands.Reset"},
         ],
+        "journal": a_journal(),
+        "bundles": {},
+        "published_ms": {},
         "commands": [
             {
                 "id": "c1",
@@ -102,6 +140,7 @@ def test_a_clean_account_passes_with_its_figures():
         "refused": 1,
         "refused_because": {"Blocked by authorise.list": 1},
     }
+    assert (report.decisions.total, report.decisions.reevaluated_equal) == (2, 2)
     assert report.csms.transactions == report.csms.oracle_transactions == 2
     assert [(call.id, call.answer) for call in report.csms.calls] == [("call-1", "Rejected")]
     assert "2 transactions, oracle 2, no differences" in render(report)
@@ -140,6 +179,10 @@ def test_a_clean_account_passes_with_its_figures():
         ({"copies": []}, "chain"),
         ({"modes": []}, "connected"),
         ({"decisions": []}, "refused"),
+        ({"journal": a_journal(status="Blocked")}, "1 of 2 decisions are equal"),
+        ({"journal": a_journal(status="Blocked")}, "decision differs: d2 at CP-01 was Blocked"),
+        ({"journal": a_journal(rules_version=9)}, "decision not explained: d2"),
+        ({"journal": []}, "no decision is in the journal"),
         ({"sessions": [{"state": "fragment", "status": None}]}, "without a beginning"),
         ({"sessions": [{"state": "running", "status": "Accepted"}]}, "without an end"),
         ({"commands": []}, "c1"),

@@ -34,6 +34,7 @@ CALL = {
 }  # fmt: skip
 
 
+BUNDLE = {"at_s": 1, "do": "publish-rules", "id": "newer"}
 BARE_CALL = {key: value for key, value in CALL.items() if key != "payload"}
 
 
@@ -110,6 +111,13 @@ def test_steps_are_played_in_order_of_time(tmp_path: Path):
             {"steps": [{"at_s": 1, "do": "kill", "process": "cloud/nats", "for_s": -1}]},
             "kill.for_s",
         ),
+        ({"steps": [{**BUNDLE, "how": "evil"}]}, "publish-rules.how"),
+        ({"steps": [BUNDLE, BUNDLE]}, "two publish-rules have the id 'newer'"),
+        ({"steps": [{**BUNDLE, "how": "older"}]}, "a higher version than 1"),
+        ({"steps": [{**BUNDLE, "rules": {"modes": {"speed": 1}}}]}, "modes.speed"),
+        ({"expect": {"rules": {"refused": {"forged": "altered"}}}}, "forged"),
+        ({"expect": {"rules": {"activated": {"newer": ["offline"]}}}}, "expect.rules.activated"),
+        ({"expect": {"rules": "none"}}, "expect.rules: must be a mapping such as"),
         ({"like": ["standard"]}, "like"),
     ],
 )

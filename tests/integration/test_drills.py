@@ -71,8 +71,16 @@ def assert_nothing_lost(report: dict[str, Any]) -> None:
     assert report["open_points"] == []
     assert report["watermark"] == report["head"]
     assert set(report["sessions"]) == {"stopped"}
+    assert_decisions_are_explained(report)
     assert_csms_agrees(report)
     assert report["csms"]["transactions"] == sum(report["sessions"].values())
+
+
+def assert_decisions_are_explained(report: dict[str, Any]) -> None:
+    """I5: each, decided again by the rules that it names, is the same."""
+    decisions = report["decisions"]
+    assert decisions["total"] == decisions["reevaluated_equal"] > 0
+    assert decisions["differing"] == decisions["unexplained"] == []
 
 
 def assert_csms_agrees(report: dict[str, Any]) -> None:
@@ -91,10 +99,28 @@ def test_the_standard_drill_passes_whatever_way_the_wan_is_cut(name: str, tmp_pa
     assert [span["mode"] for span in report["modes"]] == MODES
     assert report["seconds_to_degraded"] <= 15
     assert report["seconds_to_autonomous"] <= 30
+    assert {one["id"] for one in report["rules"]["refusals"]} == {"forged", "outdated"}
+    [newer] = [one for one in report["rules"]["activations"] if one["id"] == "newer"]
+    assert newer["mode"] in ("recovery", "connected")
     calls = {call["id"]: call for call in report["csms"]["calls"]}
     assert calls["csms-start-cp02"]["answer"] == "Rejected"
     assert calls["csms-close-cp04"]["answer"] == "Scheduled"
     assert all(calls[it]["after_ms"] < 2_000 for it in ("csms-start-cp02", "csms-close-cp04"))
+
+
+def test_rules_take_effect_at_a_safe_point_and_hostile_ones_are_refused(tmp_path: Path):
+    """Published while cut off: after the heal. Altered, older, another site's, not understood, a stranger's: never."""
+    report = played(tmp_path, scenario("rules"))
+    assert_nothing_lost(report)
+    told = report["rules"]
+    ids = {one["id"]: one for one in told["activations"]}
+    assert set(ids) == {None, "at-once", "later"}
+    assert ids["at-once"]["mode"] == "connected"
+    assert ids["later"]["mode"] in ("recovery", "connected")
+    assert ids["later"]["waited_ms"] > 10_000, "it was published in the middle of the cut"
+    assert {one["id"] for one in told["refusals"]} == {
+        "forged", "outdated", "for-another", "not-understood", "by-a-stranger",
+    }  # fmt: skip
 
 
 def test_a_flapping_link_is_not_followed_at_every_turn(tmp_path: Path):

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from holdfast.contracts.envelope import Envelope
 from holdfast_cli.provision.layout import World
 
 PAGES_MAX = 10_000
@@ -35,6 +36,7 @@ class Status:
 class Account:
     def __init__(self, world: World, scope: str, site: str) -> None:
         credential = (world.secrets / f"{scope}.api-credential").read_text().strip()
+        self._name = site
         self._site = f"{world.api(scope)}/api/sites/{site}"
         self._client = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {credential}"},
@@ -69,6 +71,14 @@ class Account:
             if not after:
                 return rows
         raise AccountError(f"{name}: more than {PAGES_MAX} pages")
+
+    async def journal(self) -> list[Envelope]:
+        """Every entry, in order of the disk's lives and of their sequences."""
+        fields = ("id", "type", "at_ms", "incarnation", "source", "cause", "body")
+        return [
+            Envelope(site=self._name, **{field: row[field] for field in fields})
+            for row in await self.all("events")
+        ]
 
     async def command(self, document: dict[str, Any]) -> dict[str, Any]:
         """Idempotent by the command's id, so asking again is safe."""

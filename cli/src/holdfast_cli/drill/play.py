@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from holdfast_cli.drill.account import Account
+from holdfast_cli.drill.bundles import Bundle, bundles
+from holdfast_cli.drill.publish import publish
 from holdfast_cli.drill.scenario import Scenario
 from holdfast_cli.drill.steps import (
     AnyStep,
@@ -24,6 +26,7 @@ from holdfast_cli.drill.steps import (
     Heal,
     Kill,
     Plug,
+    PublishRules,
     Reboot,
     SendCommand,
     Slow,
@@ -44,6 +47,8 @@ class Marks:
     healed_ms: int | None = None
     """When the last of it ended."""
     killed: list[str] = field(default_factory=list)
+    published_ms: dict[str, int] = field(default_factory=dict)
+    """Id of a bundle to when it was published, or put before the site."""
 
 
 class Player:
@@ -60,9 +65,11 @@ class Player:
         self._charge_points = charge_points
         self._accounts = accounts
         self._timeline = timeline
+        self._bundles: dict[str, Bundle] = {}
         self.marks = Marks()
 
     async def play(self, scenario: Scenario) -> None:
+        self._bundles = bundles(scenario.rules, scenario.ordered)
         began = time.monotonic()  # noqa: TID251  a drill runs on real time
         for step in scenario.ordered:
             await asyncio.sleep(max(0.0, began + step.at_s - time.monotonic()))  # noqa: TID251
@@ -83,6 +90,9 @@ class Player:
                 await self._world.wipe(self._site)
             case SendCommand():
                 await self._command(step)
+            case PublishRules():
+                self.marks.published_ms[step.id] = _now_ms()
+                await publish(self._world.world, self._site, self._bundles[step.id])
             case CsmsDown() | CsmsUp() | CsmsRestart() | CsmsQuirk() | CsmsCalm() | CsmsCall():
                 await self._csms(step)
             case _:

@@ -13,6 +13,7 @@ MAPPINGS = {
     "Csms": "must be a mapping such as {kind: steve}",
     "OwnCall": "must be a mapping such as {action: GetConfiguration, payload: {}}",
     "Expect": "must be a mapping such as {calm: true}",
+    "ExpectRules": "must be a mapping such as {refused: {forged: bad-signature}}",
 }
 STEP = "must be a mapping such as {at_s: 4, do: cut, how: reset}"
 

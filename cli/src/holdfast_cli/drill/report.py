@@ -12,8 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from holdfast_cli.drill import csms
+from holdfast.contracts.envelope import Envelope
+from holdfast_cli.drill import csms, decisions, rules
+from holdfast_cli.drill.bundles import Bundle
 from holdfast_cli.drill.csms import CsmsAccount
+from holdfast_cli.drill.decisions import DecisionsAccount
+from holdfast_cli.drill.rules import RulesAccount
 from holdfast_cli.drill.scenario import Expect
 
 CONNECTED = "connected"
@@ -74,7 +78,8 @@ class Report(BaseModel):
     gaps: list[dict[str, Any]]
     open_points: list[str]
     quarantined: int
-    decisions: int
+    decisions: DecisionsAccount
+    rules: RulesAccount
     killed: list[str]
     restarts: dict[str, int]
     unexplained: list[str]
@@ -91,6 +96,10 @@ class Evidence:
     modes: list[dict[str, Any]]
     sessions: list[dict[str, Any]]
     decisions: list[dict[str, Any]]
+    journal: list[Envelope]
+    """Every entry that the cloud has of the site, in order."""
+    bundles: dict[str, Bundle]
+    published_ms: dict[str, int]
     commands: list[dict[str, Any]]
     gaps: list[dict[str, Any]]
     copies: list[dict[str, Any]]
@@ -139,12 +148,19 @@ def judge(evidence: Evidence, expect: Expect) -> Report:
             else [_point(point) for point in evidence.open_points]
         ),
         quarantined=evidence.quarantined,
-        decisions=len(evidence.decisions),
+        decisions=decisions.account(evidence.journal),
+        rules=rules.account(evidence.journal, evidence.bundles, evidence.published_ms),
         killed=evidence.killed,
         restarts=evidence.restarts,
         unexplained=[str(item) for item in oracle["unexplained"]],
     )
-    problems = [*evidence.problems, *_truth(report, oracle), *_expected(report, expect)]
+    problems = [
+        *evidence.problems,
+        *_truth(report, oracle),
+        *decisions.problems(report.decisions),
+        *rules.problems(report.rules, evidence.bundles, expect.rules),
+        *_expected(report, expect),
+    ]
     return report.model_copy(update={"problems": problems, "passed": not problems})
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from holdfast_cli.drill import bridge
 from holdfast_cli.drill.account import Account, AccountError
+from holdfast_cli.drill.bundles import bundles
 from holdfast_cli.drill.play import Marks, Player
 from holdfast_cli.drill.report import Evidence, Report, judge
 from holdfast_cli.drill.scenario import Scenario
@@ -104,6 +105,9 @@ async def _gather(
         modes=await cloud.all("modes"),
         sessions=await cloud.all("sessions"),
         decisions=await cloud.all("decisions"),
+        journal=await cloud.journal(),
+        bundles=bundles(scenario.rules, scenario.ordered),
+        published_ms=marks.published_ms,
         commands=await cloud.all("commands"),
         gaps=await cloud.all("gaps"),
         oracle=await _ask_oracle(up.world),

@@ -12,9 +12,17 @@ from pydantic import Field, ValidationError, field_serializer, field_validator, 
 from holdfast.standing import parse_rules
 from holdfast_cli.drill import bridge
 from holdfast_cli.drill.behaviour import Behaviour
+from holdfast_cli.drill.bundles import bundles
 from holdfast_cli.drill.problem import WHOLE, problem, yaml_problem
 from holdfast_cli.drill.quirk import EVERY
-from holdfast_cli.drill.steps import AnyStep, CsmsCall, CsmsQuirk, Part, SendCommand
+from holdfast_cli.drill.steps import (
+    AnyStep,
+    CsmsCall,
+    CsmsQuirk,
+    Part,
+    PublishRules,
+    SendCommand,
+)
 from holdfast_cli.provision.rules import laid_over_default
 
 SCENARIO_BYTES_MAX = 1 << 20
@@ -51,6 +59,15 @@ class Csms(Part):
         return self.model_dump(exclude_unset=True)
 
 
+class ExpectRules(Part):
+    """What becomes of the scenario's `publish-rules` steps, by their ids."""
+
+    activated: dict[str, tuple[ModeName, ...]] = Field(default_factory=dict)
+    """The modes in which it may have been activated, after it was published. No other bundle may be."""
+    refused: dict[str, str] = Field(default_factory=dict)
+    """What the site's reason, or its kind, must say."""
+
+
 class Expect(Part):
     modes: tuple[ModeName, ...] | None = None
     """The exact mode history from the first connected on; None: it must begin and end connected."""
@@ -71,6 +88,7 @@ class Expect(Part):
     """Id of a `csms-call` to the status, or the error code, that the CSMS was answered with."""
     csms_differences: bool = False
     """The CSMS's ledger must differ from the oracle's: a CSMS that does what no bridge can mend."""
+    rules: ExpectRules = ExpectRules()
 
 
 class Scenario(Part):
@@ -91,6 +109,20 @@ class Scenario(Part):
         """As the site will read them; raise ContractError."""
         parse_rules(laid_over_default(rules))
         return rules
+
+    @model_validator(mode="after")
+    def _bundles_fit(self) -> Scenario:
+        """Composed as they will be; raise ContractError for a good one that the cloud would not take."""
+        for bundle in bundles(self.rules, self.ordered).values():
+            if bundle.how == "good":
+                parse_rules(bundle.text)
+        named = {*self.expect.rules.activated, *self.expect.rules.refused}
+        known = {step.id for step in self.steps if isinstance(step, PublishRules)}
+        if none := next(iter(named - known), None):
+            raise ValueError(
+                f"expect.rules: no publish-rules has the id {none!r}: correct it, or add the step"
+            )
+        return self
 
     @field_validator("bridge")
     @classmethod

@@ -148,6 +148,25 @@ class SendCommand(Step):
         )
 
 
+class PublishRules(Step):
+    """A bundle on its way to the site: the scenario's rules with `rules` laid over them, under a version of its own."""
+
+    do: Literal["publish-rules"]
+    id: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+    how: Literal["good", "tampered", "older", "wrong-site", "unknown-clause", "foreign-key"] = (
+        "good"
+    )
+    """`good` goes the product's way. All others are put straight into DOWNLINK with the cloud's credentials, as
+    whoever has these, or a publisher that is broken, would: `tampered` was altered after it was signed, `foreign-key`
+    is well signed by somebody unknown, the rest is well signed and wrong."""
+    rules: dict[str, Any] = Field(default_factory=dict)
+
+    def sentence(self) -> str:
+        if self.how == "good":
+            return f"the cloud publishes newer rules ({self.id})"
+        return f"rules that the site must refuse are put before it: {self.how} ({self.id})"
+
+
 class CsmsDown(Step):
     """Every connection is closed, new ones are refused."""
 
@@ -224,6 +243,7 @@ AnyStep = Annotated[
     | Kill
     | Wipe
     | SendCommand
+    | PublishRules
     | CsmsStep,
     Field(discriminator="do"),
 ]

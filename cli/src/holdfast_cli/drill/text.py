@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from holdfast_cli.drill import csms
+from holdfast_cli.drill import csms, decisions, rules
 from holdfast_cli.drill.csms import CallEnd
 from holdfast_cli.drill.report import CommandEnd, ModeSpan, Report
 
@@ -71,7 +71,8 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     )
     chain = "verified" if report.chain_verified else "NOT VERIFIED"
     yield "journal", f"watermark {report.watermark}, head {report.head}, chain {chain}"
-    yield "decisions", f"{report.decisions}, each with its rule and inputs"
+    yield from decisions.rows(report.decisions)
+    yield from rules.rows(report.rules)
     yield "unexplained", str(len(report.unexplained))
     yield "stale commands", f"{report.stale_commands_executed} executed"
     yield "csms", csms.sentence(report.csms)

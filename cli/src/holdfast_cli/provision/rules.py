@@ -17,13 +17,14 @@ def laid_over_default(clauses: dict[str, Any]) -> str:
     text = default_rules_text()
     if not clauses:
         return text
-    return yaml.safe_dump(_laid_over(yaml.safe_load(text), clauses), sort_keys=False)
+    return yaml.safe_dump(merged(yaml.safe_load(text), clauses), sort_keys=False)
 
 
-def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Mappings clause by clause, everything else as it stands above."""
+    result = dict(below)
     for key, value in above.items():
-        old = merged.get(key)
+        old = result.get(key)
         both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _laid_over(old, value) if both and isinstance(old, dict) else value
-    return merged
+        result[key] = merged(old, value) if both and isinstance(old, dict) else value
+    return result
