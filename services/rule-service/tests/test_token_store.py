@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import event, text
 
+from holdfast.clock import SystemClock
 from holdfast.contracts.decision import CachedToken
 from holdfast.contracts.rules import DriverTokenList, ListedToken, TokenStatus
 from holdfast.store import open_store, sqlite_url
 from rule_service.adapters.token_store import NONE_INSTALLED, TokenStore
 from rule_service.domain.driver_tokens import keyed_hash
+from rule_service.domain.token_lists import ListRefused
 
 KEY = b"a secret of the site"
 
@@ -66,6 +72,82 @@ def test_a_long_list_is_taken(store):
     names = [f"TOKEN-{number}" for number in range(12_000)]
     assert store.install(tokens(1, *names)).entries == 12_000
     assert store.listed(store.hash("TOKEN-11999"))
+
+
+def test_a_list_that_was_only_prepared_changes_nothing(engine, store):
+    """Killed before it took over, or refused: what stood stands, and nothing of the other stays on the disk."""
+    stood = store.install(tokens(1, "A"))
+    store.prepare(tokens(2, "B"))
+    assert store.installed() == stood
+    assert store.listed(store.hash("A"))
+    assert store.listed(store.hash("B")) is None
+    again = TokenStore(engine, KEY)
+    assert again.installed() == stood
+    assert spare(engine) == 0
+    with pytest.raises(ListRefused):
+        again.prepare(tokens(2, "B").model_copy(update={"hash": "00" * 32}))
+    assert spare(engine) == 0
+
+
+def test_a_list_takes_over_whole_or_not_at_all(engine, store):
+    stood = store.install(tokens(1, "A"))
+    prepared = store.prepare(tokens(2, "B"))
+
+    def fails(_, __, statement, *___):
+        if statement.startswith("ALTER TABLE listed_token_before"):
+            raise OSError("no space left")
+
+    event.listen(engine, "before_cursor_execute", fails)
+    with pytest.raises(OSError, match="no space"):
+        store.switch(prepared)
+    event.remove(engine, "before_cursor_execute", fails)
+    assert store.installed() == stood
+    assert store.listed(store.hash("A"))
+    assert store.listed(store.hash("B")) is None
+    store.switch(prepared)
+    assert store.listed(store.hash("B"))
+    assert spare(engine) == 1, "the list before, until it is swept"
+    store.sweep()
+    assert spare(engine) == 0
+
+
+async def test_while_a_long_list_is_prepared_others_have_their_turn(tmp_path):
+    """Before and after beside each other: in the loop nobody has a turn; in a thread, as in the service, all do."""
+    names = [f"TOKEN-{number}" for number in range(20_000)]
+    longest_ms = {}
+    for where in ("loop", "thread"):
+        store = TokenStore(open_store(sqlite_url(tmp_path / where, "rule-service")), KEY)
+        store.install(tokens(1, "A"))
+        gaps_ms: list[float] = []
+        turns = asyncio.create_task(_turns(store, gaps_ms))
+        await asyncio.sleep(0)
+        long = tokens(2, *names)
+        prepare = functools.partial(store.prepare, long)
+        prepared = prepare() if where == "loop" else await asyncio.to_thread(prepare)
+        store.switch(prepared)
+        await asyncio.sleep(0.01)
+        turns.cancel()
+        longest_ms[where] = max(gaps_ms)
+        assert store.listed(store.hash("TOKEN-19999"))
+    print(f"longest wait of another: {longest_ms}")
+    assert longest_ms["thread"] < longest_ms["loop"]
+
+
+async def _turns(store, gaps_ms):
+    """What a decision does, again and again: reads, and keeps an answer."""
+    clock = SystemClock()
+    while True:
+        begun_ms = clock.monotonic_ms()
+        await asyncio.sleep(0)
+        store.listed(store.hash("A"))
+        store.remember(store.hash("B"), answer(5), 10)
+        gaps_ms.append(clock.monotonic_ms() - begun_ms)
+        await asyncio.sleep(0.001)
+
+
+def spare(engine):
+    with engine.connect() as connection:
+        return connection.execute(text("select count(*) from listed_token_spare")).scalar_one()
 
 
 def test_everything_outlives_a_restart(engine, store):

@@ -9,6 +9,7 @@ from prometheus_client import Counter
 
 from holdfast.backoff import Backoff
 from holdfast.contracts.journal import GapCause
+from holdfast.offload import Offload
 from holdfast.service import Context
 from holdfast.store import open_store, sqlite_url
 from journal.adapters.keys import SitePublicKey
@@ -18,7 +19,6 @@ from journal.cloud_scope.copy_reader import Parts
 from journal.cloud_scope.csms import CsmsWatch
 from journal.cloud_scope.healing import Healing
 from journal.cloud_scope.metrics import Metrics
-from journal.cloud_scope.offload import Offload
 from journal.cloud_scope.pulses import Pulses
 from journal.cloud_scope.queries import Queries
 from journal.cloud_scope.trouble import PASSING

@@ -17,10 +17,10 @@ from holdfast import subjects
 from holdfast.backoff import Backoff
 from holdfast.bus import Message, ServerBus, StreamGone
 from holdfast.contracts.journal import GapCause
+from holdfast.offload import Offload
 from holdfast.service import Context
 from journal.adapters.keys import SitePublicKey, statement_in, stored_of
 from journal.cloud_scope.archive import Archive, Kept, Key
-from journal.cloud_scope.offload import Offload
 from journal.cloud_scope.schema import Phase
 from journal.cloud_scope.trouble import PASSING, apart
 from journal.config import Config

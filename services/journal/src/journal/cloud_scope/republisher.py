@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from holdfast import subjects
 from holdfast.backoff import Backoff
 from holdfast.bus import ServerBus
+from holdfast.offload import Offload
 from journal.cloud_scope.archive import Archive, Kept, Key
 from journal.cloud_scope.copy_reader import Parts
-from journal.cloud_scope.offload import Offload
 from journal.cloud_scope.schema import Phase
 from journal.cloud_scope.trouble import PASSING
 from journal.domain.statement import Stored

@@ -1,12 +1,17 @@
 """Local list and answers of the cloud, in the service's own SQLite, under keyed hashes of the driver tokens.
 
-A list is replaced, or changed, in one transaction: readers see the old one or the new one. Another hash key
+The next list is made ready in a spare table, bit by bit, and takes over in one short transaction: readers see
+the old one or the new one, and nobody who reads or keeps an answer ever waits for a whole list. Another hash key
 makes everything here unreadable, so it is dropped and comes anew.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from time import sleep
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -50,19 +55,24 @@ from rule_service.domain.token_lists import (
 
 metadata = MetaData()
 
-_listed = Table(
-    "listed_token",
-    metadata,
-    Column("token_hash", String(32), primary_key=True),
-    Column("status", String(20), nullable=False),
-    Column("parent", String(255)),
-    Column("valid_until_ms", BigInteger),
-    Column("valid_from_ms", BigInteger),
-    Column("whitelist", String(20)),
-    Column("as_of_ms", BigInteger),
-    # The entry's digest under a pad: in clear it would give the driver token away.
-    Column("mark", String(64)),
-)
+
+def _list_table(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("token_hash", String(32), primary_key=True),
+        Column("status", String(20), nullable=False),
+        Column("parent", String(255)),
+        Column("valid_until_ms", BigInteger),
+        Column("valid_from_ms", BigInteger),
+        Column("whitelist", String(20)),
+        Column("as_of_ms", BigInteger),
+        # The entry's digest under a pad: in clear it would give the driver token away.
+        Column("mark", String(64)),
+    )
+
+
+_listed, _spare = _list_table("listed_token"), _list_table("listed_token_spare")
 _cached = Table(
     "cached_token",
     metadata,
@@ -92,7 +102,10 @@ _installed = Table(
     Column("hash", String(32), nullable=False),
 )
 
-BATCH = 5_000
+BATCH = 250
+"""Entries of one transaction: while it lasts, nobody else writes."""
+PAUSE_S = 0.001
+"""Between two of them, for whoever waits: neither SQLite's lock nor Python's goes round by itself."""
 
 
 class Installed(NamedTuple):
@@ -112,12 +125,13 @@ class TokenStore:
         self._engine = engine
         self._key = key
         self._key_check = keyed_hash(key, "which key is this")
+        self._one_writes = Lock()
         metadata.create_all(engine)
         with engine.begin() as connection:
             _add_columns(connection)
             known = connection.execute(select(_installed.c.key_check)).scalar()
             if known not in (None, self._key_check):
-                for table in (_listed, _cached, _revoked, _installed):
+                for table in (_listed, _spare, _cached, _revoked, _installed):
                     connection.execute(delete(table))
             self._cached_count = connection.execute(
                 select(func.count()).select_from(_cached)
@@ -125,6 +139,13 @@ class TokenStore:
             self._revoked_count = connection.execute(
                 select(func.count()).select_from(_revoked)
             ).scalar_one()
+        self.sweep()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """One transaction. Two threads may write: SQLite would let the later one poll, longer and longer."""
+        with self._one_writes, self._engine.begin() as connection:
+            yield connection
 
     def hash(self, driver_token: str, token_type: TokenType = TokenType.ID_TAG) -> str:
         return keyed_hash(self._key, driver_token, token_type)
@@ -142,53 +163,98 @@ class TokenStore:
 
     def install(self, tokens: DriverTokenList) -> Installed:
         """In place of the one before. A token listed twice counts as it was listed last. Raise ListRefused."""
-        rows = {self._hash_of(token): token for token in tokens.tokens}
-        with self._engine.begin() as connection:
-            connection.execute(delete(_listed))
-            result = sum_of(self._insert(connection, rows, tokens.as_of_ms))
-            if tokens.hash not in ("", result):
-                raise ListRefused(altered(tokens))
-            return self._stands(connection, tokens.version, result)
+        return self.switch(self.prepare(tokens))
 
     def apply(self, changes: DriverTokenChanges) -> Installed:
         """All of them, or none: raise ListRefused when they do not lead to the list that they name."""
-        rows = {self._hash_of(token): token for token in changes.changed}
-        with self._engine.begin() as connection:
-            base = connection.execute(select(_installed.c.version)).scalar() or 0
-            if base != changes.base_version:
-                raise ListRefused(
-                    f"version {changes.version} is changes to version {changes.base_version}, "
-                    f"and {base or 'none'} is installed"
-                )
-            gone = [self._hash_of(token) for token in changes.removed]
-            self._delete(connection, [*gone, *rows])
-            self._insert(connection, rows, changes.as_of_ms)
-            result = self._sum(connection)
-            if result != changes.hash:
-                raise ListRefused(
-                    f"the changes from version {base} to {changes.version} do not lead to the list "
-                    "that they name"
-                )
-            return self._stands(connection, changes.version, result)
+        return self.switch(self.prepare(changes))
 
-    def _stands(self, connection: Connection, version: int, result: str) -> Installed:
-        entries = connection.execute(select(func.count()).select_from(_listed)).scalar_one()
-        if entries > TOKENS_MAX:
-            raise ListRefused(f"{entries} driver tokens: {TOKENS_MAX} are the most on one list")
-        installed = Installed(version, entries, keyed_hash(self._key, result))
-        connection.execute(delete(_installed))
-        row = {"key_check": self._key_check, **installed._asdict()}
-        connection.execute(insert(_installed).values(row))
+    def prepare(self, offered: DriverTokenList | DriverTokenChanges) -> Installed:
+        """The list that will stand once it is given to `switch`. May run in a thread, one at a time. Raise
+        ListRefused; either way nothing has changed.
+        """
+        self.sweep()
+        try:
+            if isinstance(offered, DriverTokenList):
+                entries, result = self._whole(offered)
+            else:
+                entries, result = self._changed(offered)
+            if entries > TOKENS_MAX:
+                raise ListRefused(f"{entries} driver tokens: {TOKENS_MAX} are the most on one list")
+        except ListRefused:
+            self.sweep()
+            raise
+        return Installed(offered.version, entries, keyed_hash(self._key, result))
+
+    def switch(self, installed: Installed) -> Installed:
+        """What was prepared takes the place of what stood, durably."""
+        with self._writing() as connection:
+            connection.execute(delete(_installed))
+            row = {"key_check": self._key_check, **installed._asdict()}
+            connection.execute(insert(_installed).values(row))
+            for table, name in (
+                (_listed.name, "listed_token_before"),
+                (_spare.name, _listed.name),
+                ("listed_token_before", _spare.name),
+            ):
+                connection.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
         return installed
 
-    def _delete(self, connection: Connection, token_hashes: list[str]) -> None:
+    def sweep(self) -> None:
+        """Who is on no list any more does not stay on the disk."""
+        with self._writing() as connection:
+            connection.execute(delete(_spare))
+
+    def _whole(self, tokens: DriverTokenList) -> tuple[int, str]:
+        rows = {self._hash_of(token): token for token in tokens.tokens}
+        result = sum_of(self._insert(rows, tokens.as_of_ms))
+        if tokens.hash not in ("", result):
+            raise ListRefused(altered(tokens))
+        return len(rows), result
+
+    def _changed(self, changes: DriverTokenChanges) -> tuple[int, str]:
+        before = self.installed()
+        if before.version != changes.base_version:
+            raise ListRefused(
+                f"version {changes.version} is changes to version {changes.base_version}, "
+                f"and {before.version or 'none'} is installed"
+            )
+        self._copy()
+        rows = {self._hash_of(token): token for token in changes.changed}
+        gone = [self._hash_of(token) for token in changes.removed]
+        self._delete([*gone, *rows])
+        self._insert(rows, changes.as_of_ms)
+        entries, result = self._sum()
+        if result != changes.hash:
+            raise ListRefused(
+                f"the changes from version {before.version} to {changes.version} do not lead to the list "
+                "that they name"
+            )
+        return entries, result
+
+    def _copy(self) -> None:
+        last: str | None = ""
+        while last is not None:
+            some = (
+                select(_listed)
+                .where(_listed.c.token_hash > last)
+                .order_by(_listed.c.token_hash)
+                .limit(BATCH)
+            )
+            with self._writing() as connection:
+                connection.execute(insert(_spare).from_select(_listed.columns.keys(), some))
+                reached = connection.execute(select(func.max(_spare.c.token_hash))).scalar()
+            last = reached if reached != last else None
+            sleep(PAUSE_S)
+
+    def _delete(self, token_hashes: list[str]) -> None:
         for begin in range(0, len(token_hashes), BATCH):
             some = token_hashes[begin : begin + BATCH]
-            connection.execute(delete(_listed).where(_listed.c.token_hash.in_(some)))
+            with self._writing() as connection:
+                connection.execute(delete(_spare).where(_spare.c.token_hash.in_(some)))
+            sleep(PAUSE_S)
 
-    def _insert(
-        self, connection: Connection, rows: dict[str, ListedToken], as_of_ms: int | None
-    ) -> list[bytes]:
+    def _insert(self, rows: dict[str, ListedToken], as_of_ms: int | None) -> list[bytes]:
         """The entries' digests. Said at an unknown time: before everything."""
         items = list(rows.items())
         digests = [entry_digest(token) for token in rows.values()]
@@ -208,13 +274,16 @@ class TokenStore:
                     items[begin : begin + BATCH], digests[begin : begin + BATCH], strict=True
                 )
             ]
-            connection.execute(insert(_listed), values)
+            with self._writing() as connection:
+                connection.execute(insert(_spare), values)
+            sleep(PAUSE_S)
         return digests
 
-    def _sum(self, connection: Connection) -> str:
-        """Of all entries that stand. With one from before entries had marks it is no list's hash."""
-        rows = connection.execute(select(_listed.c.token_hash, _listed.c.mark))
-        return sum_of(
+    def _sum(self) -> tuple[int, str]:
+        """Of all entries there: how many, and their hash. With one from before entries had marks it is no list's."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(_spare.c.token_hash, _spare.c.mark)).all()
+        return len(rows), sum_of(
             self._padded(row.token_hash, bytes.fromhex(row.mark or "00" * DIGEST_BYTES))
             for row in rows
         )
@@ -260,7 +329,7 @@ class TokenStore:
 
     def remember(self, token_hash: str, token: CachedToken, entries_max: int) -> None:
         """In place of an earlier answer; beyond `entries_max` the oldest answers go."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             known = connection.execute(delete(_cached).where(_cached.c.token_hash == token_hash))
             values = {
                 "token_hash": token_hash,
@@ -277,7 +346,7 @@ class TokenStore:
 
     def forget(self, token_hash: str) -> None:
         """The cloud does not know it any more."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             gone = connection.execute(delete(_cached).where(_cached.c.token_hash == token_hash))
         self._cached_count -= gone.rowcount
 
@@ -295,7 +364,7 @@ class TokenStore:
 
     def revoke(self, token_hash: str, word: Revocation, entries_max: int) -> None:
         """In place of an earlier one. Whom the site ever knew stays known."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             here = _revoked.c.token_hash == token_hash
             was_known = connection.execute(select(_revoked.c.known).where(here)).scalar()
             gone = connection.execute(delete(_revoked).where(here)).rowcount
@@ -312,7 +381,7 @@ class TokenStore:
 
     def clear(self, token_hash: str) -> None:
         """Accepted since."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             here = _revoked.c.token_hash == token_hash
             gone = connection.execute(delete(_revoked).where(here)).rowcount
         self._revoked_count -= gone

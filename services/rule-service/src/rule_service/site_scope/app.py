@@ -24,6 +24,7 @@ from holdfast.contracts.rules import (
     SignedRules,
 )
 from holdfast.entries import read
+from holdfast.offload import Offload
 from holdfast.recorder import (
     Incarnation,
     IncarnationChanged,
@@ -73,7 +74,9 @@ async def run_at_site(context: Context[Config]) -> None:
         context.health,
         metrics,
     )
-    lists = Lists(recorder, store, Backoff(clock, context.rng), context.health)
+    lists = Lists(
+        recorder, store, Backoff(clock, context.rng), context.health, Offload(context.clock)
+    )
     cloud = CloudAsking(bus, clock, config.site, store, csms_at_site=config.csms_at_site)
     deciding = Deciding(clock, context.ids, recorder, bundles, lists, store, cloud, metrics)
     await _recall(context, bundles, lists)

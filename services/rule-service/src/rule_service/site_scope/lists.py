@@ -27,6 +27,7 @@ from holdfast.contracts.rules import (
 )
 from holdfast.health import Health
 from holdfast.ids import derived
+from holdfast.offload import Offload
 from holdfast.recorder import Recorder
 from holdfast.rpc import call
 from rule_service.adapters.token_store import NONE_INSTALLED, Installed, TokenStore
@@ -44,12 +45,18 @@ Offered = DriverTokenList | DriverTokenChanges
 
 class Lists:
     def __init__(
-        self, recorder: Recorder, store: TokenStore, backoff: Backoff, health: Health
+        self,
+        recorder: Recorder,
+        store: TokenStore,
+        backoff: Backoff,
+        health: Health,
+        offload: Offload,
     ) -> None:
         self._recorder = recorder
         self._store = store
         self._backoff = backoff
         self._health = health
+        self._offload = offload
         self._installed = store.installed()
         self._unfit: DriverTokenChanges | None = None
         self._full_wanted = asyncio.Event()
@@ -102,6 +109,7 @@ class Lists:
         self._installed, self.refused = installed, None
         self._full_wanted.clear()
         await self._say(installed)
+        await self._sweep()
         log.info(
             "driver tokens installed",
             extra={"version": installed.version, "count": installed.entries},
@@ -142,13 +150,10 @@ class Lists:
         log.warning("driver tokens refused", extra={"why": reason})
 
     async def _install(self, offered: Offered) -> Installed:
-        """Raise ListRefused."""
+        """Raise ListRefused. Decisions go on meanwhile, by the list that stands."""
         while True:
             try:
-                if isinstance(offered, DriverTokenChanges):
-                    installed = self._store.apply(offered)
-                else:
-                    installed = self._store.install(offered)
+                installed = await self._offload(self._store.prepare, offered)
             except OperationalError as error:
                 self._health.wrong(
                     CONDITION, f"list {offered.version} can't be stored: {error.orig}"
@@ -156,7 +161,14 @@ class Lists:
                 await self._backoff.wait()
             else:
                 self._health.ok(CONDITION)
-                return installed
+                return self._store.switch(installed)
+
+    async def _sweep(self) -> None:
+        try:
+            await self._offload(self._store.sweep)
+        except OperationalError as error:
+            # The next list clears that place anyway.
+            log.warning("the list before is still on the disk", extra={"why": str(error.orig)})
 
     async def _say(self, installed: Installed) -> None:
         incarnation = self._recorder.incarnation.name

@@ -1,4 +1,4 @@
-"""Where blocking calls of the archive run: in a thread, so that a slow database never delays a pulse's answer.
+"""Where long blocking calls run: in a thread, so that a slow database never delays an answer that somebody waits for.
 
 On virtual time they run in place: a simulated loop can't wait for a thread.
 """
