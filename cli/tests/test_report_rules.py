@@ -13,7 +13,7 @@ from holdfast_cli.drill import rules
 from holdfast_cli.drill.bundles import Bundle, bundles, signed
 from holdfast_cli.drill.scenario import ExpectRules
 from holdfast_cli.drill.steps import PublishRules
-from rule_service.domain.bundle import Policy, verified
+from rule_service.domain.bundle import Policy, State, verified
 from rule_service.domain.signatures import public_hex
 
 PUBLISHED_MS = {"newer": 40, "forged": 5, "outdated": 6}
@@ -36,7 +36,12 @@ BUNDLES = bundles(
 
 def mode(name: str) -> ModeChanged:
     return ModeChanged(
-        previous=None, mode=Mode(name), reasons=(Reason.STARTED,), since_ms=0, disruption="d", detail=""
+        previous=None,
+        mode=Mode(name),
+        reasons=(Reason.STARTED,),
+        since_ms=0,
+        disruption="d",
+        detail="",
     )
 
 
@@ -119,7 +124,7 @@ def test_each_hostile_bundle_is_hostile_for_the_reason_it_is_named_for(how: str,
     policy = Policy(site="berlin01", trusted_keys=frozenset({public_hex(key)}))
     whole: SignedRules = signed(made, key, stranger)
     if not why:
-        assert verified(policy, whole).version == parse_rules(made.text).version == 2
+        assert verified(policy, State(), whole).version == parse_rules(made.text).version == 2
         return
     with pytest.raises(ContractError, match=why):
-        verified(policy, whole)
+        verified(policy, State(), whole)
