@@ -31,6 +31,7 @@ from monitor.answering import Problem, answer, problem_of
 from monitor.config import Config
 from monitor.domain.paging import BadRequest, limit_of, page_by_number, page_by_place
 from monitor.domain.rows import Place
+from monitor.known_site import site_asked_for
 from monitor.watching import Watch
 
 TIMEOUT_MS = 5_000
@@ -244,12 +245,7 @@ class Api:
     # --- parts ---
 
     def _site(self, request: Request) -> str:
-        site: str = request.path_params["site"]
-        if not subjects.SITE_NAME.match(site):
-            raise Problem(404, f"{site[:40]!r} can't be a site's name")
-        if site not in self._watch.sites:
-            raise Problem(404, f"site {site!r} is not known here: /api/sites has those that are")
-        return site
+        return site_asked_for(request, self._watch)
 
     def _list(
         self,

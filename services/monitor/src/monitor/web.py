@@ -16,12 +16,14 @@ from holdfast.service import Context
 from holdfast.settings import read_secret
 from monitor.answering import Problem, refuse
 from monitor.api import Api
+from monitor.changes import Changes
 from monitor.config import Config
 from monitor.console import Console
 from monitor.domain.paging import BadRequest
 from monitor.guard import Guard
 from monitor.metrics import SiteMetrics
 from monitor.pages.problem_page import problem_page
+from monitor.site_rules import SiteRules
 from monitor.watching import Watch
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ def make_web(context: Context[Config], watch: Watch) -> Starlette:
     return Starlette(
         routes=[
             *Api(context, watch).routes(),
+            *Changes(context, watch).routes(),
+            *SiteRules(context, watch).routes(),
             *Console(context, watch).routes(),
             *context.health.routes(),
         ],
