@@ -74,6 +74,7 @@ bench: setup  ## how fast a day's backlog goes up to a CSMS, as ratios (EVENTS=1
 docs: $(READY)  ## write the generated documents anew
 	@$(BIN)/python -m holdfast.asyncapi > docs/spec/asyncapi.json
 	@$(BIN)/python -m mode_manager.spec > docs/spec/modes.md
+	@$(BIN)/python -m holdfast.mode_card > docs/spec/mode-card.md
 	@$(BIN)/python -m rule_service.schema > docs/spec/rules.schema.json
 	@$(BIN)/python -m rule_service.schema draft > docs/spec/rules-draft.schema.json
 

@@ -52,6 +52,8 @@ class Standing:
         self.rules_version = 0
         """Of the activated bundle; 0 while the built-in defaults stand."""
         self.disruption: str | None = None
+        self.since_ms = 0
+        """When the mode began, site clock; 0 while none is known."""
         self.known = asyncio.Event()
         """Set once everything stored at start has been read."""
 
@@ -59,7 +61,7 @@ class Standing:
         match fact:
             case ModeChanged():
                 self.mode, self.reasons = fact.mode, fact.reasons
-                self.disruption = fact.disruption
+                self.disruption, self.since_ms = fact.disruption, fact.since_ms
             case RulesActivated():
                 self.rules = parse_rules(fact.text)
                 self.rules_hash = fact.hash
@@ -73,7 +75,7 @@ async def _ask(bus: Bus, site: str, standing: Standing) -> None:
     try:
         mode = await call(bus, subjects.rpc(site, "mode"), Empty(), ModeStatus, timeout_ms=ASK_MS)
         standing.mode, standing.reasons = mode.mode, mode.reasons
-        standing.disruption = mode.disruption
+        standing.disruption, standing.since_ms = mode.disruption, mode.since_ms
         rules = await call(
             bus, subjects.rpc(site, "rules"), Empty(), RulesStatus, timeout_ms=ASK_MS
         )

@@ -63,7 +63,7 @@ class Manager:
 
     @property
     def policy(self) -> ModeRules:
-        return self._standing.rules.modes
+        return self._standing.rules.uplink
 
     @property
     def mode(self) -> Mode:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 
+from holdfast.contracts.data_rules import MeteredRules
 from holdfast.contracts.mode import Mode, Reason
 from holdfast.contracts.recovery import Step
-from holdfast.contracts.rules import ModeRules
+from holdfast.contracts.rules import ModeRules, Rules
 from mode_manager.domain.impairments import (
     BEYOND_RECOVERY,
     GRAVEST_FIRST,
@@ -155,6 +156,19 @@ def _open_points() -> str:
 def _rules() -> str:
     lines = ["## Default numbers (`modes` of the rules)", "", "| clause | default |", "|---|---|"]
     lines += [f"| `{name}` | {value} |" for name, value in ModeRules().model_dump().items()]
+    metered = Rules(version=1, metered=MeteredRules(link=True)).uplink
+    lines += [
+        "",
+        "With `metered.link` the clauses of `metered` stand in the place of those of the same name:",
+        "",
+        "| clause | default |",
+        "|---|---|",
+    ]
+    lines += [
+        f"| `{name}` | {value} |"
+        for name, value in metered.model_dump().items()
+        if name in MeteredRules.model_fields
+    ]
     return "\n".join([*lines, ""])
 
 

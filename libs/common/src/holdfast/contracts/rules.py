@@ -24,6 +24,7 @@ from holdfast.contracts.command_rules import (
 from holdfast.contracts.command_rules import (
     Precondition as Precondition,
 )
+from holdfast.contracts.data_rules import BufferingByMode, MeteredRules, Thinning
 from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.life import ActivationRules, AfterExpiry, RefusedFor, SigningRules
 from holdfast.contracts.mode import Mode
@@ -208,15 +209,33 @@ class Rules(Clause):
     activation: ActivationRules = ActivationRules()
     signing: SigningRules = SigningRules()
     modes: ModeRules = ModeRules()
+    metered: MeteredRules = MeteredRules()
     authorise: AuthoriseByMode = AuthoriseByMode()
     commands: CommandRows = Field(default_factory=default_commands)
     """By OCPP action (or `Reset.Hard`, `SetChargingProfile.TxProfile`); an action not named is refused."""
     protection: ProtectionRules = ProtectionRules()
     limits: LimitRules = LimitRules()
+    buffering: BufferingByMode = BufferingByMode()
     storage: StorageRules = StorageRules()
     recovery: RecoveryRules = RecoveryRules()
     checkpoints: CheckpointRules = CheckpointRules()
     upstream: UpstreamRules = UpstreamRules()
+
+    @property
+    def uplink(self) -> ModeRules:
+        """How the uplink is judged, be it metered or not."""
+        if not self.metered.link:
+            return self.modes
+        instead = self.metered.model_dump(exclude={"link", "telemetry_every_ms"})
+        return self.modes.model_copy(update=instead)
+
+    def thinning(self, mode: Mode) -> Thinning:
+        """What is left out in this mode, over this link."""
+        thinning = self.buffering.of(mode)
+        if not self.metered.link:
+            return thinning
+        longer_ms = max(thinning.telemetry_every_ms, self.metered.telemetry_every_ms)
+        return thinning.model_copy(update={"telemetry_every_ms": longer_ms})
 
 
 class SignedRules(Contract):

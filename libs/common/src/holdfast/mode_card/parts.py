@@ -1,0 +1,193 @@
+"""What is buffered in a mode, which commands are allowed, and how it is reconciled afterwards."""
+
+from __future__ import annotations
+
+from holdfast.contracts.command_rules import CommandKind, CommandRules
+from holdfast.contracts.mode import Mode
+from holdfast.contracts.rules import Orphans, RefusedStart, Rules
+from holdfast.mode_card.card import CardRow, Rows, duration, listed, row, size
+
+# --- buffered ---
+
+
+def buffered(rules: Rules, mode: Mode) -> Rows:
+    return (*_thinned(rules, mode), *_disk(rules))
+
+
+def _thinned(rules: Rules, mode: Mode) -> Rows:
+    section, own = f"buffering.{mode.value}", rules.thinning(mode)
+    telemetry = (
+        "All telemetry is kept."
+        if not own.telemetry_every_ms
+        else f"Telemetry: of each kind and connector one in {duration(own.telemetry_every_ms)} is kept; the rest is "
+        "counted in it. Refused frames are all kept."
+    )
+    clause = f"{section}.telemetry_every_ms"
+    if rules.metered.link:
+        clause += ", metered.telemetry_every_ms"
+    stored = "Every transactional message is in the journal before it is acknowledged"
+    after = (
+        f" once the mode has lasted {duration(own.meter_values_after_ms)}"
+        if own.meter_values_after_ms
+        else ""
+    )
+    if own.meter_values_every_ms:
+        every = duration(own.meter_values_every_ms)
+        readings = (
+            f"{stored}, but of a session's periodic meter values only one in {every}{after}; the "
+            "rest is counted in it."
+        )
+    else:
+        readings = f"{stored}; no meter values are left out" + (f", also{after}." if after else ".")
+    return (
+        CardRow(clause=clause, says=telemetry),
+        row(section, "meter_values_every_ms", "meter_values_after_ms", says=readings),
+    )
+
+
+def _disk(rules: Rules) -> Rows:
+    own, marks = rules.storage, rules.checkpoints
+    return (
+        row(
+            "storage",
+            "journal_bytes_max",
+            "soft_fraction",
+            says=f"The journal has {size(own.journal_bytes_max)}. Above {own.soft_fraction * 100:g} % no new "
+            "session begins; the rest is the reserve that finishes running ones. When it is full nothing is "
+            "acknowledged.",
+        ),
+        row(
+            "storage",
+            "retention_ms",
+            says=f"What the cloud has stays here for {duration(own.retention_ms)} all the same; what it has not, "
+            "stays.",
+        ),
+        row(
+            "storage",
+            "telemetry_bytes_max",
+            says=f"Telemetry has {size(own.telemetry_bytes_max)}; then the oldest goes.",
+        ),
+        row(
+            "checkpoints",
+            "every_ms",
+            "every_entries",
+            says=f"The journal is signed every {duration(marks.every_ms)}, or {marks.every_entries} entries.",
+        ),
+    )
+
+
+# --- allowed ---
+
+KINDS = {
+    CommandKind.EXPIRING: "",
+    CommandKind.DESIRED: "; it waits for its time, the newest counts",
+    CommandKind.QUERY: "; refused at once where the charge point is away",
+    CommandKind.REQUEST: "; refused at once where the charge point is away",
+}
+
+
+def allowed(rules: Rules, mode: Mode) -> Rows:
+    rows = tuple(
+        CardRow(clause=f"commands.{action}", says=_command(action, own, mode))
+        for action, own in rules.commands.items()
+    )
+    return (
+        *rows,
+        CardRow(clause="commands", says="Any other action is refused."),
+        row(
+            "upstream",
+            "command_ms_max",
+            says=f"A command of the CSMS without an end after {duration(rules.upstream.command_ms_max)} is answered "
+            "negatively.",
+        ),
+    )
+
+
+def _command(action: str, own: CommandRules, mode: Mode) -> str:
+    if mode in own.modes:
+        who = "Delivered for CSMS and cloud too"
+        aged = f", not older than {duration(own.age_ms_max)}" if own.age_ms_max else ""
+        word = {
+            "never": "",
+            "always": ", after an operator's word",
+            "in-recovery": ", after an operator's word" if mode is Mode.RECOVERY else "",
+        }.get(own.confirm)
+        if word is None:
+            word = f", after an operator's word when older than {duration(int(own.confirm[6:]))}"
+        who += f"{aged}{word}{KINDS[own.kind]}"
+    elif own.kind is CommandKind.DESIRED:
+        who = "For the operator at the site only; of CSMS and cloud it waits for another mode"
+        who += f", at most until {duration(own.age_ms_max)} old" if own.age_ms_max else ""
+    else:
+        who = "For the operator at the site only"
+        who += f", not older than {duration(own.age_ms_max)}" if own.age_ms_max else ""
+    says = f"{action}: {who}."
+    if own.precondition:
+        says += f" If: {listed(one.value.replace('-', ' ') for one in own.precondition)}."
+    if own.keys_refused:
+        says += f" Never for CSMS and cloud: {listed(own.keys_refused)}."
+    return says
+
+
+# --- reconciled ---
+
+
+def reconciled(rules: Rules, mode: Mode) -> Rows:
+    own = rules.recovery
+    back = row(
+        "recovery",
+        "bound_ms",
+        says="Through recovery: journal copied and verified, rules, limits, commands, CSMS, digests of the sessions, "
+        f"report. After {duration(own.bound_ms)} the site is connected again, and what is open is named.",
+    )
+    first: Rows
+    match mode:
+        case Mode.CONNECTED:
+            first = (
+                CardRow(
+                    clause="",
+                    says="As it happens: the journal is copied, verified and archived at once.",
+                ),
+            )
+        case Mode.DEGRADED:
+            first = (
+                CardRow(
+                    clause="",
+                    says="At once where the cloud can be reached. If anything was decided here, or waits: as below.",
+                ),
+                back,
+            )
+        case Mode.AUTONOMOUS:
+            first = (CardRow(clause="", says="When the link is back and stable."), back)
+        case _:
+            first = (
+                back,
+                row(
+                    "recovery",
+                    "step_poll_ms",
+                    says=f"Each step looks every {duration(own.step_poll_ms)} whether it is done; telemetry waits.",
+                ),
+            )
+    return (*first, *_with_csms(rules, mode))
+
+
+def _with_csms(rules: Rules, mode: Mode) -> Rows:
+    own = rules.upstream
+    refused = (
+        "is stopped"
+        if own.refused_start is RefusedStart.STOP
+        else "goes on, and is marked: somebody has to settle who pays"
+    )
+    rest = "kept back with it" if own.orphans is Orphans.HOLD else "sent with transactionId -1"
+    when = "" if mode in (Mode.CONNECTED, Mode.RECOVERY) else "Afterwards: a"
+    a_session = f"{when or 'A'} session that the site accepted and the CSMS does not {refused}."
+    return (
+        row("upstream", "refused_start", says=a_session),
+        row(
+            "upstream",
+            "attempts_max",
+            "orphans",
+            says=f"What a CSMS does not take in {own.attempts_max} attempts is kept and named; the rest of a session "
+            f"whose start it does not take is {rest}.",
+        ),
+    )

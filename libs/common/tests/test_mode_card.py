@@ -1,0 +1,195 @@
+"""Goal: the card says everything that a bundle says of a mode, and says another thing when the bundle does.
+
+Method: every leaf of the built-in rules is changed, one at a time, to another value that the bundle takes;
+the card must change in a row that names the clause. What no mode depends on is listed here by name.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from holdfast.contracts.command_rules import CommandKind
+from holdfast.contracts.mode import Mode
+from holdfast.contracts.rules import Rules
+from holdfast.mode_card import mode_card
+from holdfast.mode_card.__main__ import render
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "spec" / "mode-card.md"
+
+OF_NO_MODE = {
+    "version",
+    "name",
+    "site",
+    "signing.keys",
+}
+"""Who the bundle is for and who may sign it: alike in every mode."""
+WITH_A_METERED_LINK = {
+    "pulse_ms",
+    "pulse_timeout_ms",
+    "degraded_after_ms",
+    "autonomous_after_ms",
+    "stable_for_ms",
+    "sync_lag_ms",
+}
+"""Of `modes`: those of `metered` stand in their place."""
+
+BASE = {
+    "version": 1,
+    "authorise": {
+        mode.value: {"ask_cloud": True, "unknown": "accept-flagged", "unknown_energy_wh_max": 5_000}
+        for mode in Mode
+    },
+    "buffering": {
+        mode.value: {"telemetry_every_ms": 30_000, "meter_values_every_ms": 60_000} for mode in Mode
+    },
+    "valid_until_ms": 1_900_000_000_000,
+    "limits": {"fallback_a": 16, "degraded_a": 20},
+}
+"""Everything that can be said is said."""
+
+
+def leaves(value, path=()):
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from leaves(inner, (*path, name))
+    else:
+        yield path
+
+
+def other(value):
+    """Values that may stand in its place, nearest first."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1_000, value + 1, value - 1, value * 2]
+    if isinstance(value, float):
+        return [value / 2, value + 1]
+    if isinstance(value, Enum):
+        return [one for one in type(value) if one is not value]
+    if isinstance(value, tuple):
+        return [value[:-1], (*value, Mode.CONNECTED), (*value, "X"), ("records-safe",), ("Reset",)]
+    if isinstance(value, str):
+        return ["always", "never", value + "x"]
+    return [1]
+
+
+def with_changed(document, path):
+    """The bundle with another value at the path."""
+    at = document
+    for name in path[:-1]:
+        at = at[name]
+    before = at[path[-1]]
+    for value in other(before):
+        if value == before:
+            continue
+        at[path[-1]] = value
+        try:
+            return Rules.model_validate(document)
+        except ValidationError:
+            continue
+        finally:
+            at[path[-1]] = before
+    raise AssertionError(f"no other value was found for {path}")
+
+
+def document_of(*, metered):
+    return Rules.model_validate(BASE | {"metered": {"link": metered}}).model_dump()
+
+
+def rows_of(rules):
+    return {
+        (card.mode, title, row.clause, row.says)
+        for card in mode_card(rules)
+        for title, rows in card.parts
+        for row in rows
+    }
+
+
+def clauses_named(path):
+    """As a row may name it: the clause, or the section (`commands.<action>`) it stands in."""
+    return {".".join(path[:length]) for length in range(1, len(path) + 1)}
+
+
+def hidden_if_metered(path):
+    return (path[0] == "modes" and path[-1] in WITH_A_METERED_LINK) or (
+        path[0] == "buffering" and path[-1] == "telemetry_every_ms"
+    )
+
+
+def hidden_if_not(path):
+    return path[0] == "metered" and path[-1] != "link"
+
+
+def cases():
+    for metered in (False, True):
+        document = document_of(metered=metered)
+        for path in leaves(document):
+            name = ".".join(path)
+            hidden = hidden_if_metered(path) if metered else hidden_if_not(path)
+            if name not in OF_NO_MODE and not hidden:
+                yield pytest.param(metered, path, id=f"{name}{'-metered' if metered else ''}")
+
+
+@pytest.mark.parametrize(("metered", "path"), list(cases()))
+def test_a_changed_clause_changes_its_row(metered, path):
+    document = document_of(metered=metered)
+    before, after = rows_of(Rules.model_validate(document)), rows_of(with_changed(document, path))
+    changed = before ^ after
+    assert changed, f"{'.'.join(path)} is on no card"
+    if path[-1] == "link":
+        return
+    named = {clause for _, _, row, _ in changed for clause in row.split(", ")}
+    assert named & clauses_named(path), f"{'.'.join(path)} changes a row that does not name it"
+
+
+@pytest.mark.parametrize("name", sorted(OF_NO_MODE))
+def test_what_no_mode_depends_on_is_a_clause_all_the_same(name):
+    assert name in {".".join(path) for path in leaves(Rules(version=1).model_dump())}
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_each_mode_has_its_own_card_and_every_command_on_it(mode):
+    [card] = [one for one in mode_card(Rules(version=1)) if one.mode is mode]
+    named = {row.clause for row in card.allowed}
+    assert {f"commands.{action}" for action in Rules(version=1).commands} < named
+    assert all(row.says for _, rows in card.parts for row in rows)
+    assert all(rows for _, rows in card.parts)
+
+
+def test_no_two_modes_are_alike():
+    parts = [card.parts for card in mode_card(Rules(version=1))]
+    assert all(one != two for index, one in enumerate(parts) for two in parts[index + 1 :])
+
+
+def test_a_clause_of_one_mode_stands_on_its_card_only():
+    card = {one.mode: one for one in mode_card(Rules(version=1))}
+    for mode in Mode:
+        clauses = {row.clause for row in card[mode].rules}
+        others = [other for other in Mode if other is not mode]
+        assert any(clause.startswith(f"authorise.{mode.value}") for clause in clauses)
+        assert not any(
+            clause.startswith(f"authorise.{other.value}") for clause in clauses for other in others
+        )
+
+
+def test_every_kind_of_command_is_told_apart():
+    def says(kind):
+        rules = Rules.model_validate(
+            {
+                "version": 1,
+                "commands": {"Reset": {"kind": kind, "modes": ["connected"], "age_ms_max": 0}},
+            }
+        )
+        return [row.says for card in mode_card(rules) for row in card.allowed]
+
+    assert says(CommandKind.EXPIRING) != says(CommandKind.DESIRED) != says(CommandKind.QUERY)
+
+
+def test_the_written_card_is_current():
+    assert DOCUMENT.read_text() == render(), (
+        "run: python -m holdfast.mode_card > docs/spec/mode-card.md"
+    )
