@@ -11,9 +11,8 @@ import pytest
 from holdfast.contracts.journal import StorageLevel
 from holdfast.contracts.mode import CsmsState, Mode, Reason
 from holdfast.contracts.recovery import OpenPoint, Step
-from holdfast.contracts.rules import ModeRules, Rules
-from mode_manager.domain.events import Moment, PulseSent
-from mode_manager.domain.impairments import BEYOND_RECOVERY, LEAVES_SOMETHING_OPEN
+from holdfast.contracts.rules import ModeRules
+from mode_manager.domain.events import Moment
 from mode_manager.domain.report import status
 from mode_manager.domain.table import BETTER, TRANSITIONS, WORSE
 
@@ -76,26 +75,6 @@ def test_a_process_that_slept_through_a_cut_goes_straight_to_autonomous(paper_si
     site.mono_ms += 40_000
     site.cut().run(250)
     assert site.modes == [AUTONOMOUS]
-
-
-IMPAIRMENTS = {
-    Reason.STORAGE: lambda site: site.storage(StorageLevel.SOFT),
-    Reason.CSMS: lambda site: setattr(site, "csms", CsmsState.DOWN),
-    Reason.SYNC_STALLED: lambda site: setattr(site, "copying", False),
-    Reason.CLOCK: lambda site: setattr(site, "cloud_ahead_ms", -31_000),
-    Reason.JOURNAL: lambda site: setattr(site, "has_head", False),
-    Reason.RULES_EXPIRED: lambda site: site.rules(1, valid_until_ms=1),
-}
-
-
-@pytest.mark.parametrize("reason", IMPAIRMENTS)
-def test_each_impairment_degrades_within_15_s_by_its_name(paper_site, reason):
-    site = paper_site().connected()
-    IMPAIRMENTS[reason](site)
-    site.until(DEGRADED, within_ms=15_000)
-    [change] = site.changes
-    assert change.why is reason
-    assert change.fact.detail
 
 
 def test_rules_that_stay_different_degrade_after_their_time(paper_site):
@@ -234,69 +213,6 @@ def test_a_recovery_that_was_cut_off_must_end_anew(paper_site):
     site.until(AUTONOMOUS, within_ms=30_000).heal().until(RECOVERY, within_ms=5 * MINUTE_MS)
     site.run(2 * MINUTE_MS)
     assert site.mode is RECOVERY
-
-
-REMEDIES = {
-    Reason.PULSE_LATE: (lambda site: site.cut().run(6_000), lambda site: site.heal()),
-    Reason.PULSE_LOST: (lambda site: site.cut().run(30_000), lambda site: site.heal()),
-    Reason.STORAGE: (
-        IMPAIRMENTS[Reason.STORAGE],
-        lambda site: site.storage(StorageLevel.OK),
-    ),
-    Reason.CSMS: (
-        IMPAIRMENTS[Reason.CSMS],
-        lambda site: setattr(site, "csms", CsmsState.UP),
-    ),
-    Reason.SYNC_STALLED: (
-        IMPAIRMENTS[Reason.SYNC_STALLED],
-        lambda site: setattr(site, "copying", True),
-    ),
-    Reason.CLOCK: (
-        IMPAIRMENTS[Reason.CLOCK],
-        lambda site: setattr(site, "cloud_ahead_ms", 0),
-    ),
-    Reason.JOURNAL: (
-        IMPAIRMENTS[Reason.JOURNAL],
-        lambda site: setattr(site, "has_head", True),
-    ),
-    Reason.RULES_EXPIRED: (IMPAIRMENTS[Reason.RULES_EXPIRED], lambda site: site.rules(1)),
-    Reason.RULES_STALE: (
-        lambda site: setattr(site, "desired", 2),
-        lambda site: site.rules(2),
-    ),
-}
-
-
-@pytest.mark.parametrize("reason", REMEDIES)
-def test_the_way_back_from_each_reason_asks_for_recovery_where_something_was_kept_back(
-    paper_site, reason
-):
-    impair, mend = REMEDIES[reason]
-    site = paper_site().connected()
-    impair(site)
-    site.until(AUTONOMOUS if reason is Reason.PULSE_LOST else DEGRADED, within_ms=MINUTE_MS)
-    site.run(MINUTE_MS if reason is not Reason.PULSE_LATE else 0)
-    stood = len(site.changes)
-    mend(site)
-    site.until(CONNECTED, within_ms=3 * MINUTE_MS)
-    leads_over = site.modes[stood:-1]
-    assert leads_over == ([RECOVERY] if reason in LEAVES_SOMETHING_OPEN else [])
-    assert site.run(MINUTE_MS).mode is CONNECTED
-
-
-@pytest.mark.parametrize("reason", sorted(BEYOND_RECOVERY - {Reason.MAINTENANCE}))
-def test_after_a_cut_what_recovery_cannot_heal_degrades_and_the_rest_waits_for_recovery(
-    paper_site, reason
-):
-    impair, mend = REMEDIES[reason]
-    site = paper_site().connected().cut().run(2 * MINUTE_MS)
-    impair(site)
-    site.heal().run(2 * MINUTE_MS)
-    assert site.modes == [DEGRADED, AUTONOMOUS, DEGRADED]
-    assert reason in site.changes[-1].fact.reasons
-    mend(site)
-    site.until(CONNECTED, within_ms=3 * MINUTE_MS)
-    assert site.modes[3:] == [RECOVERY, CONNECTED]
 
 
 # --- open points ---
@@ -489,64 +405,6 @@ def test_more_changes_allowed_by_the_rules_bring_a_relapsed_site_back_at_once(pa
         AUTONOMOUS, disruption="d", fell=(90_000, 20_000)
     )
     site.until(CONNECTED, within_ms=15_000)
-
-
-# --- a metered link ---
-
-METERED = Rules.model_validate({"version": 1, "metered": {"link": True}}).uplink
-
-
-def test_over_a_metered_link_a_sound_site_stays_connected_with_an_eighth_of_the_pulses(paper_site):
-    site = paper_site(policy=METERED).connected().run(60 * MINUTE_MS)
-    assert site.changes == []
-    sent = sum(isinstance(event, PulseSent) for event in site.events)
-    assert sent <= (site.mono_ms // 15_000) + 2
-
-
-def test_over_a_metered_link_one_lost_pulse_is_no_event(paper_site):
-    site = paper_site(policy=METERED).connected()
-    site.cut().run(15_000).heal().run(10 * MINUTE_MS)
-    assert site.changes == []
-
-
-def test_over_a_metered_link_a_cut_is_noticed_by_its_own_times(paper_site):
-    site = paper_site(policy=METERED).connected()
-    cut_ms = site.cut().mono_ms
-    site.until(AUTONOMOUS, within_ms=3 * MINUTE_MS)
-    late, lost = site.changes
-    assert (late.mode, late.why, lost.why) == (DEGRADED, Reason.PULSE_LATE, Reason.PULSE_LOST)
-    assert 15_000 <= late.mono_ms - cut_ms <= 40_000
-    assert 105_000 <= lost.mono_ms - cut_ms <= 120_000
-    site.run(MINUTE_MS).heal().until(CONNECTED, within_ms=3 * MINUTE_MS)
-
-
-def test_over_a_metered_link_a_single_answer_is_no_stable_link(paper_site):
-    site = paper_site(policy=METERED).connected().cut().run(5 * MINUTE_MS).heal()
-    healed_ms = site.mono_ms
-    site.until(RECOVERY, within_ms=2 * MINUTE_MS)
-    assert site.mono_ms - healed_ms >= 35_000
-
-
-@pytest.mark.parametrize(
-    "metered",
-    [
-        {"pulse_ms": 50_000},
-        {"degraded_after_ms": 120_000},
-        {"autonomous_after_ms": 30_000},
-        {"stable_for_ms": 14_999},
-    ],
-)
-def test_times_of_a_metered_link_that_do_not_fit_its_pulses_are_refused(metered):
-    with pytest.raises(ValueError, match="must hold"):
-        Rules.model_validate({"version": 1, "metered": metered})
-
-
-def test_clauses_that_a_metered_link_does_not_replace_stand():
-    rules = Rules.model_validate(
-        {"version": 1, "modes": {"latch_ms": 7_000}, "metered": {"link": True}}
-    )
-    assert rules.uplink.latch_ms == 7_000
-    assert Rules(version=1).uplink == ModeRules()
 
 
 # --- status, table ---
