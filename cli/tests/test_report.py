@@ -56,6 +56,15 @@ def a_journal(status: str = "Accepted", rules_version: int = 1) -> list[Envelope
     ]  # fmt: skip
 
 
+ENDED = {
+    "id": "c1",
+    "action": "Reset",
+    "charge_point": "CP-01",
+    "disposition": "expired",
+    "reason": "its deadline passed",
+}
+
+
 def evidence(**changes: Any) -> Evidence:
     oracle = {
         "acknowledged_events": 40,
@@ -97,15 +106,7 @@ def evidence(**changes: Any) -> Evidence:
         "journal": a_journal(),
         "bundles": {},
         "published_ms": {},
-        "commands": [
-            {
-                "id": "c1",
-                "action": "Reset",
-                "charge_point": "CP-01",
-                "disposition": "expired",
-                "reason": "",
-            }
-        ],
+        "commands": [ENDED],
         "gaps": [],
         "copies": [{"retired": False, "watermark": 90, "head_seq": 90, "chain_verified": True}],
         "answered_calls": [answered("call-1", {"status": "Rejected"}), answered(None, {})],
@@ -121,6 +122,7 @@ def evidence(**changes: Any) -> Evidence:
 EXPECT = Expect(
     modes=MODES,
     dispositions={"c1": "expired"},
+    reasons={"c1": "deadline"},
     refused_drivers_min=1,
     csms_answers={"call-1": "Rejected"},
 )
@@ -156,6 +158,7 @@ def test_a_clean_account_passes_with_its_figures():
         ({"oracle": {"stale_commands_executed": 1}}, "stale"),
         ({"oracle": {"acknowledged_events": 0}}, "nothing was tested"),
         ({"oracle": {"lost_in_named_gaps": ["m1"]}}, "in gaps"),
+        ({"commands": [ENDED | {"reason": "no idea"}]}, "expected 'deadline'"),
         ({"open_points": ["csms"]}, "open point"),
         ({"open_points": None}, "open point"),
         ({"quarantined": 2}, "quarantine"),

@@ -243,6 +243,14 @@ async def test_a_stale_command_is_found(account, verdict, how):
     assert (await verdict(account, 1))["stale_commands_executed"] == 1
 
 
+async def test_a_command_that_nobody_says_was_sent_is_found(account, verdict):
+    account["events"][-2]["body"]["message_id"] = "another"
+    said = await verdict(account, 1)
+    assert said["stale_commands"] == [
+        "CP-1: RemoteStopTransaction was executed, no fact says that it was sent"
+    ]
+
+
 async def test_a_session_that_never_got_an_id_is_matched_by_its_readings(
     account, verdict, tmp_path
 ):

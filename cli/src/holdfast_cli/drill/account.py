@@ -84,6 +84,10 @@ class Account:
         """Idempotent by the command's id, so asking again is safe."""
         return await self._patiently("POST", "/commands", json=document)
 
+    async def command_word(self, command: str, word: str, by: str) -> dict[str, Any]:
+        """Idempotent, as a word is said once."""
+        return await self._patiently("POST", f"/commands/{command}/{word}", json={"by": by})
+
     async def _get(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         return await self._patiently("GET", path, params=query)
 

@@ -41,6 +41,7 @@ class Behaviour(BaseModel):
     stop_on_invalid_id: Flag = None
     session_after_reboot: Literal["stop", "resume"] | None = None
     reboot_s: float | None = Field(None, ge=0, le=3_600)
+    upkeep_s: float | None = Field(None, ge=0, le=3_600)
     hard_reset_loses_queue: Flag = None
     clock_offset_s: float | None = Field(None, ge=-1e9, le=1e9)
     clock_drift_ppm: float | None = Field(None, ge=-100_000, le=100_000)

@@ -12,6 +12,7 @@ from holdfast_cli.drill.bundles import Bundle, bundles
 from holdfast_cli.drill.publish import publish
 from holdfast_cli.drill.scenario import Scenario
 from holdfast_cli.drill.steps import (
+    OPERATORS_NAME,
     AnyStep,
     CsmsCall,
     CsmsCalm,
@@ -28,6 +29,7 @@ from holdfast_cli.drill.steps import (
     Plug,
     PublishRules,
     Reboot,
+    SayWord,
     SendCommand,
     Slow,
     Stop,
@@ -35,7 +37,7 @@ from holdfast_cli.drill.steps import (
 )
 from holdfast_cli.drill.timeline import Timeline
 from holdfast_cli.world.running import RunningWorld
-from holdfast_cli.world.talk import Conversation
+from holdfast_cli.world.talk import Conversation, TalkError
 
 
 @dataclass(slots=True)
@@ -93,6 +95,9 @@ class Player:
             case PublishRules():
                 self.marks.published_ms[step.id] = _now_ms()
                 await publish(self._world.world, self._site, self._bundles[step.id])
+            case SayWord():
+                by = f"{OPERATORS_NAME}, {step.by}"
+                await self._account(step.by).command_word(step.id, step.word, by)
             case CsmsDown() | CsmsUp() | CsmsRestart() | CsmsQuirk() | CsmsCalm() | CsmsCall():
                 await self._csms(step)
             case _:
@@ -120,7 +125,11 @@ class Player:
             case CsmsQuirk():
                 line = {"do": "quirk", **step.quirk}
             case CsmsCall():
-                line = {**step.model_dump(exclude={"at_s"}), "do": "call"}
+                payload = step.payload
+                if step.transaction_of is not None:
+                    payload = payload | self._transaction(self._world.csms, step.transaction_of)
+                fields = step.model_dump(exclude={"at_s", "transaction_of"})
+                line = {**fields, "payload": payload, "do": "call"}
             case _:
                 line = {"do": step.do.removeprefix("csms-")}
         if isinstance(step, CsmsDown):
@@ -130,16 +139,35 @@ class Player:
         await self._world.csms.say(line)
 
     async def _command(self, step: SendCommand) -> None:
-        account = self._accounts["cloud" if step.by == "cloud" else self._site]
-        await account.command(
+        payload = step.payload
+        if step.transaction_of is not None:
+            payload = payload | self._transaction(self._charge_points, step.transaction_of)
+        await self._account(step.by).command(
             {
                 "id": step.id,
                 "charge_point": step.charge_point,
                 "action": step.action,
-                "payload": step.payload,
+                "payload": payload,
                 "deadline_ms": _now_ms() + int(step.deadline_s * 1000),
             }
         )
+
+    def _account(self, by: str) -> Account:
+        return self._accounts["cloud" if by == "cloud" else self._site]
+
+    def _transaction(self, whose: Conversation, place: str) -> dict[str, int]:
+        """The newest one there, as charge points or CSMS know it. Raise TalkError."""
+        charge_point, connector = place.split("/")
+        ids = [
+            line["transaction_id"]
+            for event in ("transaction-id", "transaction-started")
+            for line in whose.said(event)
+            if line["charge_point"] == charge_point
+            and str(line.get("session", line.get("connector"))).split("-")[0] == connector
+        ]
+        if not ids:
+            raise TalkError(f"{place} has no transaction yet: let it begin earlier in the scenario")
+        return {"transactionId": ids[-1]}
 
 
 def _now_ms() -> int:

@@ -307,6 +307,10 @@ def _expected_ends(report: Report, expect: Expect) -> Iterator[str]:
     for command, disposition in expect.dispositions.items():
         if ended.get(command) != disposition:
             yield f"command {command} ended {ended.get(command)!r}, expected {disposition!r}"
+    why = {command.id: command.reason for command in report.commands}
+    for command, text in expect.reasons.items():
+        if text not in why.get(command, ""):
+            yield f"command {command} ended because {why.get(command)!r}, expected {text!r}"
     if bool(report.gaps) != expect.gaps:
         yield f"{len(report.gaps)} gaps, expected {'some' if expect.gaps else 'none'}"
     if report.lost_in_named_gaps and not expect.gaps:

@@ -21,6 +21,7 @@ from holdfast_cli.drill.steps import (
     CsmsQuirk,
     Part,
     PublishRules,
+    SayWord,
     SendCommand,
 )
 from holdfast_cli.provision.rules import laid_over_default
@@ -80,6 +81,8 @@ class Expect(Part):
     refused_drivers_min: int = 0
     dispositions: dict[str, DispositionName] = Field(default_factory=dict)
     """Command id to how it must have ended."""
+    reasons: dict[str, str] = Field(default_factory=dict)
+    """Command id to a text that must stand in the reason of its end."""
     gaps: bool = False
     """A wiped disk: what it took must be named; nothing else may be missing."""
     open_points: tuple[str, ...] = ()
@@ -143,6 +146,11 @@ class Scenario(Part):
                     f"steps.{number}.charge_point: {named!r} is no charge point here: "
                     "add it to charge_points, or correct its name"
                 )
+            place = getattr(step, "transaction_of", None)
+            if place is not None and not _has(connectors, place):
+                raise ValueError(
+                    f"steps.{number}.transaction_of: there is no connector {place!r} here: correct it"
+                )
             if getattr(step, "connector", 1) > connectors[named]:
                 raise ValueError(
                     f"steps.{number}.connector: {named} has {connectors[named]} connectors: "
@@ -155,10 +163,16 @@ class Scenario(Part):
         ids = [step.id for step in self.steps if isinstance(step, SendCommand)]
         if twice := next((it for it in ids if ids.count(it) > 1), None):
             raise ValueError(f"steps: two commands have the id {twice!r}: give each its own")
-        if none := next((it for it in self.expect.dispositions if it not in ids), None):
-            raise ValueError(
-                f"expect.dispositions: no command has the id {none!r}: correct it, or add the command"
-            )
+        words = [step.id for step in self.steps if isinstance(step, SayWord)]
+        for where, named in (
+            ("expect.dispositions", self.expect.dispositions),
+            ("expect.reasons", self.expect.reasons),
+            ("steps", words),
+        ):
+            if none := next((it for it in named if it not in ids), None):
+                raise ValueError(
+                    f"{where}: no command has the id {none!r}: correct it, or add the command"
+                )
         return self
 
     @model_validator(mode="after")
@@ -185,6 +199,11 @@ class Scenario(Part):
     @property
     def ordered(self) -> list[AnyStep]:
         return sorted(self.steps, key=lambda step: step.at_s)
+
+
+def _has(connectors: dict[str, int], place: str) -> bool:
+    charge_point, connector = place.split("/")
+    return int(connector) <= connectors.get(charge_point, 0)
 
 
 def _charge_point_of(step: AnyStep) -> Any:

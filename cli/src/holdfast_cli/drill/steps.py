@@ -132,13 +132,22 @@ class Wipe(Step):
         return "the site's disk is lost and replaced by a bare one"
 
 
+Where = Literal["cloud", "operator at site"]
+OPERATORS_NAME = "drill"
+OfTransaction = Annotated[str, Field(pattern=r"^CP-[0-9]{2,3}/[1-4]$")]
+"""`CP-01/2`: the newest transaction of that connector. Its id stands in nobody's scenario, since it is given while
+it is played: by the site to a charge point, by the CSMS to its own transaction."""
+
+
 class SendCommand(Step):
     do: Literal["command"]
-    by: Literal["cloud", "operator at site"] = "cloud"
+    by: Where = "cloud"
     id: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
     charge_point: str
     action: Action
     payload: dict[str, Any]
+    transaction_of: OfTransaction | None = None
+    """Fills in `transactionId`."""
     deadline_s: float = Field(gt=0)
 
     def sentence(self) -> str:
@@ -165,6 +174,19 @@ class PublishRules(Step):
         if self.how == "good":
             return f"the cloud publishes newer rules ({self.id})"
         return f"rules that the site must refuse are put before it: {self.how} ({self.id})"
+
+
+class SayWord(Step):
+    """An operator's word about a command that waits for one."""
+
+    do: Literal["command-word"]
+    id: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+    """Of the command."""
+    word: Literal["confirm", "cancel"]
+    by: Where = "cloud"
+
+    def sentence(self) -> str:
+        return f"{self.by}: {self.word} {self.id}"
 
 
 class CsmsDown(Step):
@@ -225,6 +247,8 @@ class CsmsCall(Step):
     action: str = Field(min_length=1, max_length=50)
     """Any: also one that a site does not carry out must be answered."""
     payload: dict[str, Any] = Field(default_factory=dict)
+    transaction_of: OfTransaction | None = None
+    """Fills in `transactionId`, as the CSMS knows it."""
 
     def sentence(self) -> str:
         return f"the CSMS sends {self.action} to {self.charge_point} ({self.id})"
@@ -244,6 +268,7 @@ AnyStep = Annotated[
     | Wipe
     | SendCommand
     | PublishRules
+    | SayWord
     | CsmsStep,
     Field(discriminator="do"),
 ]

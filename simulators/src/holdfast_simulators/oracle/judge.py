@@ -9,7 +9,7 @@ What is compared, and by what key:
 - a session with the product's sessions: by (charge point, transaction id); one that never got an id
   (errata 3.18: -1) by its connector and the readings it has;
 - energy only for sessions whose start and stop the charge point holds acknowledgements for;
-- a command that took effect with `command.dispatched` and `command.settled`: by message id.
+- a command that took effect, of whatever action, with `command.dispatched` and `command.settled`: by message id.
 
 A loss inside a gap that the product names is listed apart and is no difference: it said so itself.
 """
@@ -77,7 +77,7 @@ def judge(truth: Truth, account: Account, kept: Kept | None = None) -> Verdict:
     _judge_facts(verdict, truth, recorded)
     _judge_continuity(verdict, facts, account.gaps)
     _judge_sessions(verdict, truth, account, wounded)
-    _judge_commands(verdict, truth, facts)
+    _judge_commands(verdict, truth, facts, account.gaps)
     if kept is not None:
         verdict.csms = csms.judge(truth, kept, account.gaps)
     if len(verdict.unexplained) > UNEXPLAINED_MAX:
@@ -264,8 +264,10 @@ def _likeness(session: TrueSession) -> tuple[str, int | None, int | None]:
 # --- commands
 
 
-def _judge_commands(verdict: Verdict, truth: Truth, facts: list[RecordedFact]) -> None:
-    """Executed past its deadline, or executed although the product says it was not delivered."""
+def _judge_commands(
+    verdict: Verdict, truth: Truth, facts: list[RecordedFact], gaps: tuple[NamedGap, ...]
+) -> None:
+    """Executed past its deadline, or although the product says it was not delivered, or does not know of it."""
     dispatched: dict[tuple[str, str], dict[str, Any]] = {}
     dispositions: dict[str, str] = {}
     for fact in facts:
@@ -280,6 +282,10 @@ def _judge_commands(verdict: Verdict, truth: Truth, facts: list[RecordedFact]) -
     for one in truth.executed:
         command = dispatched.get((one.charge_point, one.message_id))
         if command is None:
+            if not any(gap.covers_ms(one.at_ms) for gap in gaps):
+                verdict.stale_commands.append(
+                    f"{one.charge_point}: {one.action} was executed, no fact says that it was sent"
+                )
             continue
         deadline_ms = command.get("deadline_ms")
         disposition = dispositions.get(str(command.get("id")), "")
