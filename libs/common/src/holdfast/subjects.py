@@ -209,6 +209,14 @@ def down_command_words(site: str) -> str:
     return f"hf.{site}.down.command-word.>"
 
 
+def is_down_command_word(subject: str) -> bool:
+    match subject.split("."):
+        case ["hf", _, "down", "command-word", *_]:
+            return True
+        case _:
+            return False
+
+
 def down_rules(site: str) -> str:
     return f"hf.{site}.down.rules.bundle"
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from holdfast import rpc, subjects
 from holdfast.bus import Bus, Delivery
 from holdfast.clock import Clock
-from holdfast.contracts.command import Command
+from holdfast.contracts.command import Command, CommandWord
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.journal import StorageLevel, StorageLevelChanged
 from holdfast.contracts.rpc import Empty
@@ -62,11 +62,13 @@ async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) 
         group.create_task(services.telemetry.run())
         group.create_task(_follow_storage(edge, bus, incarnation))
         group.create_task(follow_standing(bus, incarnation, standing))
-        group.create_task(_tick(edge, clock))
+        group.create_task(_tick(edge, clock, standing))
         group.create_task(_snapshots(edge, bus, clock, incarnation, config.snapshot_every_ms))
         group.create_task(follow_downlink(edge, bus, clock, recorder))
         await rpc.serve(bus, subjects.rpc(config.site, "command"), Command, edge.command)
         await rpc.serve(bus, subjects.rpc(config.site, "csms-command"), Command, edge.csms_command)
+        word = subjects.rpc(config.site, "command-word")
+        await rpc.serve(bus, word, CommandWord, edge.command_word)
         await rpc.serve(bus, subjects.rpc(config.site, "lanes"), Empty, edge.lanes)
         await rpc.serve(bus, subjects.rpc(config.site, "charge-points"), Empty, edge.charge_points)
         await strictness.look()  # before anyone is let in
@@ -107,9 +109,10 @@ def _services(
     )
 
 
-async def _tick(edge: Edge, clock: Clock) -> None:
+async def _tick(edge: Edge, clock: Clock, standing: Standing) -> None:
     while True:
         await clock.sleep_ms(TICK_MS)
+        edge.mode_stands(standing.mode)
         edge.tick()
 
 

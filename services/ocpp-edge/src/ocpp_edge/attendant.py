@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import assert_never
 
-from holdfast.contracts.command import Command, CommandSettled
+from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, CommandWord, Word
 from holdfast.contracts.envelope import Entry, Fact
 from holdfast.contracts.session import SessionMetered, SessionStarted, SessionStopped
 from holdfast.ocpp import frames
@@ -47,6 +47,9 @@ from ocpp_edge.domain.events import (
     SendCall,
     Stored,
     Tick,
+    WordArrived,
+    WordNotTaken,
+    WordTaken,
 )
 from ocpp_edge.domain.express import FRAME_CHARACTERS_MAX
 from ocpp_edge.domain.sessions import Origin
@@ -62,7 +65,7 @@ REPLACED = "replaced by a newer connection"
 
 
 class NotTaken(Exception):
-    """The command is not in the journal; whoever brought it keeps it."""
+    """The command, or the word about one, is not in the journal; whoever brought it keeps it."""
 
 
 class Attendant:
@@ -78,6 +81,7 @@ class Attendant:
         self._knocking: asyncio.Timeout | None = None
         """The wait of the newest connection that waits for the door."""
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._worded: dict[tuple[str, Word], list[asyncio.Future[CommandReceipt]]] = {}
         self._asking: set[str] = set()
         self._writer = Writer(services, self.handle, self._note)
         services.group.create_task(self._writer.run())
@@ -127,6 +131,13 @@ class Attendant:
             )
         )
         await taken
+
+    async def word(self, word: CommandWord) -> CommandReceipt:
+        """Return once the word is in the journal, with what it came to. Raise NotTaken."""
+        said: asyncio.Future[CommandReceipt] = asyncio.get_running_loop().create_future()
+        self._worded.setdefault((word.id, word.word), []).append(said)
+        self.handle(WordArrived(at_ms=self._at_ms, mono_ms=self._mono_ms, word=word))
+        return await said
 
     # --- the connection ---
 
@@ -273,6 +284,8 @@ class Attendant:
                 self._tell(command_id, None)
             case CommandNotTaken(command_id=command_id, why=why):
                 self._tell(command_id, NotTaken(why))
+            case WordTaken() | WordNotTaken():
+                self._tell_word(effect)
             case _:
                 assert_never(effect)
 
@@ -304,6 +317,19 @@ class Attendant:
                 waiting.set_exception(error)
             else:
                 waiting.set_result(None)
+
+    def _tell_word(self, effect: WordTaken | WordNotTaken) -> None:
+        for waiting in self._worded.pop((effect.command_id, effect.word), []):
+            if waiting.done():
+                continue
+            if isinstance(effect, WordNotTaken):
+                waiting.set_exception(NotTaken(effect.why))
+            else:
+                waiting.set_result(
+                    CommandReceipt(
+                        id=effect.command_id, accepted=effect.taken, reason=effect.reason
+                    )
+                )
 
     async def _ask_authorise(self, effect: AskAuthorise) -> None:
         authorisation = await questions.authorise(self._services, self.name, effect)

@@ -1,4 +1,4 @@
-"""Commands from the cloud, out of this site's copy of DOWNLINK.
+"""Commands from the cloud, and operators' words about them, out of this site's copy of DOWNLINK.
 
 A command is acknowledged once the site's journal has it as received: from then on the fold owes it a
 disposition, and a charge point that is away for hours holds up no other command.
@@ -11,7 +11,7 @@ import logging
 from holdfast import subjects
 from holdfast.bus import AdminRefused, AppendRefused, Bus, Delivery, RequestFailed, StreamGone
 from holdfast.clock import Clock
-from holdfast.contracts.command import Command
+from holdfast.contracts.command import Command, CommandWord
 from holdfast.contracts.envelope import ContractError
 from holdfast.entries import quarantine
 from holdfast.recorder import Recorder
@@ -26,13 +26,12 @@ BATCH = 64
 
 async def follow_downlink(edge: Edge, bus: Bus, clock: Clock, recorder: Recorder) -> None:
     """For ever. The copy is made by the journal service when the cloud is first heard: wait for it."""
-    commands = subjects.down_commands(recorder.incarnation.site)
+    site = recorder.incarnation.site
+    topics = (subjects.down_commands(site), subjects.down_command_words(site))
     while True:
         try:
             reader = subjects.reader(SOURCE)
-            async for delivery in bus.pull(
-                subjects.DOWNLINK, reader, subjects=(commands,), batch=BATCH
-            ):
+            async for delivery in bus.pull(subjects.DOWNLINK, reader, subjects=topics, batch=BATCH):
                 await _take(edge, recorder, delivery)
         except StreamGone:
             log.debug("no copy of DOWNLINK yet")
@@ -43,9 +42,13 @@ async def follow_downlink(edge: Edge, bus: Bus, clock: Clock, recorder: Recorder
 
 async def _take(edge: Edge, recorder: Recorder, delivery: Delivery) -> None:
     message = delivery.message
+    is_word = subjects.is_down_command_word(message.subject)
     try:
         try:
-            await edge.take_from_downlink(Command.from_bytes(message.data), message.seq)
+            if is_word:
+                await edge.take_word_from_downlink(CommandWord.from_bytes(message.data))
+            else:
+                await edge.take_from_downlink(Command.from_bytes(message.data), message.seq)
         except (ContractError, TooMany) as error:
             await quarantine(message, str(error), recorder)
             edge.downlink_seq = max(edge.downlink_seq, message.seq)

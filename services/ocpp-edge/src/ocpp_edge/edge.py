@@ -9,9 +9,16 @@ from dataclasses import replace
 from holdfast import subjects
 from holdfast.bus import Bus, NotAcknowledged
 from holdfast.contracts.charge_point import ChargePointsStatus, ChargePointView, ConnectorView
-from holdfast.contracts.command import Command, CommandLanes, CommandReceipt, Issuer
+from holdfast.contracts.command import (
+    Command,
+    CommandLanes,
+    CommandReceipt,
+    CommandWord,
+    Issuer,
+)
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.journal import IncarnationOpened
+from holdfast.contracts.mode import Mode
 from holdfast.contracts.rpc import Empty
 from holdfast.entries import Read, read
 from holdfast.ids import Ids
@@ -152,6 +159,10 @@ class Edge:
             log.warning("new sessions", extra={"allowed": allowed})
             self._services.policy = replace(self._services.policy, new_sessions=allowed)
 
+    def mode_stands(self, mode: Mode) -> None:
+        if self._services.policy.mode != mode:
+            self._services.policy = replace(self._services.policy, mode=mode)
+
     def turn_away(self, away: bool) -> None:
         """Close every connection, once, and take none; or take them again. What is not acknowledged stays with
         the charge points, which send it again.
@@ -167,9 +178,11 @@ class Edge:
 
     async def take_from_downlink(self, command: Command, seq: int) -> None:
         """Return once it is in the journal. Raise NotTaken or TooMany."""
-        if command.issuer is Issuer.OPERATOR_AT_SITE:
-            # Only who stands at the site is the operator there: rules let that one do more.
+        if command.issuer not in (Issuer.CLOUD, Issuer.CSMS):
+            # Only who stands at the site is the operator there: rules let that one do more. So with the site.
             command = command.model_copy(update={"issuer": Issuer.CLOUD})
+        if command.issuer is not Issuer.CSMS:
+            command = command.model_copy(update={"by_rule": ""})
         await self._learn_opening()
         await self._attendant(command.charge_point).take(command, seq)
         self.downlink_seq = max(self.downlink_seq, seq)
@@ -179,7 +192,8 @@ class Edge:
         refusal = self._refusal(command)
         if refusal:
             return CommandReceipt(id=command.id, accepted=False, reason=refusal)
-        return await self._commanded(command.model_copy(update={"issuer": Issuer.OPERATOR_AT_SITE}))
+        here = {"issuer": Issuer.OPERATOR_AT_SITE, "by_rule": ""}
+        return await self._commanded(command.model_copy(update=here))
 
     async def csms_command(self, command: Command, _: str) -> CommandReceipt:
         """`rpc.csms-command`: a csms-bridge at this site. Its CSMS has no more rights than through the cloud."""
@@ -187,6 +201,31 @@ class Edge:
         if refusal:
             return CommandReceipt(id=command.id, accepted=False, reason=refusal)
         return await self._commanded(command.model_copy(update={"issuer": Issuer.CSMS}))
+
+    async def command_word(self, word: CommandWord, _: str) -> CommandReceipt:
+        """`rpc.command-word`: an operator confirms or cancels."""
+        attendant = self._whose(word.id)
+        if attendant is None:
+            reason = "no command of this id is known at this site"
+            return CommandReceipt(id=word.id, accepted=False, reason=reason)
+        try:
+            return await attendant.word(word)
+        except NotTaken as error:
+            raise NotAcknowledged(f"the word is not journaled: {error}") from error
+
+    async def take_word_from_downlink(self, word: CommandWord) -> None:
+        """Return once it is in the journal. Raise NotTaken, or ContractError when there is no such command."""
+        attendant = self._whose(word.id)
+        if attendant is None:
+            raise ContractError(f"{word.word} for command {word.id!r}, which is not known here")
+        await attendant.word(word)
+
+    def _whose(self, command_id: str) -> Attendant | None:
+        for attendant in self._attendants.values():
+            known = attendant.state.known
+            if command_id in known.commands or command_id in known.settled:
+                return attendant
+        return None
 
     async def _commanded(self, command: Command) -> CommandReceipt:
         try:
@@ -206,8 +245,17 @@ class Edge:
     async def lanes(self, _: Empty, __: str) -> CommandLanes:
         """`rpc.lanes`."""
         attendants = self._attendants.values()
-        pending = [id for one in attendants for id in one.state.known.commands]
-        return CommandLanes(pending=tuple(pending), downlink_seq=self.downlink_seq)
+        pending: list[str] = []
+        waiting: list[str] = []
+        for one in attendants:
+            for id, command in one.state.known.commands.items():
+                waits = command.dispatched_ms is None and (
+                    command.held or id in one.state.live.parked
+                )
+                (waiting if waits else pending).append(id)
+        return CommandLanes(
+            pending=tuple(pending), waiting=tuple(waiting), downlink_seq=self.downlink_seq
+        )
 
     # --- views ---
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from holdfast import rpc, subjects
 from holdfast.bus import RequestFailed
+from holdfast.contracts.command import Command
 from holdfast.contracts.decision import Admit, Admitted, Authorise, Authorised
 from holdfast.contracts.envelope import Contract
 from ocpp_edge.domain.events import AskAdmit, AskAuthorise
@@ -51,11 +52,25 @@ async def admit(services: Services, charge_point: str, effect: AskAdmit) -> Admi
     problem = services.schemas.problem(command.action, command.payload)
     if problem:
         return f"{problem.sentence} of {command.action}"
-    request = Admit(request=effect.request, command=command, target=effect.target)
+    request = Admit(
+        request=effect.request,
+        command=command,
+        target=effect.target.model_copy(update={"token_sessions": _charging(services, command)}),
+        confirmed_by=effect.confirmed_by,
+    )
     try:
         return await _ask(services, "admit", request, Admitted, ADMIT_MS_MAX)
     except rpc.Refused as refused:
         return str(refused)
+
+
+def _charging(services: Services, command: Command) -> tuple[str, ...]:
+    """Sessions of the driver token that a start names, anywhere at the site."""
+    token = command.payload.get("idTag")
+    if command.action != "RemoteStartTransaction" or not isinstance(token, str):
+        return ()
+    running = elsewhere(services.open_sessions(), token)
+    return tuple(one.session for one in running)
 
 
 async def _ask(

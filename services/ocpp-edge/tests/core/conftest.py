@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.contracts.command import Command, Disposition
+from holdfast.contracts.command import Command, CommandWord, Disposition, Issuer, Word
 from holdfast.contracts.decision import (
     Admitted,
     AdmitVerdict,
@@ -60,6 +60,7 @@ class Bench:
         self.closed: list[str] = []
         self.taken: list[str] = []
         self.not_taken: list[str] = []
+        self.words: dict[tuple[str, Word], tuple[bool, str]] = {}
         self.asked: list[events.AskAuthorise] = []
         self.admits: list[events.AskAdmit] = []
         self.at_ms = 1_750_000_000_000
@@ -153,9 +154,10 @@ class Bench:
 
     def command(
         self, id: str, action: str = "TriggerMessage", *, deadline_in_ms: int = 60_000,
-        **payload: Any,
+        issuer: Issuer = Issuer.CLOUD, **payload: Any,
     ) -> Command:  # fmt: skip
-        payload = payload or {"requestedMessage": "Heartbeat"}
+        if action == "TriggerMessage":
+            payload = payload or {"requestedMessage": "Heartbeat"}
         command = Command(
             id=id,
             charge_point=self.state.charge_point,
@@ -163,9 +165,16 @@ class Bench:
             payload=payload,
             issued_at_ms=self.at_ms,
             deadline_ms=self.at_ms + deadline_in_ms,
+            issuer=issuer,
         )
         self.feed(events.CommandArrived(**self.now, command=command, downlink_seq=7))
         return command
+
+    def word(self, id: str, word: Word, by: str = "Ada") -> tuple[bool, str]:
+        """What whoever said it was told; the reason of a word that the journal did not take is not told here."""
+        said = CommandWord(id=id, word=word, by=by, at_ms=self.at_ms)
+        self.feed(events.WordArrived(**self.now, word=said))
+        return self.words.get((id, word), (False, "not told"))
 
     def answer(
         self, message_id: str, payload: dict[str, Any], connection: str | None = None
@@ -218,7 +227,7 @@ class Bench:
 
     # --- the shell's part ---
 
-    def _perform(self, effect: events.Effect) -> None:  # noqa: C901  one case per effect
+    def _perform(self, effect: events.Effect) -> None:  # noqa: C901, PLR0912  one case per effect
         match effect:
             case events.Record():
                 self._record(effect)
@@ -255,6 +264,10 @@ class Bench:
                 self.taken.append(id)
             case events.CommandNotTaken(command_id=id):
                 self.not_taken.append(id)
+            case events.WordTaken(command_id=id, word=word, taken=taken, reason=reason):
+                self.words[id, word] = (taken, reason)
+            case events.WordNotTaken(command_id=id, why=why):
+                self.not_taken.append(f"word about {id}: {why}")
 
     def authorise(self, effect: events.AskAuthorise) -> None:
         authorisation = Authorised(

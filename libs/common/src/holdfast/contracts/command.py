@@ -180,7 +180,10 @@ class CommandLanes(Contract):
     """Reply of `rpc.lanes`: what ocpp-edge still has to settle (step 5 of recovery)."""
 
     pending: tuple[str, ...]
-    """Ids of commands received and without disposition, and of those the downlink copy still holds."""
+    """Ids of commands received and without disposition, that nothing but their charge point or the site holds up."""
+    waiting: tuple[str, ...] = ()
+    """Ids of those that wait for an operator's word or a better time: each says so in the journal or its decision,
+    and recovery does not wait for them."""
     downlink_seq: int
     """Highest DOWNLINK sequence handled."""
 

@@ -148,7 +148,7 @@ def at_site(
         gaps=never("the cloud", "only the cloud can tell what it lacks"),
         chain_verified=journal.map(lambda _: not state.damage),
         open_points=samples.recovery.map(lambda r: r.open_points),
-        waiting_commands=samples.lanes.map(lambda lanes: lanes.pending),
+        waiting_commands=samples.lanes.map(lambda lanes: (*lanes.pending, *lanes.waiting)),
         csms=mode.map(told_at_site),
         silent=_silent(samples, now_ms, watched_ms),
     )

@@ -14,8 +14,13 @@ from dataclasses import replace
 from typing import assert_never
 
 from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDisconnected
-from holdfast.contracts.command import CommandDispatched, CommandReceived, CommandSettled
-from ocpp_edge.domain import commands, connections, express, lane
+from holdfast.contracts.command import (
+    CommandDispatched,
+    CommandReceived,
+    CommandSettled,
+    CommandWorded,
+)
+from ocpp_edge.domain import commands, connections, express, lane, words
 from ocpp_edge.domain.calls import Call, Meter, Start, Stop
 from ocpp_edge.domain.events import (
     Admitted,
@@ -36,8 +41,11 @@ from ocpp_edge.domain.events import (
     Restarted,
     Stored,
     Tick,
+    WordArrived,
+    WordNotTaken,
 )
-from ocpp_edge.domain.known import Known, fold
+from ocpp_edge.domain.fold import fold
+from ocpp_edge.domain.known import Known
 from ocpp_edge.domain.state import Policy, State
 
 Step = tuple[State, list[Effect]]
@@ -50,7 +58,7 @@ def decide(policy: Policy, state: State, event: Event) -> Step:
     if isinstance(event, NotStored) or (isinstance(event, NotAdmitted) and event.reason is None):
         return state, effects  # the next tick tries again, not this very moment
     state, news = connections.advance(state)
-    state, further = commands.advance(policy, state, event.at_ms)
+    state, further = commands.advance(policy, state, event.at_ms, event.mono_ms)
     return state, [*effects, *news, *further]
 
 
@@ -83,8 +91,10 @@ def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0
             return connections.restarted(state), []
         case CommandArrived():
             return commands.arrived(state, event)
+        case WordArrived():
+            return words.arrived(state, event)
         case Admitted():
-            return commands.admitted(state, event)
+            return commands.admitted(policy, state, event)
         case NotAdmitted():
             return commands.not_admitted(state, event)
         case CallAnswered():
@@ -137,6 +147,8 @@ def _stored(policy: Policy, state: State, event: Stored) -> Step:
             return commands.dispatched(state, event, fact)
         case CommandSettled() as fact:
             return commands.settled(state, fact), []
+        case CommandWorded() as fact:
+            return state, words.stored(fact)
         case _ if state.live.storing == event.id:
             return lane.stored(state, event, call)
         case _ if call is not None:
@@ -155,6 +167,8 @@ def _not_stored(policy: Policy, state: State, event: NotStored) -> Step:
     match event.fact:
         case CommandReceived(command=command):
             return state, [CommandNotTaken(command_id=command.id, why=event.why)]
+        case CommandWorded(command_id=command_id, word=word):
+            return state, [WordNotTaken(command_id=command_id, word=word, why=event.why)]
         case CommandDispatched():
             return state.with_live(sending=None) if event.final else state, []
         case ChargePointConnected() | ChargePointDisconnected() as fact:

@@ -22,13 +22,12 @@ from holdfast.contracts.command import (
     Disposition,
     Issuer,
 )
-from holdfast.contracts.decision import ConnectorState
+from holdfast.contracts.decision import WaitsFor
 from holdfast.ocpp import frames
-from ocpp_edge.domain import consequences
+from ocpp_edge.domain import asking, consequences, energy_cap, supersession, words
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.events import (
     Admitted,
-    AskAdmit,
     CallAnswered,
     CommandArrived,
     CommandTaken,
@@ -37,7 +36,6 @@ from ocpp_edge.domain.events import (
     SendCall,
     Stored,
 )
-from ocpp_edge.domain.known import Known, Pending
 from ocpp_edge.domain.state import Outstanding, Policy, State, record
 
 Step = tuple[State, list[Effect]]
@@ -64,13 +62,19 @@ def arrived(state: State, event: CommandArrived) -> Step:
     return state, [effect]
 
 
-def admitted(state: State, event: Admitted) -> Step:
+def admitted(policy: Policy, state: State, event: Admitted) -> Step:
     state = state.with_live(admitting=None)
     pending = state.known.commands.get(event.command_id)
     if pending is None or pending.dispatched_ms is not None:
         return state, []
     command, verdict = pending.command, event.admission.verdict
     decision = event.admission.decision
+    if pending.cancelled_by is not None or words.is_on_its_way(state, command.id):
+        return state, []
+    if verdict.waits_for is WaitsFor.WORD:
+        return (state, []) if pending.confirmed_by else asking.held(state, event, command)
+    if verdict.waits_for is WaitsFor.TIME:
+        return asking.parked(policy, state, event, command), []
     if not verdict.admitted:
         disposition = verdict.disposition or Disposition.REFUSED
         return _settle(state, command, disposition, verdict.reason, decision=decision), []
@@ -116,7 +120,9 @@ def dispatched(state: State, event: Stored, fact: CommandDispatched) -> Step:
 
 def settled(state: State, fact: CommandSettled) -> State:
     settling = {id: one for id, one in state.live.settling.items() if id != fact.command.id}
-    return state.with_live(settling=settling, held=state.live.held - {fact.command.id})
+    parked = {id: one for id, one in state.live.parked.items() if id != fact.command.id}
+    held = state.live.held - {fact.command.id}
+    return state.with_live(settling=settling, held=held, parked=parked)
 
 
 def answered(state: State, event: CallAnswered) -> Step:
@@ -143,12 +149,12 @@ def timed_out(policy: Policy, state: State, mono_ms: int) -> State:
     )
 
 
-def advance(policy: Policy, state: State, at_ms: int) -> Step:
+def advance(policy: Policy, state: State, at_ms: int, mono_ms: int) -> Step:
     """What is due next."""
+    state, effects = _of_the_site(state, at_ms)
     if not (state.known.commands or state.known.due or state.live.settling):
-        return state, []
-    state = _superseded(policy, _of_an_earlier_life(policy, _uncertain(state)))
-    effects: list[Effect] = []
+        return state, effects
+    state = _pointless(policy, _of_an_earlier_life(policy, _uncertain(state)))
     for command_id, fact in state.live.settling.items():
         id = digest(fact.TYPE, state.charge_point, command_id)
         if id not in state.live.recording:
@@ -158,8 +164,19 @@ def advance(policy: Policy, state: State, at_ms: int) -> Step:
         if id not in state.live.recording:
             state, effect = record(state, follows, id, cause=follows.command_id)
             effects.append(effect)
-    state, asked = _ask_next(state, at_ms)
+    state, asked = asking.ask_next(policy, state, at_ms, mono_ms)
     return state, [*effects, *asked]
+
+
+def _of_the_site(state: State, at_ms: int) -> Step:
+    """What the site issues by its own rules."""
+    effects: list[Effect] = []
+    for command in energy_cap.due(state, at_ms):
+        if received_id(command) not in state.live.recording:
+            fact = CommandReceived(charge_point=state.charge_point, command=command, downlink_seq=0)
+            state, effect = record(state, fact, received_id(command), cause=command.id)
+            effects.append(effect)
+    return state, effects
 
 
 _PASSED = "the deadline passed before it could be sent"
@@ -222,110 +239,30 @@ def _of_an_earlier_life(policy: Policy, state: State) -> State:
     """DOWNLINK brings old commands again to a new disk, which does not know what became of them. The
     operator at the site commands this disk, now.
     """
-    for pending in _waiting(state):
+    for pending in asking.waiting(state):
         command = pending.command
         is_old = command.issued_at_ms < policy.opened_at_ms
-        if is_old and command.issuer is not Issuer.OPERATOR_AT_SITE:
+        if is_old and command.issuer not in supersession.AT_THE_SITE:
             state = _settle(state, command, Disposition.UNCERTAIN, _EARLIER_LIFE)
     return state
 
 
-def _waiting(state: State) -> list[Pending]:
-    busy = (state.live.admitting, state.live.sending)
-    return [
-        pending
-        for command_id, pending in state.known.commands.items()
-        if pending.dispatched_ms is None
-        and command_id not in state.live.settling
-        and command_id not in busy
-    ]
-
-
-def _superseded(policy: Policy, state: State) -> State:
-    """A newer command that sets the same thing makes an older one that still waits pointless."""
-    waiting = _waiting(state)
-    newest = {_sets(pending.command): pending.command.id for pending in waiting}
+def _pointless(policy: Policy, state: State) -> State:
+    """What waits, and an operator's word, a newer command or the bound ends."""
+    for pending in asking.waiting(state):
+        if pending.cancelled_by is not None:
+            reason = f"cancelled by {pending.cancelled_by}"
+            state = _settle(state, pending.command, Disposition.SUPERSEDED, reason)
+    waiting = [pending.command for pending in asking.waiting(state)]
+    ends = supersession.ends(state.known, waiting)
     kept = 0
-    for pending in waiting:
-        command = pending.command
-        newer = newest[_sets(command)]
-        if newer != command.id:
-            state = _settle(state, command, Disposition.SUPERSEDED, f"by command {newer}")
+    for command in waiting:
+        end = ends.get(command.id)
+        if end:
+            state = _settle(state, command, end.disposition, end.reason)
             continue
         kept += 1
-        if kept > policy.commands_max:
+        if kept > policy.commands_max and command.issuer is not Issuer.SITE:
             reason = f"{policy.commands_max} commands wait for this charge point already"
             state = _settle(state, command, Disposition.REFUSED, reason)
     return state
-
-
-def _sets(command: Command) -> tuple[str, ...]:
-    """What it sets; a command that sets nothing that lasts stands for itself."""
-    payload = command.payload
-    match command.action:
-        case "RemoteStartTransaction" if payload.get("connectorId") is None:
-            # Two drivers may both be meant to charge, wherever there is room.
-            return command.action, "idTag", str(payload.get("idTag"))
-        case "ChangeAvailability" | "RemoteStartTransaction":
-            return command.action, "connector", str(payload.get("connectorId"))
-        case "SetChargingProfile":
-            profile = payload.get("csChargingProfiles")
-            place = profile if isinstance(profile, dict) else {}
-            parts = (place.get("chargingProfilePurpose"), place.get("stackLevel"))
-            return command.action, str(payload.get("connectorId")), *map(str, parts)
-        case _:
-            return command.action, command.id
-
-
-def _ask_next(state: State, at_ms: int) -> Step:
-    live = state.live
-    if live.admitting or live.sending or live.outstanding:
-        return state, []
-    for pending in _waiting(state):
-        command = pending.command
-        if live.connection or command.id not in live.held or at_ms > command.deadline_ms:
-            ask = AskAdmit(
-                request=digest("admit", command.charge_point, command.id, at_ms),
-                command=command,
-                target=target(state.known, command, connected=live.connection is not None),
-            )
-            return state.with_live(admitting=command.id), [ask]
-    return state, []
-
-
-def target(known: Known, command: Command, *, connected: bool) -> ConnectorState:
-    """What the rules may want to know of the place the command goes to."""
-    connector = _connector(known, command)
-    status = known.connectors.get(connector) if connector is not None else None
-    return ConnectorState(
-        connected=connected,
-        status=status.status if status else None,
-        transaction_id=_transaction(known, command, connector),
-        booted_at_ms=known.booted.at_ms if known.booted else None,
-    )
-
-
-def _connector(known: Known, command: Command) -> int | None:
-    """The one it names; without a name, the only one there is."""
-    named = command.payload.get("connectorId")
-    if isinstance(named, int):
-        return named
-    own = [connector for connector in known.connectors if connector > 0]
-    return own[0] if len(own) == 1 else None
-
-
-def _transaction(known: Known, command: Command, connector: int | None) -> int | None:
-    running = known.running()
-    match command.action:
-        case "RemoteStopTransaction":
-            named = command.payload.get("transactionId")
-            return named if named in {one.transaction_id for one in running} else None
-        case "Reset":
-            return running[0].transaction_id if running else None
-        case _ if connector is not None:
-            session = known.session_on(connector)
-            return session.transaction_id if session else None
-        case _:
-            # It names no connector: a session only stands in its way when no connector is free.
-            free = len(running) < sum(1 for one in known.connectors if one > 0)
-            return None if free or not running else running[0].transaction_id

@@ -7,12 +7,13 @@ only delays it.
 from __future__ import annotations
 
 import json
-from typing import assert_never
+from typing import Any, assert_never
 
 from holdfast.contracts.charge_point import (
     AvailabilityChanged,
     ChargePointBooted,
     ChargingProfileInstalled,
+    ConnectorStatusChanged,
 )
 from holdfast.contracts.command import Command, CommandObserved, CommandSettled, Disposition
 from holdfast.contracts.envelope import Fact
@@ -73,10 +74,58 @@ def observed(command: Command, sent_ms: int, fact: Fact) -> CommandObserved | No
         case SessionStopped() if command.action == "RemoteStopTransaction":
             same = command.payload.get("transactionId") == fact.transaction_id
             return _seen(command, f"session {fact.session} stopped") if same else None
+        case SessionStopped(reason="UnlockCommand") if command.action == "UnlockConnector":
+            return _seen(command, f"session {fact.session} stopped by unlocking")
+        case ConnectorStatusChanged():
+            return _seen_in_status(command, fact)
+        case CommandSettled(disposition=Disposition.DELIVERED):
+            return _seen_in_answer(command, fact)
         case ChargePointBooted() if command.action == "Reset":
             return _seen(command, "the charge point booted")
         case _:
             return None
+
+
+_SHOWS = {
+    ("ChangeAvailability", "Inoperative"): {"Unavailable"},
+    ("ChangeAvailability", "Operative"): {"Available", "Preparing", "Charging"},
+    ("ReserveNow", None): {"Reserved"},
+    ("UnlockConnector", None): {"Available", "Finishing"},
+}
+"""Statuses that a connector has only once the command took effect; or, unlocked, when there is nothing left to do."""
+
+
+def _seen_in_status(command: Command, fact: ConnectorStatusChanged) -> CommandObserved | None:
+    statuses = _SHOWS.get((command.action, command.payload.get("type")))
+    if not statuses or fact.status not in statuses:
+        return None
+    if command.payload.get("connectorId") != fact.connector:
+        return None
+    return _seen(command, f"connector {fact.connector} is {fact.status}")
+
+
+def _seen_in_answer(command: Command, fact: CommandSettled) -> CommandObserved | None:
+    """What the charge point answers to a later question about just this."""
+    answer = answered(fact.answer)
+    match command.action, fact.command.action:
+        case "ChangeConfiguration", "GetConfiguration":
+            return _seen_in_configuration(command, answer)
+        case "SendLocalList", "GetLocalListVersion":
+            version, wanted = answer.get("listVersion"), command.payload.get("listVersion")
+            return _told(command, version == wanted, f"the charge point has list version {version}")
+        case _:
+            return None
+
+
+def _seen_in_configuration(command: Command, answer: dict[str, Any]) -> CommandObserved | None:
+    keys = answer.get("configurationKey")
+    key, wanted = command.payload.get("key"), command.payload.get("value")
+    for one in keys if isinstance(keys, list) else []:
+        if isinstance(one, dict) and str(one.get("key")).casefold() == str(key).casefold():
+            is_set = one.get("value") == wanted
+            has = "has that value" if is_set else "has another value"
+            return _told(command, is_set, f"{plain(str(key))} {has}")
+    return None
 
 
 def late_answer(command: Command, raw: str) -> CommandObserved:
@@ -92,18 +141,27 @@ def late_answer(command: Command, raw: str) -> CommandObserved:
 
 def answered_status(raw: str | None) -> str | None:
     """The `status` of a CALLRESULT payload; None when there is none to read."""
-    try:
-        payload = json.loads(raw or "{}")
-    except (ValueError, RecursionError):
-        return None
-    status = payload.get("status") if isinstance(payload, dict) else None
+    status = answered(raw).get("status")
     return plain(status) if isinstance(status, str) else None
 
 
+def answered(raw: str | None) -> dict[str, Any]:
+    """A CALLRESULT's payload; empty when there is none to read."""
+    try:
+        payload = json.loads(raw or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
 def _seen(command: Command, evidence: str) -> CommandObserved:
+    return _told(command, True, evidence)
+
+
+def _told(command: Command, took_effect: bool, evidence: str) -> CommandObserved:
     return CommandObserved(
         charge_point=command.charge_point,
         command_id=command.id,
-        took_effect=True,
+        took_effect=took_effect,
         evidence=evidence,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from holdfast.contracts.command import Command
+from holdfast.contracts.command import Command, CommandWord, Word
 from holdfast.contracts.decision import Admitted as Admission
 from holdfast.contracts.decision import Authorised as Authorisation
 from holdfast.contracts.decision import ConnectorState
@@ -118,6 +118,11 @@ class CommandArrived(Timed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WordArrived(Timed):
+    word: CommandWord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted(Timed):
     command_id: str
     admission: Admission
@@ -148,6 +153,7 @@ Event = (
     | NotStored
     | CallAnswered
     | CommandArrived
+    | WordArrived
     | Admitted
     | NotAdmitted
     | Tick
@@ -199,6 +205,7 @@ class AskAdmit:
     request: str
     command: Command
     target: ConnectorState
+    confirmed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +238,25 @@ class CommandNotTaken:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordTaken:
+    """The word is in the journal, or it was said before; whether it changes anything is said in it."""
+
+    command_id: str
+    word: Word
+    taken: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordNotTaken:
+    """The word is not in the journal: whoever brought it keeps it."""
+
+    command_id: str
+    word: Word
+    why: str
+
+
 Effect = (
     Record
     | Sample
@@ -241,4 +267,6 @@ Effect = (
     | CloseConnection
     | CommandTaken
     | CommandNotTaken
+    | WordTaken
+    | WordNotTaken
 )

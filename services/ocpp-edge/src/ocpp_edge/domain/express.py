@@ -41,7 +41,7 @@ from ocpp_edge.domain.events import (
     NotAuthorised,
     Sample,
 )
-from ocpp_edge.domain.known import CONNECTORS_MAX, Connector
+from ocpp_edge.domain.known import CONNECTORS_MAX
 from ocpp_edge.domain.lane import NO_TOKEN
 from ocpp_edge.domain.state import Policy, State, record
 
@@ -129,9 +129,10 @@ def refused(state: State, event: FrameWrong) -> Step:
 
 def _status(policy: Policy, state: State, event: CallReceived, status: Status) -> Step:
     connectors = state.known.connectors
-    now = Connector(status=status.status, error_code=status.error_code)
-    is_remembered = status.connector in connectors or len(connectors) < CONNECTORS_MAX
-    changed = is_remembered and connectors.get(status.connector) != now
+    before = connectors.get(status.connector)
+    is_remembered = before is not None or len(connectors) < CONNECTORS_MAX
+    is_same = before and (before.status, before.error_code) == (status.status, status.error_code)
+    changed = is_remembered and not is_same
     if not changed and status.error_code == "NoError":
         return _sampled(policy, state, event)
     call = event.call

@@ -1,47 +1,16 @@
-"""What is known of one charge point: a fold over the facts in the journal, and over nothing else.
-
-    fold(known, seq, at_ms, fact) -> known
-
-Live and at a restart the same facts go through it, so what was durable is what is known. Folding a fact
-twice changes nothing that counts.
-"""
+"""What is known of one charge point: what `fold.py` makes of the facts in the journal, and of nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from itertools import islice
-from typing import TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from holdfast.contracts.charge_point import (
-    AvailabilityChanged,
-    ChargePointBooted,
-    ChargePointConnected,
-    ChargePointDisconnected,
-    ChargingProfileInstalled,
-    ConnectorStatusChanged,
-)
-from holdfast.contracts.command import (
-    Command,
-    CommandDispatched,
-    CommandObserved,
-    CommandReceived,
-    CommandSettled,
-    Disposition,
-)
-from holdfast.contracts.envelope import Fact
-from holdfast.contracts.rules import TokenStatus
-from holdfast.contracts.session import (
-    SessionMessageUnmatched,
-    SessionMetered,
-    SessionStarted,
-    SessionStopped,
-    SessionStopRepeated,
-)
-from ocpp_edge.domain import answers, consequences, dedupe
+from holdfast.contracts.command import Command
+from ocpp_edge.domain import consequences, dedupe
 from ocpp_edge.domain.dedupe import Memory
+from ocpp_edge.domain.installed import Installed
 
-FOLD_VERSION = 2
+FOLD_VERSION = 3
 """Raised with every change that gives the same facts another `Known`: then the journal is folded anew."""
 
 OPEN_SESSIONS_MAX = 32
@@ -51,9 +20,6 @@ PAST_STARTS_MAX = 128
 CONNECTORS_MAX = 64
 """Further connectors are not remembered; their status goes to telemetry."""
 UNCERTAIN_MAX = 32
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +37,12 @@ class Session:
     """Clock of the site; 0: from a snapshot of before this was kept."""
     accepted: bool = True
     """What the charge point was told: it soon ends one that was not accepted."""
+    energy_wh_max: int | None = None
+    """Cap of the rule for strangers."""
+    last_wh: int | None = None
+    """Highest reading of the register."""
+    stop_given: bool = False
+    """The site has issued its own stop: the cap was reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +67,8 @@ class Ended:
 class Connector:
     status: str
     error_code: str
+    since_ms: int = 0
+    """When it came, clock of the site; 0: from a snapshot of before this was kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +85,10 @@ class Pending:
     command: Command
     dispatched_ms: int | None = None
     """None: it waits."""
+    held: bool = False
+    """For an operator's word."""
+    confirmed_by: str | None = None
+    cancelled_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +115,9 @@ class Known:
     """Settled as uncertain: watched for what the charge point does."""
     due: Mapping[str, consequences.Consequence] = field(default_factory=dict)
     """Facts that follow from stored ones and are not stored themselves yet, by their id."""
+    installed: Installed = field(default_factory=Installed)
+    late_record_at_ms: int | None = None
+    """When the newest message came that the charge point had kept for a while: it may hold more."""
     downlink_seq: int = 0
 
     def session_on(self, connector: int) -> Session | None:
@@ -152,180 +133,9 @@ class Known:
         return (*self.ended, *self.sessions)
 
 
-def fold(known: Known, seq: int, at_ms: int, fact: Fact) -> Known:
-    known = _folded(known, at_ms, fact)
-    return replace(known, seq=max(known.seq, seq))
-
-
 def start_key(connector: int, driver_token: str, meter_start_wh: int, at: str) -> str:
     return dedupe.digest("start", connector, driver_token, meter_start_wh, at)
 
 
 def other_key(raw: str) -> str:
     return dedupe.digest("payload", raw)
-
-
-def _folded(known: Known, at_ms: int, fact: Fact) -> Known:
-    match fact:
-        case ChargePointConnected():
-            return replace(known, connection=fact.connection)
-        case ChargePointDisconnected():
-            return _disconnected(known, fact)
-        case ChargePointBooted():
-            booted = Booted(at_ms=at_ms, vendor=fact.vendor, model=fact.model)
-            return _watched(_past(replace(known, booted=booted)), fact)
-        case ConnectorStatusChanged():
-            connector = Connector(status=fact.status, error_code=fact.error_code)
-            return replace(known, connectors={**known.connectors, fact.connector: connector})
-        case SessionStarted() | SessionMetered() | SessionStopped() | SessionStopRepeated():
-            return _watched(_session_folded(known, at_ms, fact), fact)
-        case SessionMessageUnmatched():
-            return _answered(known, fact.raw)
-        case CommandReceived() | CommandDispatched() | CommandSettled():
-            return _command_folded(known, at_ms, fact)
-        case CommandObserved() | AvailabilityChanged() | ChargingProfileInstalled():
-            known = replace(known, due=_without(known.due, consequences.id_of(fact)))
-            if isinstance(fact, CommandObserved):
-                known = replace(known, uncertain=_without(known.uncertain, fact.command_id))
-            return known
-        case _:
-            return known
-
-
-def _disconnected(known: Known, fact: ChargePointDisconnected) -> Known:
-    """The late close of an old connection touches nothing."""
-    if fact.connection != known.connection:
-        return known
-    return replace(known, connection=None)
-
-
-def _answered(known: Known, raw: str) -> Known:
-    return replace(known, others=known.others.remembering(other_key(raw), "{}"))
-
-
-def _session_folded(
-    known: Known,
-    at_ms: int,
-    fact: SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated,
-) -> Known:
-    match fact:
-        case SessionStarted():
-            return _started(known, at_ms, fact)
-        case SessionStopped():
-            return _stopped(known, fact)
-        case _:
-            return _answered(known, fact.raw)
-
-
-def _started(known: Known, at_ms: int, fact: SessionStarted) -> Known:
-    key = start_key(fact.connector, fact.driver_token, fact.meter_start_wh, fact.at)
-    past = known.past_starts.get(key)
-    if past and past.transaction_id == fact.transaction_id:
-        return known
-    known = replace(known, starts=known.starts.remembering(key, answers.to_start(fact)))
-    if fact.transaction_id in known.ended or fact.transaction_id in known.sessions:
-        return known
-    session = Session(
-        transaction_id=fact.transaction_id,
-        connector=fact.connector,
-        driver_token=fact.driver_token,
-        meter_start_wh=fact.meter_start_wh,
-        message_id=fact.message_id,
-        at=fact.at,
-        started_at_ms=at_ms,
-        accepted=fact.status is TokenStatus.ACCEPTED,
-    )
-    known = replace(known, ended_starts=_without(known.ended_starts, key))
-    sessions = {**known.sessions, session.transaction_id: session}
-    return replace(known, sessions=_newest(sessions, OPEN_SESSIONS_MAX))
-
-
-def _stopped(known: Known, fact: SessionStopped) -> Known:
-    known = _answered(known, fact.raw)  # a stop that says -1 is recognised by nothing else
-    if fact.transaction_id in known.ended:
-        return known
-    ended = Ended(meter_stop_wh=fact.meter_stop_wh, at=fact.at, reason=fact.reason)
-    return replace(
-        known,
-        ended_starts=_ended_starts(known, known.sessions.get(fact.transaction_id)),
-        sessions=_without(known.sessions, fact.transaction_id),
-        ended=_newest({**known.ended, fact.transaction_id: ended}, ENDED_MAX),
-    )
-
-
-def _ended_starts(known: Known, session: Session | None) -> Mapping[str, PastStart]:
-    if session is None:
-        return known.ended_starts
-    key = start_key(session.connector, session.driver_token, session.meter_start_wh, session.at)
-    answer = known.starts.get(key)
-    if answer is None:
-        return known.ended_starts
-    past = PastStart(
-        transaction_id=session.transaction_id, message_id=session.message_id, answer=answer
-    )
-    return _newest({**known.ended_starts, key: past}, PAST_STARTS_MAX)
-
-
-def _past(known: Known) -> Known:
-    """A boot: without a clock the next session may look like one that ended before it."""
-    ended = known.ended_starts
-    return replace(
-        known,
-        starts=known.starts.without(ended),
-        ended_starts={},
-        past_starts=_newest({**_without_all(known.past_starts, ended), **ended}, PAST_STARTS_MAX),
-    )
-
-
-def _command_folded(
-    known: Known, at_ms: int, fact: CommandReceived | CommandDispatched | CommandSettled
-) -> Known:
-    command = fact.command
-    match fact:
-        case CommandReceived():
-            known = replace(known, downlink_seq=max(known.downlink_seq, fact.downlink_seq))
-            if command.id in known.settled or command.id in known.commands:
-                return known
-            return replace(known, commands={**known.commands, command.id: Pending(command=command)})
-        case CommandDispatched():
-            pending = Pending(command=command, dispatched_ms=at_ms)
-            return replace(known, commands={**known.commands, command.id: pending})
-        case CommandSettled():
-            pending = known.commands.get(command.id, Pending(command=command))
-            known = replace(
-                known,
-                commands=_without(known.commands, command.id),
-                settled=known.settled.remembering(command.id, fact.disposition),
-            )
-            if fact.disposition is Disposition.UNCERTAIN:
-                uncertain = {**known.uncertain, command.id: pending}
-                return replace(known, uncertain=_newest(uncertain, UNCERTAIN_MAX))
-            return _due(known, consequences.of_settled(fact))
-
-
-def _watched(known: Known, fact: Fact) -> Known:
-    """Does this settle a command that was uncertain?"""
-    for pending in known.uncertain.values():
-        # One that an earlier life of the disk may have sent was sent after it was issued.
-        sent_ms = pending.dispatched_ms or pending.command.issued_at_ms
-        seen = consequences.observed(pending.command, sent_ms, fact)
-        known = _due(known, seen)
-    return known
-
-
-def _due(known: Known, follows: consequences.Consequence | None) -> Known:
-    if follows is None:
-        return known
-    return replace(known, due={**known.due, consequences.id_of(follows): follows})
-
-
-def _without(mapping: Mapping[Key, Value], key: Key) -> dict[Key, Value]:
-    return {one: value for one, value in mapping.items() if one != key}
-
-
-def _without_all(mapping: Mapping[Key, Value], keys: Collection[Key]) -> dict[Key, Value]:
-    return {one: value for one, value in mapping.items() if one not in keys}
-
-
-def _newest(mapping: Mapping[Key, Value], limit: int) -> dict[Key, Value]:
-    return dict(islice(mapping.items(), max(0, len(mapping) - limit), None))

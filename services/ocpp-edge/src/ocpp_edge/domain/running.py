@@ -16,7 +16,10 @@ Open = tuple[str, Session]
 
 
 def elsewhere(
-    open_sessions: Iterable[Open], driver_token: str, charge_point: str, connector: int
+    open_sessions: Iterable[Open],
+    driver_token: str,
+    charge_point: str | None = None,
+    connector: int | None = None,
 ) -> tuple[RunningSession, ...]:
     """Not on that connector: it has one session at a time, so the older one there has lost its stop."""
     wanted = driver_token.casefold()

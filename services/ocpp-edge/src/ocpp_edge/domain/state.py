@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDisconnected
 from holdfast.contracts.command import CommandSettled
+from holdfast.contracts.decision import ConnectorState
 from holdfast.contracts.envelope import Fact
 from ocpp_edge.domain.calls import Call
 from ocpp_edge.domain.events import CallReceived, Record
@@ -29,6 +30,8 @@ class Policy:
     """Waiting for one charge point; further ones are refused."""
     new_sessions: bool = True
     """False: the journal is above its soft limit, and what is left finishes the running sessions."""
+    mode: str = ""
+    """The site's, as its journal last said: a command that waits for another one is asked about anew."""
     opened_at_ms: int = 0
     """When this life of the disk began; 0: nobody knows any more. A command issued before it is not sent."""
 
@@ -50,6 +53,15 @@ class Outstanding:
 
     command_id: str
     message_id: str
+    since_mono_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """A command that may be sent at a better time: asked about anew when what it meets has changed."""
+
+    target: ConnectorState
+    mode: str
     since_mono_ms: int
 
 
@@ -76,6 +88,8 @@ class Live:
     """The command rule-service is asked about."""
     held: frozenset[str] = frozenset()
     """Commands admitted while the charge point was away: asked about anew when it comes, or at their end."""
+    parked: Mapping[str, Parked] = field(default_factory=dict)
+    """By command id."""
     sending: str | None = None
     """The command to send once its dispatch is stored."""
     settling: Mapping[str, CommandSettled] = field(default_factory=dict)

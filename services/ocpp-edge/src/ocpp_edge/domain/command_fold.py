@@ -1,0 +1,112 @@
+"""The part of the fold that is about commands: what waits, what was said about it, how it ended, what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import TypeVar
+
+from holdfast.contracts.command import (
+    CommandDispatched,
+    CommandHeld,
+    CommandReceived,
+    CommandSettled,
+    CommandWorded,
+    Disposition,
+    Issuer,
+    Word,
+)
+from holdfast.contracts.envelope import Fact
+from ocpp_edge.domain import consequences, installed
+from ocpp_edge.domain.known import UNCERTAIN_MAX, Known, Pending
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def command_folded(
+    known: Known, at_ms: int, fact: CommandReceived | CommandDispatched | CommandSettled
+) -> Known:
+    command = fact.command
+    pending = known.commands.get(command.id, Pending(command=command))
+    match fact:
+        case CommandReceived():
+            known = replace(known, downlink_seq=max(known.downlink_seq, fact.downlink_seq))
+            if command.issuer is Issuer.SITE:
+                known = _stop_given(known, command.payload.get("transactionId"))
+            if command.id in known.settled or command.id in known.commands:
+                return known
+        case CommandDispatched():
+            pending = replace(pending, dispatched_ms=at_ms)
+        case CommandSettled():
+            return watched(settled(known, fact), fact)
+    return replace(known, commands={**known.commands, command.id: pending})
+
+
+def _stop_given(known: Known, transaction_id: object) -> Known:
+    session = known.sessions.get(transaction_id) if isinstance(transaction_id, int) else None
+    if session is None:
+        return known
+    session = replace(session, stop_given=True)
+    return replace(known, sessions={**known.sessions, session.transaction_id: session})
+
+
+def worded(known: Known, fact: CommandHeld | CommandWorded) -> Known:
+    id = fact.command.id if isinstance(fact, CommandHeld) else fact.command_id
+    pending = known.commands.get(id)
+    if pending is None:
+        return known
+    match fact:
+        case CommandHeld():
+            pending = replace(pending, held=True)
+        case CommandWorded(taken=False):
+            return known
+        case CommandWorded(word=Word.CONFIRM):
+            pending = replace(pending, confirmed_by=fact.by)
+        case CommandWorded():
+            pending = replace(pending, cancelled_by=fact.by)
+    return replace(known, commands={**known.commands, id: pending})
+
+
+def settled(known: Known, fact: CommandSettled) -> Known:
+    command = fact.command
+    pending = known.commands.get(command.id, Pending(command=command))
+    known = replace(
+        known,
+        commands=without(known.commands, command.id),
+        settled=known.settled.remembering(command.id, fact.disposition),
+        installed=installed.after_command(known.installed, fact),
+    )
+    if fact.disposition is Disposition.UNCERTAIN:
+        uncertain = {**known.uncertain, command.id: pending}
+        return replace(known, uncertain=newest(uncertain, UNCERTAIN_MAX))
+    return _due(known, consequences.of_settled(fact))
+
+
+def watched(known: Known, fact: Fact) -> Known:
+    """Does this settle a command that was uncertain?"""
+    for pending in known.uncertain.values():
+        # One that an earlier life of the disk may have sent was sent after it was issued.
+        sent_ms = pending.dispatched_ms or pending.command.issued_at_ms
+        seen = consequences.observed(pending.command, sent_ms, fact)
+        known = _due(known, seen)
+    return known
+
+
+def _due(known: Known, follows: consequences.Consequence | None) -> Known:
+    if follows is None:
+        return known
+    return replace(known, due={**known.due, consequences.id_of(follows): follows})
+
+
+def without(mapping: Mapping[Key, Value], key: Key) -> dict[Key, Value]:
+    return {one: value for one, value in mapping.items() if one != key}
+
+
+def without_all(mapping: Mapping[Key, Value], keys: Collection[Key]) -> dict[Key, Value]:
+    return {one: value for one, value in mapping.items() if one not in keys}
+
+
+def newest(mapping: Mapping[Key, Value], limit: int) -> dict[Key, Value]:
+    return dict(islice(mapping.items(), max(0, len(mapping) - limit), None))

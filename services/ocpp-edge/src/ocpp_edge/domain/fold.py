@@ -1,0 +1,229 @@
+"""What the facts in the journal make known of one charge point.
+
+    fold(known, seq, at_ms, fact) -> known
+
+Live and at a restart the same facts go through it, so what was durable is what is known. Folding a fact
+twice changes nothing that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from holdfast.contracts.charge_point import (
+    AvailabilityChanged,
+    ChargePointBooted,
+    ChargePointConnected,
+    ChargePointDisconnected,
+    ChargingProfileInstalled,
+    ConnectorStatusChanged,
+)
+from holdfast.contracts.command import (
+    CommandDispatched,
+    CommandHeld,
+    CommandObserved,
+    CommandReceived,
+    CommandSettled,
+    CommandWorded,
+)
+from holdfast.contracts.envelope import Fact
+from holdfast.contracts.rules import TokenStatus
+from holdfast.contracts.session import (
+    SessionMessageUnmatched,
+    SessionMetered,
+    SessionStarted,
+    SessionStopped,
+    SessionStopRepeated,
+)
+from ocpp_edge.domain import answers, consequences, installed
+from ocpp_edge.domain.command_fold import (
+    command_folded,
+    newest,
+    watched,
+    without,
+    without_all,
+    worded,
+)
+from ocpp_edge.domain.known import (
+    ENDED_MAX,
+    OPEN_SESSIONS_MAX,
+    PAST_STARTS_MAX,
+    Booted,
+    Connector,
+    Ended,
+    Known,
+    PastStart,
+    Session,
+    other_key,
+    start_key,
+)
+from ocpp_edge.domain.text import said_at_ms
+
+LATE_MS = 60_000
+"""A message that is so much older than its arrival comes out of the charge point's own queue (or its clock is
+wrong: then it may be, which is what counts)."""
+
+
+def fold(known: Known, seq: int, at_ms: int, fact: Fact) -> Known:
+    known = _folded(known, at_ms, fact)
+    return replace(known, seq=max(known.seq, seq))
+
+
+def _folded(known: Known, at_ms: int, fact: Fact) -> Known:  # noqa: C901  one case per kind of fact
+    match fact:
+        case ChargePointConnected():
+            return replace(known, connection=fact.connection)
+        case ChargePointDisconnected():
+            return _disconnected(known, fact)
+        case ChargePointBooted():
+            booted = Booted(at_ms=at_ms, vendor=fact.vendor, model=fact.model)
+            return watched(_past(replace(known, booted=booted)), fact)
+        case ConnectorStatusChanged():
+            return watched(_status_folded(known, at_ms, fact), fact)
+        case SessionStarted() | SessionMetered() | SessionStopped() | SessionStopRepeated():
+            known = _late(known, at_ms, fact)
+            return watched(_session_folded(known, at_ms, fact), fact)
+        case SessionMessageUnmatched():
+            return _answered(known, fact.raw)
+        case CommandReceived() | CommandDispatched() | CommandSettled():
+            return command_folded(known, at_ms, fact)
+        case CommandHeld() | CommandWorded():
+            return worded(known, fact)
+        case CommandObserved() | AvailabilityChanged() | ChargingProfileInstalled():
+            known = replace(known, due=without(known.due, consequences.id_of(fact)))
+            if isinstance(fact, CommandObserved):
+                known = replace(known, uncertain=without(known.uncertain, fact.command_id))
+            return known
+        case _:
+            return known
+
+
+def _disconnected(known: Known, fact: ChargePointDisconnected) -> Known:
+    """The late close of an old connection touches nothing."""
+    if fact.connection != known.connection:
+        return known
+    return replace(known, connection=None)
+
+
+def _answered(known: Known, raw: str) -> Known:
+    return replace(known, others=known.others.remembering(other_key(raw), "{}"))
+
+
+def _session_folded(
+    known: Known,
+    at_ms: int,
+    fact: SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated,
+) -> Known:
+    match fact:
+        case SessionStarted():
+            return _started(known, at_ms, fact)
+        case SessionStopped():
+            return _stopped(known, fact)
+        case SessionMetered():
+            return _answered(_metered(known, fact), fact.raw)
+        case _:
+            return _answered(known, fact.raw)
+
+
+def _started(known: Known, at_ms: int, fact: SessionStarted) -> Known:
+    key = start_key(fact.connector, fact.driver_token, fact.meter_start_wh, fact.at)
+    past = known.past_starts.get(key)
+    if past and past.transaction_id == fact.transaction_id:
+        return known
+    known = replace(known, starts=known.starts.remembering(key, answers.to_start(fact)))
+    if fact.transaction_id in known.ended or fact.transaction_id in known.sessions:
+        return known
+    session = Session(
+        transaction_id=fact.transaction_id,
+        connector=fact.connector,
+        driver_token=fact.driver_token,
+        meter_start_wh=fact.meter_start_wh,
+        message_id=fact.message_id,
+        at=fact.at,
+        started_at_ms=at_ms,
+        accepted=fact.status is TokenStatus.ACCEPTED,
+        energy_wh_max=fact.energy_wh_max,
+    )
+    known = replace(
+        known,
+        ended_starts=without(known.ended_starts, key),
+        installed=installed.after_start(known.installed, fact.raw),
+    )
+    sessions = {**known.sessions, session.transaction_id: session}
+    return replace(known, sessions=newest(sessions, OPEN_SESSIONS_MAX))
+
+
+def _stopped(known: Known, fact: SessionStopped) -> Known:
+    known = _answered(known, fact.raw)  # a stop that says -1 is recognised by nothing else
+    if fact.transaction_id in known.ended:
+        return known
+    ended = Ended(meter_stop_wh=fact.meter_stop_wh, at=fact.at, reason=fact.reason)
+    session = known.sessions.get(fact.transaction_id)
+    if session:
+        left = installed.after_stop(known.installed, session.connector, session.transaction_id)
+        known = replace(known, installed=left)
+    return replace(
+        known,
+        ended_starts=_ended_starts(known, session),
+        sessions=without(known.sessions, fact.transaction_id),
+        ended=newest({**known.ended, fact.transaction_id: ended}, ENDED_MAX),
+    )
+
+
+def _ended_starts(known: Known, session: Session | None) -> Mapping[str, PastStart]:
+    if session is None:
+        return known.ended_starts
+    key = start_key(session.connector, session.driver_token, session.meter_start_wh, session.at)
+    answer = known.starts.get(key)
+    if answer is None:
+        return known.ended_starts
+    past = PastStart(
+        transaction_id=session.transaction_id, message_id=session.message_id, answer=answer
+    )
+    return newest({**known.ended_starts, key: past}, PAST_STARTS_MAX)
+
+
+def _past(known: Known) -> Known:
+    """A boot: without a clock the next session may look like one that ended before it."""
+    ended = known.ended_starts
+    return replace(
+        known,
+        starts=known.starts.without(ended),
+        ended_starts={},
+        past_starts=newest({**without_all(known.past_starts, ended), **ended}, PAST_STARTS_MAX),
+    )
+
+
+def _metered(known: Known, fact: SessionMetered) -> Known:
+    session = known.sessions.get(fact.transaction_id)
+    if session is None or not fact.readings:
+        return known
+    highest_wh = max(reading.energy_wh for reading in fact.readings)
+    session = replace(session, last_wh=max(highest_wh, session.last_wh or highest_wh))
+    return replace(known, sessions={**known.sessions, session.transaction_id: session})
+
+
+def _late(
+    known: Known,
+    at_ms: int,
+    fact: SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated,
+) -> Known:
+    match fact:
+        case SessionStarted() | SessionStopped():
+            said = fact.at
+        case SessionMetered() if fact.readings:
+            said = fact.readings[-1].at
+        case _:
+            return known
+    said_ms = said_at_ms(said)
+    is_late = said_ms is not None and said_ms < at_ms - LATE_MS
+    return replace(known, late_record_at_ms=at_ms) if is_late else known
+
+
+def _status_folded(known: Known, at_ms: int, fact: ConnectorStatusChanged) -> Known:
+    before = known.connectors.get(fact.connector)
+    is_same = before is not None and before.status == fact.status
+    since_ms = before.since_ms if is_same and before else at_ms
+    now = Connector(status=fact.status, error_code=fact.error_code, since_ms=since_ms)
+    return replace(known, connectors={**known.connectors, fact.connector: now})

@@ -1,0 +1,129 @@
+"""What accepted commands have left at a charge point: profiles, reservations, the local list. A part of the fold.
+
+Only what went through this site's journal is known; a charge point may hold more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from holdfast.contracts.command import Command, CommandSettled, Disposition
+from holdfast.contracts.decision import ProfileInstalled
+from holdfast.ocpp.profiles import installed_with, is_cleared, moment_ms, profile_of
+from ocpp_edge.domain.consequences import answered
+from ocpp_edge.domain.dedupe import Memory
+
+RESERVATIONS_MAX = 64
+TX_PROFILE = "TxProfile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    connector: int
+    driver_token: str
+    ends_at_ms: int | None
+    """None: its expiryDate is none that can be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    profiles: tuple[ProfileInstalled, ...] = ()
+    reservations: Mapping[int, Reservation] = field(default_factory=dict)
+    reservations_over: Memory = field(default_factory=lambda: Memory(limit=RESERVATIONS_MAX))
+    list_version: int | None = None
+    """None: not known."""
+    list_broken: bool = False
+    """A list, or changes to one, did not arrive, and no full one since."""
+
+    def reservation_is_over(self, reservation: int, at_ms: int) -> bool:
+        found = self.reservations.get(reservation)
+        if found is None:
+            return str(reservation) in self.reservations_over
+        return found.ends_at_ms is not None and found.ends_at_ms <= at_ms
+
+    def reserved(self, connector: int, at_ms: int) -> list[tuple[int, Reservation]]:
+        """On the connector, or on any (0)."""
+        return [
+            (id, one)
+            for id, one in self.reservations.items()
+            if connector in (one.connector, 0) or one.connector == 0
+            if one.ends_at_ms is None or one.ends_at_ms > at_ms
+        ]
+
+
+def after_command(installed: Installed, fact: CommandSettled) -> Installed:
+    command, answer = fact.command, _answer(fact)
+    is_taken = answer.get("status") == "Accepted"
+    match command.action:
+        case "SendLocalList":
+            return _listed(installed, command, is_taken)
+        case "GetLocalListVersion" if isinstance(answer.get("listVersion"), int):
+            return replace(installed, list_version=answer["listVersion"])
+        case "SetChargingProfile" if is_taken:
+            profile = profile_of(command.payload)
+            profiles = installed_with(installed.profiles, profile) if profile else ()
+            return replace(installed, profiles=profiles or installed.profiles)
+        case "ClearChargingProfile" if is_taken:
+            left = [one for one in installed.profiles if not is_cleared(command.payload, one)]
+            return replace(installed, profiles=tuple(left))
+        case "ReserveNow" if is_taken:
+            return _reserved(installed, command.payload)
+        case "CancelReservation" if is_taken:
+            return _over(installed, command.payload.get("reservationId"))
+        case _:
+            return installed
+
+
+def after_start(installed: Installed, raw: str) -> Installed:
+    """A session that names its reservation has used it up."""
+    return _over(installed, answered(raw).get("reservationId"))
+
+
+def after_stop(installed: Installed, connector: int, transaction_id: int) -> Installed:
+    """A TxProfile is for one transaction."""
+    left = [
+        one
+        for one in installed.profiles
+        if one.purpose != TX_PROFILE
+        or (one.transaction_id != transaction_id and one.connector != connector)
+    ]
+    return replace(installed, profiles=tuple(left))
+
+
+def _listed(installed: Installed, command: Command, is_taken: bool) -> Installed:
+    version = command.payload.get("listVersion")
+    if is_taken and isinstance(version, int):
+        is_full = command.payload.get("updateType") == "Full"
+        broken = installed.list_broken and not is_full
+        return replace(installed, list_version=version, list_broken=broken)
+    return replace(installed, list_broken=True)
+
+
+def _reserved(installed: Installed, payload: Mapping[str, Any]) -> Installed:
+    id = payload.get("reservationId")
+    if not isinstance(id, int):
+        return installed
+    one = Reservation(
+        connector=payload.get("connectorId", 0),
+        driver_token=str(payload.get("idTag")),
+        ends_at_ms=moment_ms(payload.get("expiryDate")),
+    )
+    reservations = {**installed.reservations, id: one}
+    if len(reservations) > RESERVATIONS_MAX:
+        del reservations[next(iter(reservations))]
+    over = installed.reservations_over.without({str(id)})
+    return replace(installed, reservations=reservations, reservations_over=over)
+
+
+def _over(installed: Installed, id: object) -> Installed:
+    if not isinstance(id, int):
+        return installed
+    left = {one: value for one, value in installed.reservations.items() if one != id}
+    over = installed.reservations_over.remembering(str(id), "over")
+    return replace(installed, reservations=left, reservations_over=over)
+
+
+def _answer(fact: CommandSettled) -> dict[str, Any]:
+    return answered(fact.answer) if fact.disposition is Disposition.DELIVERED else {}
