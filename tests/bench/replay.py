@@ -16,14 +16,15 @@ import json
 import os
 import sqlite3
 import statistics
-import sys
 import tempfile
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from asyncio.subprocess import PIPE
+from collections.abc import Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+
+from children import process, say, script
 
 from holdfast import rpc, subjects
 from holdfast.bus import RequestFailed, ServerBus
@@ -189,24 +190,6 @@ async def read_raw(bus: ServerBus, last_seq: int) -> float:
     return time.perf_counter() - begun
 
 
-@asynccontextmanager
-async def process(*command: str | Path, stdin: int = DEVNULL, log: Path) -> AsyncIterator[Process]:
-    with log.open("ab") as file:
-        child = await asyncio.create_subprocess_exec(
-            *map(str, command), stdin=stdin, stdout=PIPE, stderr=file
-        )
-        try:
-            yield child
-        finally:
-            if child.returncode is None:
-                child.kill()
-            await child.wait()
-
-
-def script(name: str) -> Path:
-    return Path(sys.executable).with_name(name)
-
-
 async def one_round(folder: Path, charge_points: int, events: int) -> Round:
     async with single_server(folder) as server, server.connect() as bus:
         for spec in CLOUD_STREAMS:
@@ -288,10 +271,6 @@ def _cpu_s(pid: int) -> float:
     """User and system time of the process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:
