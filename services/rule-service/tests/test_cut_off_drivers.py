@@ -73,49 +73,107 @@ def both_know(world, *tokens):
 
 
 @virtual_time
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, None])
 async def test_a_driver_token_of_each_whitelist_kind_revoked_and_expired_while_cut_off(
     a_world, kind
 ):
+    """Three of each kind: one is revoked while the site is cut off, one expires, one stays as it is. Asked for as
+    Authorize and as a start, before and after rule-service was killed in the middle of the cut.
+    """
     alone = INVALID if kind == "NEVER" else ACCEPTED
+
+    async def met(world, **expected):
+        for name, status in expected.items():
+            for starts in (False, True):
+                verdict = await authorise(world, name, starts_session=starts)
+                assert verdict.status is status, (name, starts)
+                assert not verdict.flagged
+
     async with a_world() as world:
         ends_ms = world.clock.now_ms() + 2 * HOUR_MS
-        good, ending = entry("GOOD", kind), entry("ENDING", kind, valid_until_ms=ends_ms)
-        both_know(world, good, ending, entry("OTHER", kind))
-        async with world.running("cloud"), world.running("site"):
-            assert (
-                await authorise(world, "GOOD")
-            ).status is ACCEPTED  # whoever has to be asked is there
+        good, plain = entry("GOOD", kind), entry("PLAIN", kind)
+        ending = entry("ENDING", kind, valid_until_ms=ends_ms)
+        both_know(world, good, ending, plain)
+        async with world.running("cloud"):
+            async with world.running("site"):
+                # Whoever has to be asked is there.
+                await met(world, GOOD=ACCEPTED, ENDING=ACCEPTED, PLAIN=ACCEPTED)
+                world.link.cut()
+                await world.enter(Mode.AUTONOMOUS)
+                await met(world, GOOD=alone, ENDING=alone, PLAIN=alone)
 
-            world.link.cut()
-            await world.enter(Mode.AUTONOMOUS)
-            for name in ("GOOD", "ENDING", "OTHER"):
-                assert (await authorise(world, name)).status is alone
+                # Revoked in the cloud: a site that nobody can tell decides by what it has.
+                blocked = entry("GOOD", kind, status="Blocked")
+                world.write("cloud-tokens.json", a_list(2, blocked, ending, plain))
+                await world.publish("driver-tokens", a_list(2, blocked, ending, plain))
+                await met(world, GOOD=alone, ENDING=alone, PLAIN=alone)
+            async with world.running("site"):
+                await met(world, GOOD=alone, ENDING=alone, PLAIN=alone)
 
-            # Revoked in the cloud: a site that nobody can tell decides by what it has.
-            blocked = entry("GOOD", kind, status="Blocked")
-            world.write("cloud-tokens.json", a_list(2, blocked, ending))
-            await world.publish("driver-tokens", a_list(2, blocked, ending))
-            assert (await authorise(world, "GOOD")).status is alone
+                # Expired while cut off: the site knows by itself, to the millisecond.
+                await world.clock.sleep_ms(ends_ms - world.clock.now_ms() - 1)
+                assert (await authorise(world, "ENDING")).status is alone
+                await world.clock.sleep_ms(ends_ms - world.clock.now_ms())
+                await met(world, GOOD=alone, ENDING=EXPIRED, PLAIN=alone)
 
-            # Expired while cut off: the site knows by itself.
-            await world.clock.sleep_ms(2 * HOUR_MS)
-            assert (await authorise(world, "ENDING")).status is EXPIRED
+                world.link.heal()
+                await world.enter(Mode.RECOVERY)
 
-            world.link.heal()
-            await world.enter(Mode.RECOVERY)
+                async def told():
+                    return (await world.rules_status()).driver_tokens_version == 2
 
-            async def told():
-                return (await world.rules_status()).driver_tokens_version == 2
-
-            await eventually(told, within_s=120)
-            for mode in (Mode.RECOVERY, Mode.CONNECTED, Mode.DEGRADED, Mode.AUTONOMOUS):
-                await world.enter(mode)
-                assert (await authorise(world, "GOOD")).status is BLOCKED
-                assert (await authorise(world, "ENDING")).status is EXPIRED
+                await eventually(told, within_s=120)
+                for mode in (Mode.RECOVERY, Mode.CONNECTED, Mode.DEGRADED, Mode.AUTONOMOUS):
+                    await world.enter(mode)
+                    plainly = alone if mode is Mode.AUTONOMOUS else ACCEPTED
+                    await met(world, GOOD=BLOCKED, ENDING=EXPIRED, PLAIN=plainly)
         decisions = await all_hold(world)
         assert {one.inputs.listed.whitelist for one in decisions} == {kind}
-        assert "GOOD" not in "".join(one.model_dump_json() for one in decisions)
+        whole = "".join(one.model_dump_json() for one in decisions)
+        assert not any(name in whole for name in ("GOOD", "ENDING", "PLAIN"))
+
+
+@virtual_time
+@pytest.mark.parametrize("kind", [*KINDS, None])
+async def test_a_driver_token_whose_kind_only_an_answer_told_revoked_and_expired_while_cut_off(
+    a_world, kind
+):
+    """On no list: what the cloud answered before the cut is all that the site has."""
+    alone = INVALID if kind == "NEVER" else ACCEPTED
+    async with a_world(mode=Mode.CONNECTED) as world, world.running("site"):
+        ends_ms = world.clock.now_ms() + 2 * HOUR_MS
+        said = {"GOOD": ACCEPTED, "ENDING": ACCEPTED}
+
+        async def cloud(asked: Authorise, _: str) -> CloudVerdict:
+            name = asked.driver_token
+            until_ms = ends_ms if name == "ENDING" else None
+            return CloudVerdict(
+                known=True, status=said[name], whitelist=kind, valid_until_ms=until_ms
+            )
+
+        await serve(world.cloud, subjects.up_from_any("authorise"), Authorise, cloud)
+        for name in said:
+            assert (await authorise(world, name)).status is ACCEPTED
+        world.link.cut()
+        await world.enter(Mode.AUTONOMOUS)
+        said["GOOD"] = BLOCKED
+        for name in said:
+            assert (await authorise(world, name)).status is alone
+        await world.clock.sleep_ms(2 * HOUR_MS)
+        assert (await authorise(world, "GOOD")).status is alone
+        assert (await authorise(world, "ENDING")).status is EXPIRED
+
+        world.link.heal()
+        await world.enter(Mode.CONNECTED)
+        # ALWAYS means never asked: only a list, or its age, takes such an answer back.
+        revoked = ACCEPTED if kind == "ALWAYS" else BLOCKED
+        await authorise(world, "GOOD")
+        await world.clock.sleep_ms(2_000)
+        assert (await authorise(world, "GOOD")).status is revoked
+        await world.enter(Mode.AUTONOMOUS)
+        assert (await authorise(world, "GOOD")).status is revoked
+        decisions = await all_hold(world)
+        assert {one.inputs.listed for one in decisions} == {None}
 
 
 @virtual_time
