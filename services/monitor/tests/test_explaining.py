@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.contracts.command import Command, CommandSettled, Disposition
+from holdfast.contracts.command import (
+    Command,
+    CommandHeld,
+    CommandSettled,
+    CommandWorded,
+    Disposition,
+    Word,
+)
 from holdfast.contracts.decision import (
     AdmitInputs,
     AdmitVerdict,
@@ -160,3 +167,18 @@ def test_every_input_that_a_decision_has_is_shown_also_one_that_this_view_does_n
     assert {"connected", "status", "booted_at_ms"} <= shown_names
     for name in shown_names:
         assert name.removesuffix("_at_ms").replace("_", " ") in shown
+
+
+def test_a_command_that_waits_for_a_word_says_so_until_one_is_taken():
+    command = admitted().inputs.command
+    held = CommandHeld(
+        charge_point="CP-01", command=command, reason="a session runs", decision="d2"
+    )
+    late = CommandWorded(
+        charge_point="CP-01", command_id="c1", word=Word.CANCEL, by="x", taken=False
+    )
+    word = late.model_copy(update={"word": Word.CONFIRM, "taken": True, "by": "night desk"})
+    row = views.command(fold(held, late).commands["c1"])
+    assert (row["held"], row["word"], row["open"]) == ("a session runs", None, True)
+    row = views.command(fold(held, late, word).commands["c1"])
+    assert (row["held"], row["word"]) == (None, "confirm by night desk")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import re
 import textwrap
@@ -13,7 +14,7 @@ from typing import Any
 from holdfast.clock import SystemClock
 from holdfast_cli.operator import client
 from holdfast_cli.operator.client import Client
-from holdfast_cli.operator.problem import EXIT_CODES
+from holdfast_cli.operator.problem import EXIT_CODES, OperatorError
 
 Subparsers = argparse._SubParsersAction
 Run = Callable[[Client, argparse.Namespace], Awaitable[int]]
@@ -111,6 +112,23 @@ def moment_ms(text: str) -> int:
             f"{text!r} is no time: write it like 2026-11-25, 2026-11-25T10:00:00Z or 12h (ago)"
         ) from error
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def future_ms(text: str) -> int:
+    """As `moment_ms`, but a duration is from now: an argparse type."""
+    if DURATION.match(text):
+        return SystemClock().now_ms() + duration_ms(text)
+    return moment_ms(text)
+
+
+def in_name_of(arguments: argparse.Namespace) -> str:
+    """As --by says, else who runs this. Raise OperatorError."""
+    if arguments.by is not None:
+        return str(arguments.by)
+    try:
+        return getpass.getuser()[:100]
+    except (OSError, KeyError) as error:
+        raise OperatorError("in whose name? this system names no user: give --by NAME") from error
 
 
 def payload(words: list[str]) -> dict[str, Any]:

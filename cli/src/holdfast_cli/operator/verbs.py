@@ -5,13 +5,25 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from holdfast_cli.operator import completion, decisions, rules, sites
+from holdfast_cli.operator import (
+    commands,
+    completion,
+    decisions,
+    driver_tokens,
+    override,
+    rules,
+    sites,
+)
 from holdfast_cli.operator.arguments import add_group
 
 
 def add_verbs(subparsers: Any, parser: argparse.ArgumentParser) -> None:
     sites.add_verbs(subparsers)
     decisions.add_verbs(subparsers)
+    commands.add_verbs(add_group(subparsers, "command", help="commands to charge points"))
+    driver_tokens.add_verbs(add_group(subparsers, "driver-tokens", help="who may charge"))
+    override.add_verbs(add_group(subparsers, "override", help="maintenance, planned disruptions"))
+    override.add_limit(subparsers)
     rules.add_verbs(
         add_group(
             subparsers, "rules", help="a site's rules: what stands, what was, what might come"

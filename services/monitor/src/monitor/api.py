@@ -5,6 +5,7 @@ Lists answer `{"<name>": [...], "next": cursor | null}` and take `?after=` and `
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -33,6 +34,8 @@ from monitor.domain.paging import BadRequest, limit_of, page_by_number, page_by_
 from monitor.domain.rows import Place
 from monitor.known_site import site_asked_for
 from monitor.watching import Watch
+
+log = logging.getLogger(__name__)
 
 TIMEOUT_MS = 5_000
 EVENTS_LIMIT = 500
@@ -240,6 +243,8 @@ class Api:
         receipt = await commanding.send(self._context, site, command)
         if not receipt.accepted:
             raise Problem(409, f"command {receipt.id} was not taken: {receipt.reason}")
+        told = {"id": command.id, "action": command.action, "by": draft.by}
+        log.info("command passed on", extra={"site": site, **told})
         return answer(receipt.model_dump(mode="json"), 202)
 
     # --- parts ---

@@ -33,6 +33,8 @@ class Draft(BaseModel):
     action: Action
     payload: dict[str, Any] = Field(default_factory=dict)
     deadline_ms: int | None = None
+    by: str | None = Field(None, min_length=1, max_length=100)
+    """In whose name, for the log; the command itself names only which kind of issuer it has."""
 
 
 async def read_draft(request: Request) -> Draft:

@@ -203,6 +203,8 @@ def command(row: CommandRow) -> Document:
         "decision": row.decision,
         "took_effect": row.took_effect,
         "evidence": row.evidence,
+        "held": row.held or None,
+        "word": row.word or None,
         "open": row.is_open,
     }
 

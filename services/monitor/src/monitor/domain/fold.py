@@ -21,9 +21,11 @@ from holdfast.contracts.charge_point import (
 from holdfast.contracts.command import (
     Command,
     CommandDispatched,
+    CommandHeld,
     CommandObserved,
     CommandReceived,
     CommandSettled,
+    CommandWorded,
 )
 from holdfast.contracts.decision import AuthoriseVerdict, DecisionMade
 from holdfast.contracts.envelope import Envelope, Fact, Unknown
@@ -70,7 +72,7 @@ from monitor.domain.rows import (
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-CommandFact = CommandReceived | CommandDispatched | CommandSettled
+CommandFact = CommandReceived | CommandDispatched | CommandSettled | CommandHeld
 ConnectionFact = ChargePointConnected | ChargePointDisconnected | ChargePointBooted
 ConnectorFact = ConnectorStatusChanged | AvailabilityChanged
 RecoveryFact = RecoveryStarted | RecoveryStepped | RecoveryFinished | DisruptionReported
@@ -89,10 +91,10 @@ def take(state: SiteState, place: Place, envelope: Envelope, fact: Fact) -> Site
             return _mode_changed(state, place, at_ms, fact)
         case DecisionMade() | SessionStarted():
             return _decided(state, place, envelope, fact)
-        case CommandReceived() | CommandDispatched() | CommandSettled():
+        case CommandReceived() | CommandDispatched() | CommandSettled() | CommandHeld():
             return _command(state, place, at_ms, fact)
-        case CommandObserved():
-            return _observed(state, fact)
+        case CommandObserved() | CommandWorded():
+            return _said_of(state, fact)
         case ChargePointConnected() | ChargePointDisconnected() | ChargePointBooted():
             return _connection(state, at_ms, fact)
         case ConnectorStatusChanged() | AvailabilityChanged():
@@ -208,12 +210,15 @@ def _command(state: SiteState, place: Place, at_ms: int, fact: CommandFact) -> S
         case CommandReceived():
             row = replace(row, received_at_ms=at_ms)
         case CommandDispatched():
-            row = replace(row, dispatched_at_ms=at_ms)
+            row = replace(row, dispatched_at_ms=at_ms, held="")
+        case CommandHeld():
+            row = replace(row, held=fact.reason)
         case CommandSettled():
             if row.settled_at_ms is not None:  # exactly one disposition: the first
                 return state
             row = replace(
                 row,
+                held="",
                 settled_at_ms=at_ms,
                 disposition=fact.disposition,
                 reason=fact.reason,
@@ -225,11 +230,16 @@ def _command(state: SiteState, place: Place, at_ms: int, fact: CommandFact) -> S
     return replace(state, commands=_put(state.commands, command.id, row, COMMANDS_MAX))
 
 
-def _observed(state: SiteState, fact: CommandObserved) -> SiteState:
+def _said_of(state: SiteState, fact: CommandObserved | CommandWorded) -> SiteState:
+    """What observation, or an operator, said of a command."""
     row = state.commands.get(fact.command_id)
-    if row is None:
+    if row is None or (isinstance(fact, CommandWorded) and not fact.taken):
         return state
-    row = replace(row, took_effect=fact.took_effect, evidence=fact.evidence)
+    match fact:
+        case CommandObserved():
+            row = replace(row, took_effect=fact.took_effect, evidence=fact.evidence)
+        case CommandWorded():
+            row = replace(row, held="", word=f"{fact.word} by {fact.by}")
     return replace(state, commands=_put(state.commands, fact.command_id, row, COMMANDS_MAX))
 
 

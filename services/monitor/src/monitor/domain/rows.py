@@ -75,6 +75,10 @@ class CommandRow:
     took_effect: bool | None = None
     """What observation said of an uncertain one."""
     evidence: str = ""
+    held: str = ""
+    """Why it waits for an operator's word; empty once one was taken, or none was wanted."""
+    word: str = ""
+    """The operator's word that was taken, and whose."""
 
     @property
     def is_open(self) -> bool:

@@ -153,11 +153,14 @@ def _payload(row: CommandRow) -> str:
 
 
 def _disposition(row: CommandRow) -> Child:
+    if row.disposition is None and row.held:
+        why = f"{row.held}; holdfast command confirm (or cancel) {row.command.id}"
+        return [chip("waits for a word", "attention"), el("small", why)]
     if row.disposition is None:
         return chip("sent" if row.dispatched_at_ms else "waiting", "attention")
     kind = {"delivered": "good", "uncertain": "attention"}.get(row.disposition.value, "plain")
     observed = None
     if row.took_effect is not None:
         observed = f"took effect: {'yes' if row.took_effect else 'no'} ({row.evidence})"
-    said = ", ".join(part for part in (row.reason, row.answer, observed) if part)
+    said = ", ".join(part for part in (row.reason, row.answer, observed, row.word) if part)
     return [chip(row.disposition.value, kind), el("small", said) if said else None]
