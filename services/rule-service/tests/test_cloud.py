@@ -10,7 +10,15 @@ import json
 import pytest
 
 from holdfast import subjects
-from holdfast.contracts.command import Command, CommandReceipt, Issuer, SendCommand
+from holdfast.contracts.command import (
+    Command,
+    CommandReceipt,
+    CommandWord,
+    Issuer,
+    SendCommand,
+    SendWord,
+    Word,
+)
 from holdfast.contracts.decision import Authorise, CloudVerdict
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import Desired, SignedRules, TokenStatus
@@ -168,6 +176,28 @@ async def test_another_command_under_a_used_id_is_refused(a_world):
 
 
 @virtual_time
+async def test_a_word_about_a_command_goes_the_same_way_once_and_lives_as_long(a_world):
+    async with a_world() as world, world.running("cloud"):
+
+        async def say(id, word=Word.CONFIRM):
+            said = CommandWord(id=id, word=word, by="Ada", at_ms=world.clock.now_ms())
+            asked = SendWord(site=world.site_name, word=said)
+            subject = subjects.cloud_rpc("command-word")
+            return await call(world.cloud, subject, asked, CommandReceipt, timeout_ms=5_000)
+
+        unknown = await say("c-1")
+        assert not unknown.accepted
+        assert "no command" in unknown.reason
+        await send(world)
+        assert (await say("c-1")).accepted
+        subject = subjects.down_command_word(world.site_name, "c-1", "confirm")
+        before = await last(world, subject)
+        assert CommandWord.from_bytes(before.data).by == "Ada"
+        assert (await say("c-1")).accepted
+        assert (await last(world, subject)).seq == before.seq
+
+
+@virtual_time
 async def test_commands_that_make_no_sense_are_refused_with_a_reason(a_world):
     async with a_world() as world, world.running("cloud"):
         now_ms = world.clock.now_ms()
@@ -176,7 +206,9 @@ async def test_commands_that_make_no_sense_are_refused_with_a_reason(a_world):
             ({"deadline_ms": now_ms + 25 * 3_600_000}, "24 h"),
             ({"issued_at_ms": now_ms + 3_600_000}, "in the future"),
             ({"payload": {"type": "x" * 17_000}}, "over the limit"),
-            ({"issuer": Issuer.OPERATOR_AT_SITE}, "operator at the site"),
+            ({"issuer": Issuer.OPERATOR_AT_SITE}, "operator at site"),
+            ({"issuer": Issuer.SITE}, "is the site"),
+            ({"by_rule": "upstream.refused_start"}, "csms-bridge"),
         ):
             receipt = await send(world, **wrong)
             assert not receipt.accepted

@@ -1,7 +1,7 @@
 """The rule-service in the cloud: the only publisher to DOWNLINK, and the one who answers sites about it.
 
 hf.cloud.rpc.publish   rules, driver tokens, limits -> checked, signed -> DOWNLINK
-hf.cloud.rpc.command   commands -> checked -> DOWNLINK
+hf.cloud.rpc.command   commands -> checked -> DOWNLINK; command-word: an operator's word about one, likewise
 hf.*.up.desired        what the cloud wants a site to have, as DOWNLINK has it
 hf.*.up.driver-tokens  a full list for a site that can't apply changes -> DOWNLINK
 hf.*.up.authorise      the verdict of the CSMS, or the cloud's own, on a driver token
@@ -14,7 +14,7 @@ import logging
 from holdfast import subjects
 from holdfast.bus import Bus, RequestFailed, StreamGone
 from holdfast.clock import Clock
-from holdfast.contracts.command import SendCommand
+from holdfast.contracts.command import SendCommand, SendWord
 from holdfast.contracts.envelope import Contract
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import Desired, FullListWanted, Publish, SignedRules, SiteLimit
@@ -45,6 +45,7 @@ async def run_in_cloud(context: Context[Config]) -> None:
     wanted = subjects.up_from_any("driver-tokens")
     await serve(bus, wanted, FullListWanted, publishing.full_list)
     await serve(bus, subjects.cloud_rpc("command"), SendCommand, commanding.send)
+    await serve(bus, subjects.cloud_rpc("command-word"), SendWord, commanding.word)
     await answer_desired(bus, clock)
     await Authorising(context).serve()
     await watch_downlink(context)

@@ -13,7 +13,14 @@ import logging
 from holdfast import subjects
 from holdfast.bus import Bus
 from holdfast.clock import Clock
-from holdfast.contracts.command import Command, CommandReceipt, Issuer, SendCommand
+from holdfast.contracts.command import (
+    Command,
+    CommandReceipt,
+    CommandWord,
+    Issuer,
+    SendCommand,
+    SendWord,
+)
 from holdfast.ids import derived
 from rule_service.cloud_scope.sites import Sites
 
@@ -55,6 +62,40 @@ class Commanding:
         )
         return receipt
 
+    async def word(self, asked: SendWord, _: str) -> CommandReceipt:
+        """Raise ContractError when there is no such site. Whether it comes in time the site's journal says."""
+        self._sites.check(asked.site)
+        word = asked.word
+        async with self._one_at_a_time:
+            refused = await self._store_word(asked.site, word)
+        log.info(
+            "word",
+            extra={"site": asked.site, "id": word.id, "word": word.word, "why": refused or ""},
+        )
+        return CommandReceipt(id=word.id, accepted=refused is None, reason=refused or "")
+
+    async def _store_word(self, site: str, word: CommandWord) -> str | None:
+        """None once it is on its way, behind its command; the same word again is the same."""
+        command = await self._bus.last(subjects.DOWNLINK, subjects.down_command(site, word.id))
+        if command is None:
+            return (
+                f"no command {word.id!r} was sent to this site from the cloud in the last day: one that was "
+                "given there is confirmed or cancelled there"
+            )
+        subject = subjects.down_command_word(site, word.id, word.word)
+        if await self._bus.last(subjects.DOWNLINK, subject):
+            return None
+        deadline_ms = Command.from_bytes(command.data).deadline_ms
+        left_s = max(0, deadline_ms - self._clock.now_ms()) // 1000
+        await self._bus.append(
+            subjects.DOWNLINK,
+            subject,
+            word.to_bytes(),
+            id=derived("command-word", site, word.id, word.word),
+            ttl_s=left_s + KEPT_AFTER_DEADLINE_S,
+        )
+        return None
+
     async def _store(self, site: str, command: Command) -> str | None:
         """None once it is on its way; the same id twice is one command."""
         subject, data = subjects.down_command(site, command.id), command.to_bytes()
@@ -82,10 +123,10 @@ def problem(command: Command, at_ms: int) -> str | None:
     size = len(json.dumps(command.payload).encode())
     if size > PAYLOAD_BYTES_MAX:
         return f"its payload of {size} bytes is over the limit of {PAYLOAD_BYTES_MAX}"
-    if command.issuer is Issuer.OPERATOR_AT_SITE:
-        return (
-            "nobody in the cloud is the operator at the site: that issuer is admitted in every mode"
-        )
+    if command.issuer not in (Issuer.CLOUD, Issuer.CSMS):
+        return f"nobody in the cloud is the {command.issuer}: that issuer is admitted in every mode"
+    if command.by_rule and command.issuer is not Issuer.CSMS:
+        return "only the csms-bridge acts by a rule of the site"
     if command.deadline_ms <= at_ms:
         return "its deadline has passed"
     if command.deadline_ms > at_ms + DEADLINE_AHEAD_MS_MAX:
