@@ -10,6 +10,7 @@ from holdfast_cli.operator import (
     completion,
     decisions,
     driver_tokens,
+    mode_cards,
     override,
     rules,
     sites,
@@ -19,6 +20,7 @@ from holdfast_cli.operator.arguments import add_group
 
 def add_verbs(subparsers: Any, parser: argparse.ArgumentParser) -> None:
     sites.add_verbs(subparsers)
+    mode_cards.add_verbs(subparsers)
     decisions.add_verbs(subparsers)
     commands.add_verbs(add_group(subparsers, "command", help="commands to charge points"))
     driver_tokens.add_verbs(add_group(subparsers, "driver-tokens", help="who may charge"))

@@ -1,0 +1,191 @@
+"""Which monitor is asked, and what is said when it can't be, or answers what no monitor would."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from holdfast_cli.main import _parser
+from holdfast_cli.operator.arguments import duration_ms, payload
+from holdfast_cli.operator.client import Client, Monitor, monitor_of
+from holdfast_cli.operator.output import clean, fields, table
+from holdfast_cli.operator.problem import OperatorError
+from holdfast_cli.provision.step import provision
+
+
+def asked(*words: str) -> argparse.Namespace:
+    return _parser().parse_args(["sites", *words])
+
+
+def client(answer: Any) -> Client:
+    """Of a monitor that is none."""
+    transport = httpx.MockTransport(answer)
+    return Client(Monitor("http://m", None), httpx.AsyncClient(transport=transport))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "sentence"),
+    [
+        (401, b'{"error": "show the credential"}', 2, "--credential-file"),
+        (404, b'{"error": "site x is not known here"}', 2, "not known here"),
+        (409, b'{"error": "too late"}', 1, "too late"),
+        (503, b'{"error": "journal is not there"}', 2, "journal"),
+        (504, b'{"error": "may or may not"}', 3, "may or may not"),
+        (200, b"<html>", 2, "is that a monitor's address?"),
+        (200, b"[1]", 2, "is that a monitor's address?"),
+        (200, b"[" * 100_000, 2, "is that a monitor's address?"),
+        (301, b"", 2, "is that a monitor's address?"),
+        (500, b"\xff\xfe", 2, "is that a monitor's address?"),
+        (404, b'{"error": {"a": 1}}', 2, "is that a monitor's address?"),
+        (200, b'{"a": "' + b"x" * (17 << 20) + b'"}', 2, "bytes"),
+    ],
+)
+async def test_an_answer_says_what_it_means_and_what_now(status, body, code, sentence):
+    it = client(lambda _: httpx.Response(status, content=body))
+    with pytest.raises(OperatorError) as raised:
+        await it.get("sites")
+    assert (raised.value.code, sentence in str(raised.value)) == (code, True), str(raised.value)
+
+
+async def test_pages_that_go_round_in_a_circle_end():
+    it = client(lambda _: httpx.Response(200, json={"sites": [], "next": "a"}))
+    with pytest.raises(OperatorError, match="circle"):
+        await it.sites()
+
+
+async def test_silence_after_a_change_is_uncertain_and_after_a_question_is_not():
+    def silent(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("", request=request)
+
+    for ask, code in ((client(silent).get("sites"), 2), (client(silent).post("x", body={}), 3)):
+        with pytest.raises(OperatorError) as raised:
+            await ask
+        assert raised.value.code == code
+
+
+async def test_what_a_person_typed_stays_one_part_of_the_path():
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.raw_path.decode())
+        return httpx.Response(200, json={})
+
+    await client(answer).get("sites", "../x?y#z/", "rules")
+    assert seen == ["/api/sites/..%2Fx%3Fy%23z%2F/rules"]
+
+
+@contextmanager
+def a_door_that_closes() -> Iterator[str]:
+    """Accepts, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def hang_up() -> None:
+            connection, _ = door.accept()
+            connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
+        thread.join(10)
+
+
+async def test_no_monitor_there_and_one_that_hangs_up_are_told_apart():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    nobody = asked("--api", f"http://127.0.0.1:{port}")
+    with pytest.raises(OperatorError, match="no monitor answers"):
+        await nobody.run(nobody)
+    with a_door_that_closes() as url:
+        rude = asked("--api", url)
+        with pytest.raises(OperatorError, match="try again"):
+            await rude.run(rude)
+
+
+def test_the_command_line_goes_before_the_environment(tmp_path: Path):
+    file = tmp_path / "credential"
+    file.write_text("secret\n")
+    environment = {"HOLDFAST_API": "http://env:1/", "HOLDFAST_CREDENTIAL_FILE": str(file)}
+    assert monitor_of(asked(), environment).url == "http://env:1"
+    assert monitor_of(asked(), environment).credential == "secret"
+    assert monitor_of(asked("--api", "https://given:2"), environment).url == "https://given:2"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--api", "ftp://x"), "no address"),
+        (("--api", "http://x:port"), "no address"),
+        (("--api", "http://x", "--world", "w"), "give one of them"),
+        (("--world", "nowhere"), "no provisioned world"),
+        (("--api", "http://x", "--credential-file", "/nowhere/c"), "can't be read"),
+        (("--api", "http://x", "--credential-file", "/dev/null"), "holds no credential"),
+    ],
+)
+def test_a_monitor_that_is_not_said_well_is_asked_for(words, sentence):
+    with pytest.raises(OperatorError, match=sentence):
+        monitor_of(asked(*words), {})
+
+
+def test_a_provisioned_world_says_both_for_the_cloud_and_for_a_site(tmp_path: Path):
+    world, _ = provision(
+        tmp_path / "w", sites=("berlin01",), charge_points=1, rules_text="version: 1\n",
+        rules_name="r",
+    )  # fmt: skip
+    cloud = monitor_of(asked("--world", str(world.root)), {})
+    site = monitor_of(asked("--world", str(world.root), "--at", "berlin01"), {})
+    assert (cloud.url, cloud.site) == (world.api("cloud"), None)
+    assert (site.url, site.site) == (world.api("berlin01"), "berlin01")
+    assert site.credential != cloud.credential
+    with pytest.raises(OperatorError, match="no site 'x'"):
+        monitor_of(asked("--world", str(world.root), "--at", "x"), {})
+
+
+def test_a_table_fits_the_terminal_and_hides_no_column():
+    rows = [("CP-01", "a" * 200, "b" * 50), ("CP-02", "c", "d")]
+    for width in (40, 80, 120):
+        lines = table(("charge point", "why", "id"), rows, "", width).splitlines()
+        assert max(map(len, lines)) <= width
+        assert "…" in lines[1]
+    assert table(("a",), [], "nothing", 40) == "nothing"
+    assert fields([("a", None), ("bc", True)]) == "a   -\nbc  yes"
+
+
+def test_nothing_from_outside_steers_a_terminal():
+    assert clean("a\x1b]0;x\x07\x9b\u202e\u200f\nb") == "a\\x1b]0;x\\x07\\x9b\\u202e\\u200f\\nb"
+    assert clean("Ladesäule 7") == "Ladesäule 7"
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ([], {}),
+        (["connectorId=1", "idTag=04AB", "type=Soft"], {"connectorId": 1, "idTag": "04AB", "type": "Soft"}),
+        (['idTag="0123"', "x=null", 'p={"a":[1]}'], {"idTag": "0123", "x": None, "p": {"a": [1]}}),
+        (['{"connectorId": 1}'], {"connectorId": 1}),
+    ],
+)  # fmt: skip
+def test_a_payload_is_written_as_pairs_or_as_json(words, given):
+    assert payload(words) == given
+
+
+@pytest.mark.parametrize("words", [["x"], ["=1"], ["a=1", "a=2"], ["{"], ["{]}"]])
+def test_what_is_no_payload_is_refused(words):
+    with pytest.raises(ValueError, match=r".{10}"):
+        payload(words)
+
+
+def test_durations_are_written_with_their_unit():
+    assert [duration_ms(text) for text in ("60s", "5min", "5m", "2h", "1d")] == [
+        60_000, 300_000, 300_000, 7_200_000, 86_400_000,
+    ]  # fmt: skip
+    for text in ("60", "-1s", "1.5h", "0s", "999d", "s", "1w"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            duration_ms(text)
