@@ -204,7 +204,9 @@ class Desk:
         if not isinstance(fact, RulesActivated):
             return
         try:
-            self._roster.use(parse_rules(fact.text))
+            rules = parse_rules(fact.text)
+            self._roster.use(rules)
+            self._reach.expect(self._site, rules.uplink.pulse_ms)
         except ContractError as error:
             # The site runs a newer build: what stood before goes on standing here.
             log.warning("rules unreadable", extra={"site": self._site, "why": str(error)})

@@ -12,6 +12,7 @@ from holdfast.contracts.journal import Copies, CopiesRequest
 log = logging.getLogger(__name__)
 
 LOOK_MS = 1_000
+PULSES_MISSED_MAX = 3
 ASK_MS_MAX = 2_000
 
 
@@ -25,11 +26,18 @@ class Reach:
         self._heard: dict[str, tuple[int, int]] = {}
         """Site to (its newest pulse by the cloud's clock, when we first saw that one, monotonic)."""
         self._pulsed: set[str] = set()
+        self._pulse_ms: dict[str, int] = {}
+        """By the site's rules: over a metered link pulses are slower."""
+
+    def expect(self, site: str, pulse_ms: int) -> None:
+        """A pulse of this site comes every so often."""
+        self._pulse_ms[site] = pulse_ms
 
     def is_reachable(self, site: str) -> bool:
         """A site that nobody has told of yet is taken as reachable: a command finds out."""
         heard = self._heard.get(site)
-        return heard is None or self._clock.monotonic_ms() - heard[1] < self._away_after_ms
+        away_after_ms = max(self._away_after_ms, PULSES_MISSED_MAX * self._pulse_ms.get(site, 0))
+        return heard is None or self._clock.monotonic_ms() - heard[1] < away_after_ms
 
     def has_pulsed(self, site: str) -> bool:
         """Whether a pulse has come since this process looks, rather than that one was known when it began."""

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from holdfast import subjects
 from holdfast.bus import RequestFailed
-from holdfast.contracts.envelope import Contract
+from holdfast.contracts.envelope import Contract, ContractError
 from holdfast.contracts.journal import (
     Copies,
     CopiesRequest,
@@ -30,6 +30,7 @@ from holdfast.service import Context
 from monitor import commanding, settling, views
 from monitor.answering import Problem, answer, problem_of
 from monitor.config import Config
+from monitor.domain.cards import cards_of
 from monitor.domain.paging import BadRequest, limit_of, page_by_number, page_by_place
 from monitor.domain.rows import Place
 from monitor.known_site import site_asked_for
@@ -63,6 +64,7 @@ class Api:
             "decisions": self.decisions,
             "disruptions": self.disruptions,
             "modes": self.modes,
+            "mode-card": self.mode_card,
             "upstream": self.upstream,
         }
         return [
@@ -87,6 +89,28 @@ class Api:
 
     async def site(self, request: Request) -> Response:
         return answer(views.site_status(self._watch.status(self._site(request))))
+
+    async def mode_card(self, request: Request) -> Response:
+        """Of the rules in force; where they are not fresh, of those known last, and `known` is false."""
+        status = self._watch.status(self._site(request))
+        of = status.rules_text
+        if of.last is None:
+            raise Problem(503, f"the rules in force are not known: {of.problem or 'not asked yet'}")
+        try:
+            cards = cards_of(of.last)
+        except ContractError as error:
+            raise Problem(
+                503, f"the rules in force can't be read by this monitor: {error}"
+            ) from error
+        version = status.rules.last.version if status.rules.last else 0
+        told = views.reading(of, status.now_ms, lambda _: None)
+        return answer(
+            {
+                **views.mode_card(version, cards),
+                **{name: told[name] for name in ("as_of_ms", "age_ms", "source", "problem")},
+                "known": of.value is not None,
+            }
+        )
 
     async def charge_points(self, request: Request) -> Response:
         """As a reading: where it is not fresh, the rows are what was known last, and `known` is false."""

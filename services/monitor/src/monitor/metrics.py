@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from holdfast.contracts.mode import CsmsState, Mode
+from holdfast.contracts.mode import CsmsState, Mode, OverrideKind
 from monitor.domain.status import SiteStatus
 from monitor.watching import Watch
 
@@ -24,6 +24,7 @@ class SiteMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         statuses = [self._watch.status(site) for site in self._watch.sites]
         yield from _gauges(statuses)
+        yield from _overrides(statuses)
         yield from _upstream(statuses)
         yield from _counters(statuses)
 
@@ -68,6 +69,18 @@ def _gauges(statuses: list[SiteStatus]) -> Iterator[Metric]:
         if status.open_points.value is not None:
             points.add_metric([site], len(status.open_points.value))
     yield from (mode, pulse, head, confirmed, backlog, gaps, sessions, points)
+
+
+def _overrides(statuses: list[SiteStatus]) -> Iterator[Metric]:
+    """So that an alert can leave out what was announced."""
+    override = GaugeMetricFamily(
+        "holdfast_override", "1 while a local override of the mode stands", labels=["site", "kind"]
+    )
+    for status in statuses:
+        for kind in OverrideKind:
+            stands = status.override(kind) is not None
+            override.add_metric([status.site, kind.value], float(stands))
+    yield override
 
 
 def _upstream(statuses: list[SiteStatus]) -> Iterator[Metric]:

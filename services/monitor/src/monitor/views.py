@@ -11,6 +11,7 @@ from holdfast.contracts.csms import OpenDelivery, UpstreamView
 from holdfast.contracts.envelope import Entry
 from holdfast.contracts.journal import CopyStatus, Gap
 from monitor.domain.answers import answers
+from monitor.domain.cards import Cards
 from monitor.domain.explaining import explained
 from monitor.domain.fold import outcome_of
 from monitor.domain.masking import masked
@@ -57,6 +58,7 @@ def site_status(status: SiteStatus) -> Document:
         "mode": told(status.mode, asdict),
         "uplink": told(status.uplink, asdict),
         "sync": told(status.sync, lambda s: {**asdict(s), "backlog": s.backlog}),
+        "overrides": [one.model_dump(mode="json") for one in status.overrides],
         "rules": told(status.rules, asdict),
         "storage": told(status.storage, asdict),
         "charge_points": told(status.charge_points, lambda rows: [charge_point(r) for r in rows]),
@@ -85,6 +87,22 @@ def site_summary(status: SiteStatus) -> Document:
         "is_it_safe": safe.verdict,
         "must_i_act": act.verdict,
         "still_open": still_open.verdict,
+    }
+
+
+def mode_card(rules_version: int | None, cards: Cards) -> Document:
+    return {
+        "version": rules_version,
+        "modes": [
+            {
+                "mode": card.mode,
+                "rules": [asdict(row) for row in card.rules],
+                "buffered": [asdict(row) for row in card.buffered],
+                "allowed": [asdict(row) for row in card.allowed],
+                "reconciled": [asdict(row) for row in card.reconciled],
+            }
+            for card in cards
+        ],
     }
 
 

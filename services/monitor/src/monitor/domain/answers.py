@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from holdfast.contracts.command import Disposition
 from holdfast.contracts.journal import Gap, StorageLevel
-from holdfast.contracts.mode import Mode, Reason
+from holdfast.contracts.mode import Mode, Override, OverrideKind, Reason
 from monitor.domain.readings import Reading
 from monitor.domain.status import SiteStatus
 
@@ -120,7 +121,7 @@ def _not_heard(status: SiteStatus) -> str:
     if status.scope == "cloud" and not status.uplink.fresh:
         last = status.mode.last
         then = f" It was {last.mode.value} when last heard." if last else ""
-        return f"The site can't be heard. It goes on by its own rules.{then}"
+        return f"The site can't be heard. It goes on by its own rules.{then}{_planned(status)}"
     silent = [
         name
         for name, reading in (
@@ -212,13 +213,27 @@ def must_act(status: SiteStatus) -> Answer:
 
 def _by_itself(status: SiteStatus) -> str:
     mode = status.mode.value
+    maintenance = status.override(OverrideKind.MAINTENANCE)
+    if maintenance:
+        return f"Maintenance {_said(maintenance)}. Then the site returns by itself."
     if mode is None or mode.mode is Mode.CONNECTED:
-        return "Everything runs by itself."
+        return f"Everything runs by itself.{_planned(status)}"
     if mode.mode is Mode.RECOVERY:
-        return "The site is catching up and returns by itself."
+        return f"The site is catching up and returns by itself.{_planned(status)}"
     if mode.mode is Mode.DEGRADED and Reason.CSMS.value in mode.reasons:
-        return "The CSMS is away: the site decides by itself, and what it records follows when the CSMS is back."
-    return "The site carries on alone and returns by itself when the link does."
+        away = "The CSMS is away: the site decides by itself, and what it records follows when the CSMS is back."
+        return f"{away}{_planned(status)}"
+    return f"The site carries on alone and returns by itself when the link does.{_planned(status)}"
+
+
+def _planned(status: SiteStatus) -> str:
+    planned = status.override(OverrideKind.PLANNED_DISRUPTION)
+    return f" A disruption is planned {_said(planned)}." if planned else ""
+
+
+def _said(override: Override) -> str:
+    until = datetime.fromtimestamp(override.until_ms / 1000, UTC)
+    return f"until {until:%Y-%m-%d %H:%M} UTC, by {override.by}: {override.why}"
 
 
 def _acts(status: SiteStatus) -> Iterable[str]:
@@ -249,11 +264,19 @@ def _acts(status: SiteStatus) -> Iterable[str]:
 
 
 def _acts_on_link(status: SiteStatus) -> Iterable[str]:
+    announced = any(status.override(kind) for kind in OverrideKind)
     if status.silent:
         yield f"no answer from {', '.join(status.silent)}: see on the site's computer why"
     if status.blind:
         yield "the cloud's journal service gives no answer: look at the cloud, not at the site"
-    elif status.scope == "cloud" and status.uplink.last is not None and not status.uplink.fresh:
+    if announced:  # nobody is alarmed for what was announced; once it is over, it counts again
+        return
+    if (
+        not status.blind
+        and status.scope == "cloud"
+        and status.uplink.last is not None
+        and not status.uplink.fresh
+    ):
         yield "the site can't be heard: if no work on its link is planned, call the site"
     mode = status.mode.value
     if mode is not None and mode.mode is Mode.AUTONOMOUS:

@@ -36,7 +36,7 @@ from holdfast.contracts.journal import (
     MessageQuarantined,
     StorageLevelChanged,
 )
-from holdfast.contracts.mode import Mode, ModeChanged
+from holdfast.contracts.mode import Mode, ModeChanged, OverrideBegun, OverrideEnded
 from holdfast.contracts.recovery import (
     DisruptionReported,
     OpenPoint,
@@ -300,7 +300,8 @@ def _rules(
     match fact:
         case RulesActivated():
             row = RulesRow(place=place, at_ms=at_ms, version=fact.version, hash=fact.hash)
-            return replace(state, rules=(*state.rules, row)[-KEPT_MAX:])
+            rows = (*state.rules, row)[-KEPT_MAX:]
+            return replace(state, rules=rows, rules_text=fact.text)
         case RulesRefused():
             which = "a bundle" if fact.version is None else f"version {fact.version}"
             note = Note(place=place, at_ms=at_ms, what=f"{which}: {fact.reason}")
@@ -311,7 +312,10 @@ def _journal(state: SiteState, place: Place, at_ms: int, fact: Fact) -> SiteStat
     match fact:
         case IncarnationOpened():
             life = Life(incarnation=place.incarnation, opened_at_ms=at_ms, cause=fact.cause)
-            return replace(state, lives=(*state.lives, life)[-KEPT_MAX:])
+            # A new disk knows no override.
+            return replace(state, lives=(*state.lives, life)[-KEPT_MAX:], overrides=())
+        case OverrideBegun() | OverrideEnded():
+            return replace(state, overrides=fact.standing)
         case StorageLevelChanged():
             return replace(state, storage_level=fact.level, storage_since_ms=at_ms)
         case Checkpoint():

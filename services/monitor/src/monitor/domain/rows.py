@@ -9,7 +9,7 @@ from typing import NamedTuple
 from holdfast.contracts.command import Command, Disposition
 from holdfast.contracts.decision import DecisionMade
 from holdfast.contracts.journal import StorageLevel
-from holdfast.contracts.mode import ModeChanged
+from holdfast.contracts.mode import ModeChanged, Override
 from holdfast.contracts.recovery import DisruptionReported, OpenPoint, RecoveryStepped
 
 MODES_MAX = 1_000
@@ -170,7 +170,11 @@ class SiteState:
     disruptions: tuple[DisruptionRow, ...] = ()
     charge_points: Mapping[str, ChargePointRow] = field(default_factory=dict)
     rules: tuple[RulesRow, ...] = ()
+    rules_text: str | None = None
+    """Of those activated last; None: the built-in ones, as far as is told."""
     rules_refused: tuple[Note, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    """As the journal said last; those whose time is up are over, told or not."""
     storage_level: StorageLevel = StorageLevel.OK
     """Journaled at changes only: until one is told it is ok."""
     storage_since_ms: int | None = None

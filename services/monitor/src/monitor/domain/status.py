@@ -7,21 +7,23 @@ in_cloud(...)   from what the cloud holds; nothing of it is fresher than the sit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from holdfast.contracts.charge_point import ChargePointsStatus, ChargePointView
 from holdfast.contracts.command import CommandLanes
 from holdfast.contracts.csms import UpstreamStatus
 from holdfast.contracts.journal import CopyStatus, Gap, StorageLevel, StorageStatus
-from holdfast.contracts.mode import Mode, ModeStatus
+from holdfast.contracts.mode import Mode, ModeStatus, Override, OverrideKind
 from holdfast.contracts.recovery import OpenPoint, RecoveryStatus
 from holdfast.contracts.rules import RulesStatus
+from monitor.domain.cards import pulse_ms_of
 from monitor.domain.readings import Reading, never
 from monitor.domain.rows import ChargePointRow, ConnectorRow, SiteState
 from monitor.domain.upstream import CsmsNow, told_at_site, told_in_cloud, with_deliveries
 
 JOURNAL = "journal"
+PULSES_MISSED_MAX = 3
 SILENT_MS = 60_000
 """A service restarts within seconds; one silent for longer needs somebody."""
 
@@ -88,10 +90,22 @@ class SiteStatus:
     open_points: Reading[tuple[OpenPoint, ...]]
     waiting_commands: Reading[tuple[str, ...]]
     csms: Reading[CsmsNow]
+    rules_text: Reading[str] = field(default_factory=lambda: never("rule-service"))
+    """Of the rules in force; empty: the built-in ones."""
     blind: bool = False
     """In the cloud: its own journal service gives no answer, so silence says nothing of the site."""
     silent: tuple[str, ...] = ()
     """At a site: services that gave no answer for over a minute."""
+
+    @property
+    def overrides(self) -> tuple[Override, ...]:
+        """Announced or standing; as far as the journal was read."""
+        return tuple(one for one in self.state.overrides if one.until_ms > self.now_ms)
+
+    def override(self, kind: OverrideKind) -> Override | None:
+        """The one that stands now."""
+        begun = (one for one in self.overrides if one.kind is kind and one.from_ms <= self.now_ms)
+        return next(begun, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +164,7 @@ def at_site(
         open_points=samples.recovery.map(lambda r: r.open_points),
         waiting_commands=samples.lanes.map(lambda lanes: (*lanes.pending, *lanes.waiting)),
         csms=mode.map(told_at_site),
+        rules_text=samples.rules.map(lambda r: r.text),
         silent=_silent(samples, now_ms, watched_ms),
     )
 
@@ -200,7 +215,9 @@ def in_cloud(
     pulse_fresh_ms: int,
 ) -> SiteStatus:
     copy = copies.map(lambda c: newest_copy(c, site))
-    pulse = _pulse(copy, now_ms, pulse_fresh_ms)
+    # Over a metered link pulses are slower by rule: two may be missing before the site counts as not heard.
+    slow_ms = PULSES_MISSED_MAX * pulse_ms_of(state.rules_text or "")
+    pulse = _pulse(copy, now_ms, max(pulse_fresh_ms, slow_ms))
     as_told = Reading(
         last=state, as_of_ms=journal.as_of_ms, source=JOURNAL, fresh=journal.fresh
     ).no_fresher_than(pulse)
@@ -228,6 +245,7 @@ def in_cloud(
         open_points=with_deliveries(as_told.map(_last_open_points), csms),
         waiting_commands=as_told.map(_unsettled),
         csms=csms,
+        rules_text=as_told.map(lambda s: s.rules_text or ""),
         blind=not copies.fresh,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from holdfast.contracts.session import SessionView
 from monitor.domain.answers import answers
 from monitor.domain.status import SiteStatus
-from monitor.pages import site_csms, site_decisions, site_lists, site_records
+from monitor.pages import site_card, site_csms, site_decisions, site_lists, site_records
 from monitor.pages.frame import answer_cards, chip, page, since
 from monitor.pages.html import Child, Html, el
 from monitor.pages.words import ago
@@ -32,6 +32,7 @@ def site_page(status: SiteStatus, sessions: Sequence[SessionView] | str, home: b
             site_csms.csms(status) if status.scope == "cloud" else None,
             site_records.disruptions(status),
             site_records.rules(status),
+            site_card.mode_card(status),
         ),
     )
 

@@ -28,6 +28,7 @@ def modes(status: SiteStatus) -> Html:
         "modes",
         "Modes",
         band(status.state.modes, now_ms, _known_until(status)),
+        _overrides(status),
         table(
             "Mode changes",
             ("Since", "Mode", "Because"),
@@ -37,6 +38,26 @@ def modes(status: SiteStatus) -> Html:
         ),
         note=told(status.mode, now_ms),
     )
+
+
+def _overrides(status: SiteStatus) -> Html | None:
+    """What people said about the mode; it goes when its time is up."""
+    now_ms = status.now_ms
+    terms = [
+        (
+            one.kind.value.replace("-", " "),
+            [
+                "from " if one.from_ms > now_ms else "since ",
+                moment(one.from_ms, now_ms),
+                " until ",
+                moment(one.until_ms, now_ms),
+                f", by {one.by}",
+                el("small", one.why),
+            ],
+        )
+        for one in status.overrides
+    ]
+    return el("dl", *pairs(*terms), cls="facts", id="overrides") if terms else None
 
 
 def _known_until(status: SiteStatus) -> int:

@@ -1,0 +1,48 @@
+"""The mode card: what holds in each mode by the rules in force; the present mode's table is open."""
+
+from __future__ import annotations
+
+from holdfast.contracts.envelope import ContractError
+from holdfast.mode_card import ModeCard
+from monitor.domain.cards import cards_of
+from monitor.domain.status import SiteStatus
+from monitor.pages.frame import chip, section, table, told
+from monitor.pages.html import Html, el
+
+TITLE = "What holds in each mode"
+
+
+def mode_card(status: SiteStatus) -> Html:
+    note = told(status.rules_text, status.now_ms)
+    text = status.rules_text.last
+    if text is None:
+        return section("mode-card", TITLE, el("p", "Unknown.", cls="empty"), note=note)
+    try:
+        cards = cards_of(text)
+    except ContractError as error:
+        problem = f"These rules can't be read here: {error}"
+        return section("mode-card", TITLE, el("p", problem, cls="empty"), note=note)
+    present = status.mode.value.mode if status.mode.value else None
+    drawers = el(
+        "div", *(_drawer(card, open=card.mode is present) for card in cards), cls="drawers"
+    )
+    return section("mode-card", TITLE, drawers, note=note)
+
+
+def _drawer(card: ModeCard, *, open: bool) -> Html:
+    mode = card.mode.value
+    parts = [
+        [
+            el("h3", title),
+            table(
+                f"{title}, {mode}",
+                ("What holds", "Clause"),
+                [(row.says, el("code", row.clause) if row.clause else None) for row in rows],
+                "Nothing.",
+                narrow=True,
+            ),
+        ]
+        for title, rows in card.parts
+    ]
+    summary = el("summary", chip(mode, f"m-{mode}"), el("span", "now" if open else "", cls="why"))
+    return el("details", summary, *parts, id=f"card-{mode}", open=open)
