@@ -15,11 +15,12 @@ import sys
 import time
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from holdfast.contracts.command import Action
 from holdfast_cli.nats_server import find
 
 pytestmark = [pytest.mark.processes, pytest.mark.nats, pytest.mark.timeout(300)]
@@ -121,6 +122,24 @@ def test_rules_take_effect_at_a_safe_point_and_hostile_ones_are_refused(tmp_path
     assert {one["id"] for one in told["refusals"]} == {
         "forged", "outdated", "for-another", "not-understood", "by-a-stranger",
     }  # fmt: skip
+
+
+def test_every_class_of_command_comes_to_its_own_end(tmp_path: Path):
+    document = scenario("commands")
+    report = played(tmp_path, document)
+    assert_nothing_lost(report)
+    assert [span["mode"] for span in report["modes"]] == MODES
+    ends = {command["id"]: command["disposition"] for command in report["commands"]}
+    assert document["expect"]["dispositions"].items() <= ends.items()
+    assert {"delivered", "refused", "expired", "superseded", "obsolete"} <= set(ends.values())
+    assert {command["action"] for command in report["commands"]} == set(get_args(Action))
+    # Told no at the bound, while it waited for an operator; nobody said a word, and so it was never done.
+    of_csms = [one for one in report["commands"] if one["id"].startswith("csms-")]
+    (held,) = [one for one in of_csms if one["action"] == "Reset"]
+    assert (held["charge_point"], held["disposition"]) == ("CP-08", "expired")
+    calls = {call["id"]: call for call in report["csms"]["calls"]}
+    assert all(call["after_ms"] < 2_000 for id, call in calls.items() if "-away-" in id)
+    assert 7_000 <= calls["csms-reset"]["after_ms"] < 15_000
 
 
 def test_a_flapping_link_is_not_followed_at_every_turn(tmp_path: Path):
