@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
 from typing import Any, get_args
 
@@ -209,11 +210,12 @@ def _whole(row: Document) -> str:
             ("command", row["id"]),
             ("charge point", row["charge_point"]),
             ("action", row["action"]),
-            ("payload", row["payload"]),
+            ("payload", json.dumps(row["payload"], ensure_ascii=False)),
             ("disposition", row["disposition"] or f"none yet: {_stage(row)}"),
             ("reason", row["reason"]),
             ("answer", row["answer"]),
             ("observed", observed),
+            ("word", row.get("word")),
             ("issuer", row["issuer"]),
             ("issued", moment(row["issued_at_ms"])),
             ("deadline", moment(row["deadline_ms"])),

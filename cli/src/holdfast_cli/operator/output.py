@@ -50,8 +50,16 @@ def width_now() -> int:
 def table(
     headers: Sequence[str], rows: Iterable[Sequence[Cell]], empty: str, width: int | None = None
 ) -> str:
-    """Columns as wide as they need; where that is too much the widest give way, with an ellipsis."""
-    told = [[clean(cell) for cell in row] for row in rows]
+    """Columns as wide as they need; where that is too much the widest give way, with an ellipsis. A column without
+    a header holds marks: there nothing is nothing.
+    """
+    told = [
+        [
+            "" if not header and not cell else clean(cell)
+            for header, cell in zip(headers, row, strict=True)
+        ]
+        for row in rows
+    ]
     if not told:
         return empty
     widths = [

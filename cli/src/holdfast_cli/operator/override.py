@@ -73,22 +73,24 @@ async def _begin(client: Client, arguments: argparse.Namespace) -> int:
         "why": arguments.why,
         "by": in_name_of(arguments),
     }
-    return _told(site, await client.post("sites", site, "override", body=body), arguments)
+    receipt = await client.post("sites", site, "override", body=body)
+    return _told(site, receipt, "begun, or announced", arguments)
 
 
 async def _end(client: Client, arguments: argparse.Namespace) -> int:
     site = await client.site(arguments.site)
     body = {"kind": arguments.kind, "by": in_name_of(arguments)}
-    return _told(site, await client.post("sites", site, "override", "end", body=body), arguments)
+    receipt = await client.post("sites", site, "override", "end", body=body)
+    return _told(site, receipt, "ended", arguments)
 
 
-def _told(site: str, receipt: Document, arguments: argparse.Namespace) -> int:
+def _told(site: str, receipt: Document, what: str, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(receipt)
         return DONE
     one = receipt["override"] or {}
     span = f"{moment(one.get('from_ms'))} to {moment(one.get('until_ms'))}"
-    print(f"{site}: {clean(one.get('kind'))}, {span}: taken, and in its journal")
+    print(f"{site}: {clean(one.get('kind'))}, {span}: {what}, and in its journal")
     if receipt["reason"]:
         print(clean(receipt["reason"]))
     return DONE

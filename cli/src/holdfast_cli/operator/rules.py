@@ -137,7 +137,7 @@ async def _history(client: Client, arguments: argparse.Namespace) -> int:
     site = await client.site(arguments.site)
     answer = await client.get("sites", site, "rules")
     if answer["history"] is None:
-        raise OperatorError(f"{clean(answer['history_problem'])}: ask the cloud's monitor")
+        raise OperatorError(clean(answer["history_problem"]))
     if arguments.json:
         print_json({"history": answer["history"], "next": None})
         return DONE

@@ -195,4 +195,6 @@ def _words(value: Any) -> str:
 
 
 def _aged(what: str, value: str, said_at_ms: int | None, at_ms: int) -> Ground:
+    """A list that never had a time counts as said at 0: it has no age that would tell anything."""
+    said_at_ms = said_at_ms or None
     return Ground(what, value, said_at_ms, None if said_at_ms is None else at_ms - said_at_ms)
