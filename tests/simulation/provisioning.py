@@ -46,6 +46,13 @@ CLOUD_STREAMS = (
         ttl=True,
     ),
     StreamSpec(
+        name=subjects.RULES,
+        subjects=(subjects.RULES_SUBJECTS,),
+        bytes_max=1 << 30,
+        when_full="refuse",
+        per_subject_max=64,
+    ),
+    StreamSpec(
         name=subjects.CLOUD_JOURNAL,
         subjects=(subjects.CLOUD_JOURNAL_SUBJECTS,),
         bytes_max=10 << 30,

@@ -47,6 +47,7 @@ class World:
     health: dict[str, Health] = field(default_factory=dict)
     csms_sites: tuple[str, ...] = ()
     csms_at_site: bool = False
+    trusted_in_cloud: tuple[str, ...] = ()
 
     site_name = SITE
 
@@ -89,6 +90,7 @@ class World:
                 driver_tokens_file=self.folder / "cloud-tokens.json",
                 sites=(SITE, "munich01"),
                 csms_sites=self.csms_sites,
+                trusted_rule_keys=self.trusted_in_cloud,
             )
         return Config(
             **common,
@@ -142,6 +144,14 @@ class World:
             ttl=True,
         )
         await self.cloud.ensure_stream(spec)
+        registry = StreamSpec(
+            name=subjects.RULES,
+            subjects=(subjects.RULES_SUBJECTS,),
+            bytes_max=1 << 22,
+            when_full="refuse",
+            per_subject_max=64,
+        )
+        await self.cloud.ensure_stream(registry)
         consumer, deliver = subjects.down_consumer(SITE), subjects.down_deliver(SITE)
         await self.cloud.bind_consumer(
             subjects.DOWNLINK, consumer, deliver, subjects.down_all(SITE)

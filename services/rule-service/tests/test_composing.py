@@ -256,7 +256,7 @@ def test_what_is_composed_reads_back_as_the_nearest_layer_of_each_clause(
         "groups": {"g": {"sites": ["berlin01"], "rules": nested(group)}},
         "sites": {"berlin01": nested(site)},
     }
-    source = read_source(yaml.safe_dump(document, allow_unicode=True))
+    source = read_source(yaml.safe_dump(document))
     assert isinstance(source, Draft)
     composed = source.composed("berlin01")
     assert read_rules(composed.text) == composed.rules

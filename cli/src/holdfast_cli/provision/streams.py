@@ -8,6 +8,7 @@ import asyncio
 
 from holdfast import subjects
 from holdfast.bus import StreamSpec
+from holdfast.contracts.rollout import HISTORY_MAX
 from holdfast.nats_bus import open_bus
 from holdfast_cli.provision.layout import CLOUD, World
 
@@ -20,6 +21,13 @@ CLOUD_STREAMS = (
         when_full="refuse",
         per_subject_max=1,
         ttl=True,
+    ),
+    StreamSpec(
+        name=subjects.RULES,
+        subjects=(subjects.RULES_SUBJECTS,),
+        bytes_max=1 << 30,
+        when_full="refuse",
+        per_subject_max=HISTORY_MAX,
     ),
     StreamSpec(
         name=subjects.CLOUD_JOURNAL,

@@ -16,8 +16,8 @@ from holdfast.contracts.envelope import Contract
 from holdfast.contracts.life import AfterExpiry
 
 DRAFT_BYTES_MAX = 512 * 1024
-SITES_MAX = 1_000
-"""Of one rollout."""
+SITES_MAX = 500
+"""Of one rollout; more in steps."""
 HISTORY_MAX = 64
 """Bundles kept per site in the registry; the oldest go first."""
 
@@ -114,6 +114,8 @@ class Rollback(Contract):
 
 class RulesHistoryRequest(Contract):
     site: str
+    version: int | None = Field(None, ge=1)
+    """Only this one."""
 
 
 class BundleRecord(Contract):
@@ -124,6 +126,7 @@ class BundleRecord(Contract):
     """SHA-256 of the text, hex."""
     name: str
     text: str
+    """Empty in a history that would not fit into one message otherwise: ask for the version."""
     key: str
     """Public key that signed it, hex."""
     signature: str = ""

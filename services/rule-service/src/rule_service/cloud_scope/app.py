@@ -1,6 +1,7 @@
 """The rule-service in the cloud: the only publisher to DOWNLINK, and the one who answers sites about it.
 
 hf.cloud.rpc.publish   rules, driver tokens, limits -> checked, signed -> DOWNLINK
+hf.cloud.rpc.rollout, rollback, rules-history   bundles of many sites, and back -> RULES, DOWNLINK
 hf.cloud.rpc.command   commands -> checked -> DOWNLINK; command-word: an operator's word about one, likewise
 hf.*.up.desired        what the cloud wants a site to have, as DOWNLINK has it
 hf.*.up.driver-tokens  a full list for a site that can't apply changes -> DOWNLINK
@@ -16,17 +17,19 @@ from holdfast.bus import Bus, RequestFailed, StreamGone
 from holdfast.clock import Clock
 from holdfast.contracts.command import SendCommand, SendWord
 from holdfast.contracts.envelope import Contract
+from holdfast.contracts.rollout import Rollback, Rollout, RulesHistoryRequest
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import Desired, FullListWanted, Publish, SignedRules, SiteLimit
 from holdfast.rpc import serve
 from holdfast.service import Context
 from rule_service.adapters import files
 from rule_service.cloud_scope.authorising import Authorising
+from rule_service.cloud_scope.bundles import BundlePublishing
 from rule_service.cloud_scope.commanding import Commanding
 from rule_service.cloud_scope.publishing import Publishing
 from rule_service.cloud_scope.sites import Sites
 from rule_service.cloud_scope.token_lists import published
-from rule_service.config import Config
+from rule_service.config import Config, trusted_keys
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +42,15 @@ async def run_in_cloud(context: Context[Config]) -> None:
     config, bus, clock = context.config, context.bus, context.clock
     assert config.rules_key_file is not None
     sites = Sites(config.sites)
-    publishing = Publishing(bus, clock, files.signing_key(config.rules_key_file), sites)
+    bundles = BundlePublishing(
+        bus, clock, files.signing_key(config.rules_key_file), trusted_keys(config), sites
+    )
+    publishing = Publishing(bus, clock, bundles, sites)
     commanding = Commanding(bus, clock, sites)
     await serve(bus, subjects.cloud_rpc("publish"), Publish, publishing.publish)
+    await serve(bus, subjects.cloud_rpc("rollout"), Rollout, bundles.rollout)
+    await serve(bus, subjects.cloud_rpc("rollback"), Rollback, bundles.rollback)
+    await serve(bus, subjects.cloud_rpc("rules-history"), RulesHistoryRequest, bundles.history)
     wanted = subjects.up_from_any("driver-tokens")
     await serve(bus, wanted, FullListWanted, publishing.full_list)
     await serve(bus, subjects.cloud_rpc("command"), SendCommand, commanding.send)
@@ -52,10 +61,11 @@ async def run_in_cloud(context: Context[Config]) -> None:
 
 
 async def watch_downlink(context: Context[Config]) -> None:
-    """For ever: without the stream nothing can be published, and every request says so."""
+    """For ever: without the streams nothing can be published, and every request says so."""
     while True:
         try:
             await context.bus.state(subjects.DOWNLINK)
+            await context.bus.state(subjects.RULES)
         except (StreamGone, RequestFailed) as error:
             context.health.wrong(CONDITION, f"{error}: run `holdfast provision`")
         else:

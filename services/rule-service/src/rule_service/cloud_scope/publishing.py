@@ -1,4 +1,4 @@
-"""Bundles, driver-token lists and limits on their way to a site: checked completely, signed, then in DOWNLINK.
+"""What goes down to a site: bundles (`bundles.py`), driver-token lists, limits: checked completely, then in DOWNLINK.
 
 Only a newer version goes out. The very same again is answered with where it stands already, so that a
 publisher whose answer got lost may ask again.
@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from hashlib import sha256
 from typing import TypeVar
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast import subjects
 from holdfast.bus import Bus
@@ -24,15 +21,13 @@ from holdfast.contracts.rules import (
     FullListWanted,
     Publish,
     Published,
-    SignedRules,
     SiteLimit,
 )
 from holdfast.ids import derived
 from rule_service.cloud_scope import token_lists
+from rule_service.cloud_scope.bundles import BundlePublishing
 from rule_service.cloud_scope.sites import Sites
 from rule_service.cloud_scope.token_lists import CHANGES_MAX, compact
-from rule_service.domain.bundle import read_rules
-from rule_service.domain.signatures import sign
 from rule_service.domain.token_lists import ListRefused, changed, checked, list_hash
 
 log = logging.getLogger(__name__)
@@ -43,46 +38,38 @@ of what fits and then changes that add the rest."""
 
 
 class Publishing:
-    def __init__(self, bus: Bus, clock: Clock, key: Ed25519PrivateKey, sites: Sites) -> None:
+    def __init__(self, bus: Bus, clock: Clock, bundles: BundlePublishing, sites: Sites) -> None:
         self._bus = bus
         self._clock = clock
-        self._key = key
+        self._bundles = bundles
         self._sites = sites
         self._one_at_a_time = asyncio.Lock()
 
     async def publish(self, asked: Publish, _: str) -> Published:
         """Raise ContractError saying what is wrong with it."""
         self._sites.check(asked.site)
-        async with self._one_at_a_time:
-            match asked.kind:
-                case "rules":
-                    published = await self._rules(asked)
-                case "signed-rules":
-                    raise ContractError("rules signed elsewhere are not passed on by this build")
-                case "driver-tokens":
-                    published = await self._driver_tokens(asked)
-                case "driver-token-changes":
-                    published = await self._driver_token_changes(asked)
-                case "limit":
-                    published = await self._limit(asked)
+        match asked.kind:
+            case "rules":
+                published = await self._bundles.publish(asked)
+            case "signed-rules":
+                published = await self._bundles.pass_on(asked)
+            case _:
+                published = await self._others(asked)
         log.info(
             "published",
             extra={"site": asked.site, "kind": asked.kind, "version": published.version},
         )
         return published
 
-    async def _rules(self, asked: Publish) -> Published:
-        rules = read_rules(asked.text)
-        if rules.site not in ("*", asked.site):
-            raise ContractError(f"the rules are for site {rules.site!r}, not {asked.site!r}")
-        signed = sign(self._key, rules.version, asked.text)
-
-        def version_of(data: bytes) -> int:
-            return SignedRules.from_bytes(data).version
-
-        return await self._newer(
-            asked, subjects.down_rules(asked.site), rules.version, signed.to_bytes(), version_of
-        )
+    async def _others(self, asked: Publish) -> Published:
+        async with self._one_at_a_time:
+            match asked.kind:
+                case "driver-tokens":
+                    return await self._driver_tokens(asked)
+                case "driver-token-changes":
+                    return await self._driver_token_changes(asked)
+                case _:
+                    return await self._limit(asked)
 
     async def _driver_tokens(self, asked: Publish) -> Published:
         tokens = _checked(DriverTokenList.from_bytes(asked.text.encode()))
@@ -151,22 +138,6 @@ class Publishing:
         limit = SiteLimit.from_bytes(asked.text.encode())
         subject = subjects.down_limit(asked.site)
         return await self._append(asked, subject, limit.id, limit.to_bytes())
-
-    async def _newer(
-        self,
-        asked: Publish,
-        subject: str,
-        version: int,
-        data: bytes,
-        version_of: Callable[[bytes], int],
-    ) -> Published:
-        last = await self._bus.last(subjects.DOWNLINK, subject)
-        if last and last.data == data:
-            return Published(site=asked.site, version=str(version), seq=last.seq)
-        published = version_of(last.data) if last else 0
-        if version <= published:
-            raise ContractError(_not_newer(asked, version, published))
-        return await self._append(asked, subject, str(version), data)
 
     async def _append(self, asked: Publish, subject: str, version: str, data: bytes) -> Published:
         if len(data) > MESSAGE_BYTES_MAX:

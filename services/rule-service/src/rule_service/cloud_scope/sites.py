@@ -10,6 +10,11 @@ class Sites:
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = frozenset(names)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Empty: any."""
+        return self._names
+
     def check(self, site: str) -> None:
         """Raise ContractError."""
         try:

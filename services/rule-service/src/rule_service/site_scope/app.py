@@ -34,11 +34,10 @@ from holdfast.recorder import (
 )
 from holdfast.rpc import serve
 from holdfast.service import Context
-from holdfast.settings import ConfigError
 from holdfast.store import Snapshots, open_store, sqlite_url
 from rule_service.adapters import files
 from rule_service.adapters.token_store import TokenStore
-from rule_service.config import Config
+from rule_service.config import Config, trusted_keys
 from rule_service.domain.bundle import Offered, Policy, Unreadable
 from rule_service.site_scope.bundles import Bundles
 from rule_service.site_scope.cloud_asking import CloudAsking
@@ -68,7 +67,7 @@ async def run_at_site(context: Context[Config]) -> None:
         clock,
         recorder,
         Snapshots(engine),
-        _policy(config),
+        Policy(site=config.site, trusted_keys=trusted_keys(config)),
         gate,
         Backoff(clock, context.rng),
         context.health,
@@ -93,16 +92,6 @@ async def run_at_site(context: Context[Config]) -> None:
         group.create_task(bundles.run())
         group.create_task(follow_mode(bus, incarnation, bundles))
         await follow_downlink(context, bundles, lists)
-
-
-def _policy(config: Config) -> Policy:
-    keys = frozenset(key.lower() for key in config.trusted_rule_keys)
-    for key in keys:
-        if len(key) != 64 or not all(letter in "0123456789abcdef" for letter in key):
-            raise ConfigError(
-                f"trusted_rule_keys: {key[:20]!r} is no Ed25519 key of 32 bytes as hex"
-            )
-    return Policy(site=config.site, trusted_keys=keys)
 
 
 async def _recall(context: Context[Config], bundles: Bundles, lists: Lists) -> None:
