@@ -17,6 +17,7 @@ from holdfast.contracts.csms import OpenDelivery, Trouble, UpstreamStatus
 from holdfast.contracts.journal import CopyStatus, Gap, GapCause, StorageLevel
 from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, Reason
 from holdfast.contracts.recovery import OpenPoint, Step
+from holdfast.contracts.rules import Desired
 from monitor.domain.answers import Tone, Verdict, answers
 from monitor.domain.readings import Reading, never
 from monitor.domain.rows import (
@@ -216,6 +217,7 @@ def seen_from_cloud(
     *,
     copies_fresh: bool = True,
     upstream: Reading[UpstreamStatus] | None = None,
+    rules_refused: tuple[Note, ...] = (),
 ) -> SiteStatus:
     copy = CopyStatus(
         site="berlin01",
@@ -235,6 +237,7 @@ def seen_from_cloud(
         modes=(ModeRow(place=HERE, at_ms=1, fact=fact),),
         charge_points={"CP-01": charge_point()},
         rules=(RulesRow(place=HERE, at_ms=1, version=1, hash="h"),),
+        rules_refused=rules_refused,
     )
     copies = replace(fresh((copy,)), fresh=copies_fresh)
     return in_cloud(
@@ -246,8 +249,22 @@ def seen_from_cloud(
         gaps=fresh(()),
         sessions=fresh({}),
         upstream=upstream or never("csms-bridge", "nobody answers"),
+        desired=fresh(Desired(rules_version=5, driver_tokens_version=1, limit_id=None)),
         pulse_fresh_ms=30_000,
     )
+
+
+def test_the_cloud_knows_which_rules_it_wants_and_what_a_site_refused_since() -> None:
+    wanted = seen_from_cloud(1000).rules.value
+    assert wanted is not None
+    assert (wanted.version, wanted.desired_version, wanted.refused) == (1, 5, None)
+    for seq, refused in ((HERE.seq - 1, None), (HERE.seq + 1, "version 3: it was altered")):
+        note = Note(place=Place(HERE.incarnation, seq), at_ms=1, what="version 3: it was altered")
+        status = seen_from_cloud(1000, rules_refused=(note,))
+        assert status.rules.value is not None
+        assert status.rules.value.refused == refused
+        act = answers(status)[2]
+        assert any("it was altered" in point for point in act.points) is (refused is not None)
 
 
 def test_a_site_heard_now_is_known() -> None:

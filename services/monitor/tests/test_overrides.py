@@ -217,6 +217,7 @@ def test_over_a_metered_link_the_cloud_waits_for_the_slower_pulses(text, age_ms,
         gaps=fresh(()),
         sessions=fresh({}),
         upstream=never("csms-bridge"),
+        desired=never("rule-service"),
         pulse_fresh_ms=30_000,
     )
     assert status.uplink.fresh is heard

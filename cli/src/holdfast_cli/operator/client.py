@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -243,6 +244,10 @@ async def client_of(arguments: argparse.Namespace) -> AsyncIterator[Client]:
     monitor = monitor_of(arguments, os.environ)
     loopback = urlsplit(monitor.url).hostname in ("localhost", "127.0.0.1", "::1")
     headers = {"accept": "application/json"}
+    if monitor.credential and not loopback and monitor.url.startswith("http:"):
+        print(
+            f"holdfast: the credential goes to {monitor.url} in clear: use https", file=sys.stderr
+        )
     if monitor.credential:
         headers["authorization"] = f"Bearer {monitor.credential}"
     # A proxy of the environment can't reach a monitor on this machine.

@@ -20,6 +20,10 @@ BUILT_IN_VERSION = 0
 """What a site without any signed bundle calls its rules."""
 
 
+_Known = dict[tuple[str, str, int], Rules | str]
+"""Site, life of its disk, version: the rules, or why they can't be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """A verdict in short, and the clause that gave it."""
@@ -79,13 +83,13 @@ def retest(
     when the outcome and the clause are the same; one for which the candidate would have asked the cloud, and nobody
     did, is unexplained: what the cloud would have said, nobody knows.
     """
-    known: dict[tuple[str, int], Rules | str] = {}
-    met: set[tuple[str, str]] = set()
+    known: _Known = {}
+    met: set[tuple[str, str, str]] = set()
     result = _Counting()
     for envelope in entries:
         if envelope.type not in (RulesActivated.TYPE, DecisionMade.TYPE):
             continue
-        if (key := (envelope.incarnation, envelope.id)) in met:
+        if (key := (envelope.site, envelope.incarnation, envelope.id)) in met:
             continue
         met.add(key)
         if envelope.type == DecisionMade.TYPE and not _within(envelope.at_ms, since_ms, until_ms):
@@ -97,9 +101,9 @@ def retest(
                 result.cannot(envelope, envelope.id, str(error))
             continue
         if isinstance(fact, RulesActivated):
-            known[envelope.incarnation, fact.version] = _parsed(fact)
+            known[envelope.site, envelope.incarnation, fact.version] = _parsed(fact)
         elif isinstance(fact, DecisionMade):
-            result.take(envelope, fact, _rules_of(fact, envelope.incarnation, known), candidate)
+            result.take(envelope, fact, _rules_of(fact, envelope, known), candidate)
     return result.whole()
 
 
@@ -114,13 +118,11 @@ def _parsed(fact: RulesActivated) -> Rules | str:
         return f"rules version {fact.version} can't be read by this build: {error}"
 
 
-def _rules_of(
-    fact: DecisionMade, incarnation: str, known: dict[tuple[str, int], Rules | str]
-) -> Rules | str:
+def _rules_of(fact: DecisionMade, envelope: Envelope, known: _Known) -> Rules | str:
     """The rules, or why there are none."""
     if fact.rules_version == BUILT_IN_VERSION:
         return BUILT_IN
-    found = known.get((incarnation, fact.rules_version))
+    found = known.get((envelope.site, envelope.incarnation, fact.rules_version))
     return (
         f"it names rules version {fact.rules_version}, whose activation is not in this journal before it"
         if found is None

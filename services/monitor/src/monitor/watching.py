@@ -15,7 +15,7 @@ from holdfast.contracts.journal import Copies, CopiesRequest, CopyStatus, Gaps, 
 from holdfast.contracts.mode import ModeStatus
 from holdfast.contracts.recovery import RecoveryStatus
 from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import RulesStatus
+from holdfast.contracts.rules import Desired, RulesStatus
 from holdfast.contracts.session import Sessions, SessionsRequest
 from holdfast.recorder import wait_for_incarnation
 from holdfast.service import Context
@@ -133,6 +133,7 @@ class CloudWatch:
         self._upstream_sampler = Sampler(context.bus, context.clock)
         """Apart: a csms-bridge that is away must not make what else is known old."""
         self._upstream: dict[str, Sample[UpstreamStatus]] = {}
+        self._desired: dict[str, Sample[Desired]] = {}
         for site in context.config.sites:
             self._meet(site)
 
@@ -148,6 +149,7 @@ class CloudWatch:
         clock, config = self._clock, self._context.config
         own = tuple(self._copies_by_site().get(site, ()))
         sessions, upstream = self._sessions.get(site), self._upstream.get(site)
+        desired = self._desired.get(site)
         return in_cloud(
             site,
             clock.now_ms(),
@@ -166,6 +168,9 @@ class CloudWatch:
                 upstream.reading(clock, config.fresh_ms)
                 if upstream
                 else never(BRIDGE, "not asked yet")
+            ),
+            desired=(
+                desired.reading(clock, SESSIONS_FRESH_MS) if desired else never("rule-service")
             ),
             pulse_fresh_ms=config.pulse_fresh_ms,
         )
@@ -209,6 +214,9 @@ class CloudWatch:
         request = SessionsRequest(site=site, limit=1)
         subject = subjects.cloud_rpc("sessions")
         self._sessions[site] = self._session_sampler.add("reconciler", subject, request, Sessions)
+        self._desired[site] = self._session_sampler.add(
+            "rule-service", subjects.up(site, "desired"), Empty(), Desired
+        )
         self._upstream[site] = self._upstream_sampler.add(
             BRIDGE, subjects.cloud_rpc("upstream"), UpstreamRequest(site=site), UpstreamStatus
         )

@@ -16,7 +16,7 @@ from holdfast.contracts.csms import UpstreamStatus
 from holdfast.contracts.journal import CopyStatus, Gap, StorageLevel, StorageStatus
 from holdfast.contracts.mode import Mode, ModeStatus, Override, OverrideKind
 from holdfast.contracts.recovery import OpenPoint, RecoveryStatus
-from holdfast.contracts.rules import RulesStatus
+from holdfast.contracts.rules import Desired, RulesStatus
 from monitor.domain.cards import pulse_ms_of
 from monitor.domain.readings import Reading, never
 from monitor.domain.rows import ChargePointRow, ConnectorRow, SiteState
@@ -62,6 +62,9 @@ class RulesNow:
     """None where this scope can't tell; 0 when the cloud has published none."""
     valid_until_ms: int | None = None
     refused: str | None = None
+    staged_version: int | None = None
+    """Taken, and waiting to be activated; only the site itself can tell."""
+    staged_why: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +155,8 @@ def at_site(
                 desired_version=desired,
                 valid_until_ms=r.valid_until_ms,
                 refused=r.refused,
+                staged_version=r.staged_version,
+                staged_why=r.staged_why,
             )
         ),
         storage=samples.storage.map(
@@ -212,6 +217,7 @@ def in_cloud(
     gaps: Reading[tuple[Gap, ...]],
     sessions: Reading[Mapping[str, int]],
     upstream: Reading[UpstreamStatus],
+    desired: Reading[Desired],
     pulse_fresh_ms: int,
 ) -> SiteStatus:
     copy = copies.map(lambda c: newest_copy(c, site))
@@ -232,11 +238,7 @@ def in_cloud(
         sync=copy.map(lambda c: Sync(head_seq=c.head_seq, watermark=c.watermark)).no_fresher_than(
             pulse
         ),
-        rules=as_told.map(
-            lambda s: (
-                RulesNow(version=s.rules[-1].version, hash=s.rules[-1].hash) if s.rules else None
-            )
-        ),
+        rules=as_told.map(lambda s: _rules_told(s, desired)),
         storage=as_told.map(lambda s: StorageNow(level=s.storage_level)),
         charge_points=as_told.map(lambda s: tuple(s.charge_points.values())),
         sessions=sessions.no_fresher_than(pulse),
@@ -247,6 +249,25 @@ def in_cloud(
         csms=csms,
         rules_text=as_told.map(lambda s: s.rules_text or ""),
         blind=not copies.fresh,
+    )
+
+
+def _rules_told(state: SiteState, desired: Reading[Desired]) -> RulesNow | None:
+    """What the journal named last as active, and what it says was refused since."""
+    if not state.rules:
+        return None
+    active, wanted = state.rules[-1], desired.value
+    refused = state.rules_refused[-1] if state.rules_refused else None
+    since = refused is not None and (
+        refused.place.seq > active.place.seq
+        if refused.place.incarnation == active.place.incarnation
+        else refused.at_ms > active.at_ms
+    )
+    return RulesNow(
+        version=active.version,
+        hash=active.hash,
+        desired_version=None if wanted is None else wanted.rules_version,
+        refused=refused.what if refused is not None and since else None,
     )
 
 

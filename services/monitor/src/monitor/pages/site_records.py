@@ -249,6 +249,9 @@ def rules(status: SiteStatus) -> Html:
             ),
             ("Hash", el("code", rules.hash[:16] or DASH)),
         ]
+        if rules.staged_version is not None:
+            why = rules.staged_why or "for a safe point"
+            terms.append(("Waits", f"version {rules.staged_version}: {why}"))
         if rules.refused:
             terms.append(("Refused", rules.refused))
     refused = status.state.rules_refused[-3:][::-1]
