@@ -113,6 +113,8 @@ async def _tick(edge: Edge, clock: Clock, standing: Standing) -> None:
     while True:
         await clock.sleep_ms(TICK_MS)
         edge.mode_stands(standing.mode)
+        if standing.known.is_set():
+            edge.thinning_stands(standing.rules.thinning(standing.mode), standing.since_ms)
         edge.tick()
 
 

@@ -16,6 +16,7 @@ from holdfast.contracts.command import (
     CommandWord,
     Issuer,
 )
+from holdfast.contracts.data_rules import Thinning
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.journal import IncarnationOpened
 from holdfast.contracts.mode import Mode
@@ -162,6 +163,17 @@ class Edge:
     def mode_stands(self, mode: Mode) -> None:
         if self._services.policy.mode != mode:
             self._services.policy = replace(self._services.policy, mode=mode)
+
+    def thinning_stands(self, thinning: Thinning, mode_since_ms: int) -> None:
+        """By the rules in force, in the mode in force."""
+        policy = replace(
+            self._services.policy,
+            telemetry_every_ms=thinning.telemetry_every_ms,
+            meter_values_every_ms=thinning.meter_values_every_ms,
+            meter_values_from_ms=mode_since_ms + thinning.meter_values_after_ms,
+        )
+        if policy != self._services.policy:
+            self._services.policy = policy
 
     def turn_away(self, away: bool) -> None:
         """Close every connection, once, and take none; or take them again. What is not acknowledged stays with

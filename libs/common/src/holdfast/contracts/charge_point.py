@@ -120,6 +120,8 @@ class ChargePointSampled(Fact):
     charge_point: str
     action: str
     message_id: str
+    left_out: int = 0
+    """So many of its kind, on its connector, before this one were left out by rule (`buffering`)."""
     raw: str
 
 

@@ -81,6 +81,9 @@ class SessionMetered(Fact):
     transaction_id: int
     readings: tuple[Reading, ...]
     """Energy.Active.Import.Register in Wh; empty when the message had other measurands only."""
+    left_out: int = 0
+    """So many messages of this session's periodic meter values before this one were left out by rule (`buffering`);
+    a restart of ocpp-edge forgets the count."""
     message_id: str
     action: str = "MeterValues"
     raw: str
@@ -95,6 +98,8 @@ class SessionStopped(Fact):
     meter_stop_wh: int
     at: str
     reason: str
+    left_out: int = 0
+    """As for `SessionMetered`."""
     message_id: str
     action: str = "StopTransaction"
     raw: str

@@ -48,6 +48,10 @@ class Meter:
     transaction_id: int | None
     """None: of no transaction."""
     readings: tuple[Reading, ...]
+    at: str | None = None
+    """Of its newest value, as the charge point said it."""
+    is_intermediate: bool = False
+    """Periodic or clock-aligned values and nothing else, none of them signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +143,17 @@ def _meter(payload: Payload) -> Meter:
         connector=_number(payload, "connectorId"),
         transaction_id=_number(payload, "transactionId") if "transactionId" in payload else None,
         readings=energy_readings(payload["meterValue"]),
+        at=plain(payload["meterValue"][-1]["timestamp"]) if payload["meterValue"] else None,
+        is_intermediate=_is_intermediate(payload),
+    )
+
+
+def _is_intermediate(payload: Payload) -> bool:
+    return all(
+        sample.get("context", "Sample.Periodic") in ("Sample.Periodic", "Sample.Clock")
+        and sample.get("format", "Raw") == "Raw"
+        for value in payload["meterValue"]
+        for sample in value["sampledValue"]
     )
 
 

@@ -113,9 +113,9 @@ def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0
 def _received(policy: Policy, state: State, event: CallReceived) -> Step:
     match event.call.request:
         case Start() | Stop():
-            return lane.queued(state, event)
+            return lane.queued(policy, state, event)
         case Meter(transaction_id=transaction_id) if transaction_id is not None:
-            return lane.queued(state, event)
+            return lane.queued(policy, state, event)
         case _:
             return express.received(policy, state, event)
 
@@ -150,7 +150,7 @@ def _stored(policy: Policy, state: State, event: Stored) -> Step:
         case CommandWorded() as fact:
             return state, words.stored(fact)
         case _ if state.live.storing == event.id:
-            return lane.stored(state, event, call)
+            return lane.stored(policy, state, event, call)
         case _ if call is not None:
             return state, [express.answer_of(policy, call, event.at_ms, "stored")]
         case _:
@@ -174,7 +174,7 @@ def _not_stored(policy: Policy, state: State, event: NotStored) -> Step:
         case ChargePointConnected() | ChargePointDisconnected() as fact:
             return connections.refused(state, fact) if event.final else state, []
         case _ if state.live.storing == event.id:
-            return lane.not_stored(state, event, call)
+            return lane.not_stored(policy, state, event, call)
         case _ if call is not None:
             return state, [express.answer_of(policy, call, event.at_ms, "not stored")]
         case _:

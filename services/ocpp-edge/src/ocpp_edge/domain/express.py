@@ -17,7 +17,7 @@ from holdfast.contracts.charge_point import (
 )
 from holdfast.contracts.envelope import Fact
 from holdfast.ocpp import frames
-from ocpp_edge.domain import answers
+from ocpp_edge.domain import answers, thinning
 from ocpp_edge.domain.calls import (
     Authorize,
     Boot,
@@ -183,14 +183,18 @@ def _recorded(state: State, call: Call, fact: Fact) -> Step:
 
 def _sampled(policy: Policy, state: State, event: CallReceived) -> Step:
     call = event.call
+    found = thinning.sampled(policy, state, event)
+    if not found.is_kept:
+        return found.state, [answer_of(policy, call, event.at_ms, "left out")]
     fact = ChargePointSampled(
         charge_point=state.charge_point,
         action=call.action,
         message_id=call.message_id,
+        left_out=found.left_out,
         raw=call.raw,
     )
     answer = answer_of(policy, call, event.at_ms, "accepted")
-    return state, [answer, Sample(fact=fact, cause=call.message_id)]
+    return found.state, [answer, Sample(fact=fact, cause=call.message_id)]
 
 
 def _once(state: State, call: Call) -> str:

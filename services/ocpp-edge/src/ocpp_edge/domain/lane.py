@@ -9,7 +9,7 @@ open socket without answers is where charge points delete data.
 from __future__ import annotations
 
 from holdfast.ocpp import frames
-from ocpp_edge.domain import answers, sessions
+from ocpp_edge.domain import answers, sessions, thinning
 from ocpp_edge.domain.calls import Call, Start
 from ocpp_edge.domain.events import (
     Answer,
@@ -28,9 +28,9 @@ Step = tuple[State, list[Effect]]
 NO_TOKEN = "(none)"  # noqa: S105  what is asked about where a charge point sends an empty idTag
 
 
-def queued(state: State, event: CallReceived) -> Step:
+def queued(policy: Policy, state: State, event: CallReceived) -> Step:
     state = state.with_live(lane=(*state.live.lane, event))
-    return _begin(state) if len(state.live.lane) == 1 else (state, [])
+    return _begin(policy, state) if len(state.live.lane) == 1 else (state, [])
 
 
 def authorised(state: State, event: Authorised) -> Step:
@@ -51,23 +51,24 @@ def not_authorised(state: State, request: str) -> Step:
     return _closed(state, call.connection, "no decision on a start could be made in time")
 
 
-def stored(state: State, event: Stored, call: Call | None) -> Step:
+def stored(policy: Policy, state: State, event: Stored, call: Call | None) -> Step:
     """The fact that the lane waited for is in the journal."""
+    state = thinning.stored(state, event, call)
     lane = state.live.lane
     effects: list[Effect] = []
     if call is not None and lane and lane[0].call is call:
         effects.append(_answer(call, answers.to_fact(event.fact), "stored"))
         lane = lane[1:]
-    state, begun = _begin(state.with_live(storing=None, lane=lane))
+    state, begun = _begin(policy, state.with_live(storing=None, lane=lane))
     return state, [*effects, *begun]
 
 
-def not_stored(state: State, event: NotStored, call: Call | None) -> Step:
+def not_stored(policy: Policy, state: State, event: NotStored, call: Call | None) -> Step:
     if event.final:
         state = state.with_live(storing=None)
     if call is not None and call.connection == state.live.connection:
         return _closed(state, call.connection, f"not stored: {event.why}")
-    return _begin(state)
+    return _begin(policy, state)
 
 
 def timed_out(policy: Policy, state: State, mono_ms: int) -> Step:
@@ -78,21 +79,25 @@ def timed_out(policy: Policy, state: State, mono_ms: int) -> Step:
     return _closed(state, lane[0].connection, why)
 
 
-def _begin(state: State) -> Step:
+def _begin(policy: Policy, state: State) -> Step:
     """Work on the first, unless the outcome of the one before is still open."""
     effects: list[Effect] = []
     while state.live.lane and state.live.storing is None:
         event = state.live.lane[0]
         answer = sessions.repeat_of(state.known, event.call)
+        result = "repeat"
         if answer is None:
-            state, begun = _first_time(state, event)
-            return state, [*effects, *begun]
-        effects.append(_answer(event.call, answer, "repeat"))
+            after, begun = _first_time(policy, state, event)
+            if begun:
+                return after, [*effects, *begun]
+            state, answer, result = after, answers.EMPTY, "left out"
+        effects.append(_answer(event.call, answer, result))
         state = state.with_live(lane=state.live.lane[1:])
     return state, effects
 
 
-def _first_time(state: State, event: CallReceived) -> Step:
+def _first_time(policy: Policy, state: State, event: CallReceived) -> Step:
+    """Nothing to do: a reading that the rules leave out."""
     call = event.call
     if isinstance(call.request, Start):
         ask = AskAuthorise(
@@ -104,6 +109,10 @@ def _first_time(state: State, event: CallReceived) -> Step:
         return state, [ask]
     assert event.origin is not None
     fact, id = sessions.fact_of(state.known, state.charge_point, call, event.origin)
+    without = thinning.leaves_out(policy, state, event, fact)
+    if without is not None:
+        return without, []
+    fact = thinning.said(state, fact)
     state, effect = record(state, fact, id, cause=call.message_id, call=call, storing=id)
     return state, [effect]
 

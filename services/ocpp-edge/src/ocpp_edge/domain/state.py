@@ -32,6 +32,11 @@ class Policy:
     """False: the journal is above its soft limit, and what is left finishes the running sessions."""
     mode: str = ""
     """The site's, as its journal last said: a command that waits for another one is asked about anew."""
+    telemetry_every_ms: int = 0
+    """By rule, in the site's mode: see `thinning.py`. 0: all is kept."""
+    meter_values_every_ms: int = 0
+    meter_values_from_ms: int = 0
+    """Wall clock: from then on, when the mode has lasted long enough."""
     opened_at_ms: int = 0
     """When this life of the disk began; 0: nobody knows any more. A command issued before it is not sent."""
 
@@ -66,6 +71,18 @@ class Parked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The last one of its kind that was stored, and what has been left out since."""
+
+    mono_ms: int
+    at_ms: int | None = None
+    """By the charge point's own clock."""
+    left_out: int = 0
+    last_left_out: str = ""
+    """Its message id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
     connection: str | None = None
     connected_at_ms: int | None = None
@@ -84,6 +101,10 @@ class Live:
     """Id of the one on its way to the journal."""
     left_out: int = 0
     """Facts of connections that were left out since the last one that was recorded."""
+    samples: Mapping[tuple[str, int], Kept] = field(default_factory=dict)
+    """Telemetry, by action and connector."""
+    metered: Mapping[int, Kept] = field(default_factory=dict)
+    """Meter values of open sessions, by transaction id."""
     admitting: str | None = None
     """The command rule-service is asked about."""
     held: frozenset[str] = frozenset()
