@@ -59,6 +59,7 @@ SITE_REQUESTS = (
     Asked("authorise", "rule-service", contracts.decision.Authorise, contracts.decision.Authorised),
     Asked("admit", "rule-service", contracts.decision.Admit, contracts.decision.Admitted),
     Asked("rules", "rule-service", Empty, contracts.rules.RulesStatus),
+    Asked("limit", "rule-service", Empty, contracts.limits.EffectiveLimit),
     Asked("command", "ocpp-edge", contracts.command.Command, contracts.command.CommandReceipt),
     Asked("csms-command", "ocpp-edge", contracts.command.Command, contracts.command.CommandReceipt),
     Asked(

@@ -43,6 +43,7 @@ from rule_service.site_scope.bundles import Bundles
 from rule_service.site_scope.cloud_asking import CloudAsking
 from rule_service.site_scope.deciding import Deciding
 from rule_service.site_scope.gate import Gate
+from rule_service.site_scope.limits import Limits
 from rule_service.site_scope.lists import Lists
 from rule_service.site_scope.metrics import Metrics
 
@@ -78,6 +79,15 @@ async def run_at_site(context: Context[Config]) -> None:
     )
     cloud = CloudAsking(bus, clock, config.site, store, csms_at_site=config.csms_at_site)
     deciding = Deciding(clock, context.ids, recorder, bundles, lists, store, cloud, metrics)
+    limits = Limits(
+        bus,
+        clock,
+        context.ids,
+        recorder,
+        bundles,
+        Backoff(clock, context.rng),
+        context.health,
+    )
     await _recall(context, bundles, lists)
     async with asyncio.TaskGroup() as group:
         group.create_task(cloud.run())
@@ -90,8 +100,10 @@ async def run_at_site(context: Context[Config]) -> None:
         await serve(bus, subjects.rpc(config.site, "admit"), Admit, gate.through(deciding.admit))
         await answer_rules(bus, config.site, bundles, lists)
         group.create_task(bundles.run())
-        group.create_task(follow_mode(bus, incarnation, bundles))
-        await follow_downlink(context, bundles, lists)
+        group.create_task(follow_mode(bus, incarnation, bundles, limits))
+        await serve(bus, subjects.rpc(config.site, "limit"), Empty, limits.answer)
+        group.create_task(limits.run())
+        await follow_downlink(context, bundles, lists, limits)
 
 
 async def _recall(context: Context[Config], bundles: Bundles, lists: Lists) -> None:
@@ -130,13 +142,16 @@ async def _provisioned(context: Context[Config], bundles: Bundles, lists: Lists)
 # --- what comes from the cloud ---
 
 
-async def follow_downlink(context: Context[Config], bundles: Bundles, lists: Lists) -> None:
+async def follow_downlink(
+    context: Context[Config], bundles: Bundles, lists: Lists, limits: Limits
+) -> None:
     """For ever; the copy may not be there yet, or be made anew."""
     site, backoff = context.config.site, Backoff(context.clock, context.rng)
     topics = (
         subjects.down_rules(site),
         subjects.down_driver_tokens(site),
         subjects.down_driver_token_changes_all(site),
+        subjects.down_limit(site),
     )
     while True:
         try:
@@ -144,7 +159,10 @@ async def follow_downlink(context: Context[Config], bundles: Bundles, lists: Lis
                 subjects.DOWNLINK, subjects=topics, start="last-per-subject"
             ):
                 backoff.reset()
-                await take_downlink(site, message, bundles, lists)
+                if message.subject == subjects.down_limit(site):
+                    limits.take(message.data)
+                else:
+                    await take_downlink(site, message, bundles, lists)
                 if message.pending == 0:
                     await lists.settle()
         except StreamGone:
@@ -173,7 +191,7 @@ async def take_downlink(site: str, message: Message, bundles: Bundles, lists: Li
 # --- what the site itself says ---
 
 
-async def follow_mode(bus: Bus, incarnation: Incarnation, bundles: Bundles) -> None:
+async def follow_mode(bus: Bus, incarnation: Incarnation, bundles: Bundles, limits: Limits) -> None:
     topic = subjects.journal(incarnation.site, *ModeChanged.TYPE.split("."))
     async for message in bus.follow(
         incarnation.journal, subjects=(topic,), start="last-per-subject"
@@ -185,6 +203,7 @@ async def follow_mode(bus: Bus, incarnation: Incarnation, bundles: Bundles) -> N
             log.warning("unreadable mode", extra={"seq": message.seq, "why": str(error)})
             continue
         if isinstance(fact, ModeChanged):
+            limits.mode_stands(fact)
             await bundles.mode_stands(fact.mode)
 
 
