@@ -13,6 +13,7 @@ from holdfast_cli.operator import (
     mode_cards,
     override,
     rules,
+    rules_local,
     sites,
 )
 from holdfast_cli.operator.arguments import add_group
@@ -26,9 +27,9 @@ def add_verbs(subparsers: Any, parser: argparse.ArgumentParser) -> None:
     driver_tokens.add_verbs(add_group(subparsers, "driver-tokens", help="who may charge"))
     override.add_verbs(add_group(subparsers, "override", help="maintenance, planned disruptions"))
     override.add_limit(subparsers)
-    rules.add_verbs(
-        add_group(
-            subparsers, "rules", help="a site's rules: what stands, what was, what might come"
-        )
+    of_rules = add_group(
+        subparsers, "rules", help="a site's rules: what stands, what was, what might come"
     )
+    rules.add_verbs(of_rules)
+    rules_local.add_local_verbs(of_rules)
     completion.add_verb(subparsers, parser)
