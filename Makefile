@@ -77,6 +77,7 @@ docs: $(READY)  ## write the generated documents anew
 	@$(BIN)/python -m mode_manager.spec > docs/spec/modes.md
 	@$(BIN)/python -m holdfast.mode_card > docs/spec/mode-card.md
 	@$(BIN)/python -m rule_service.schema > docs/spec/rules.schema.json
+	@$(BIN)/python -m holdfast_cli.command_table > docs/spec/commands.md
 	@$(BIN)/python -m rule_service.schema draft > docs/spec/rules-draft.schema.json
 
 lock: $(READY)  ## write the lock files anew

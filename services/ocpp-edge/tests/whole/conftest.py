@@ -74,6 +74,7 @@ class Place:
         self.rules_away = False
         self.asked: list[Authorise] = []
         self.admits: list[Admit] = []
+        self.verdict: Callable[[Admit], AdmitVerdict] | None = None
         self.health: Health | None = None
         self.door = Door()
         self.port = 0
@@ -183,6 +184,8 @@ class Place:
             raise NotAcknowledged("away")
         self.admits.append(request)
         late = self.clock.now_ms() > request.command.deadline_ms
+        if self.verdict and not late:
+            return admission().model_copy(update={"verdict": self.verdict(request)})
         return admission(not late, Disposition.EXPIRED if late else None)
 
 
