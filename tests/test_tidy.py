@@ -3,9 +3,13 @@
 import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
+
+from holdfast.contracts.rules import Rules
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE_LINES_MAX = 500
@@ -126,3 +130,35 @@ def test_simulators_share_no_code_with_the_product():
         if path.is_relative_to(ROOT / "simulators") and product.search(path.read_text())
     ]
     assert not strays
+
+
+def test_every_clause_of_the_rules_is_read_by_something():
+    """By its name, as an attribute, outside the contracts and the mode card (which only tells of it)."""
+    told = ("contracts", "mode_card", "tests")
+    homes = (ROOT / "services", ROOT / "libs/common/src")
+    readers = "\n".join(
+        path.read_text()
+        for path in SOURCES
+        if any(path.is_relative_to(home) for home in homes)
+        and not set(told) & set(path.relative_to(ROOT).parts)
+    )
+    unread = {
+        ".".join(path)
+        for path in _clauses(Rules(version=1))
+        if not re.search(rf"\.{path[-1]}\b", readers)
+    }
+    assert unread <= STATED_ONLY, f"a clause that nothing reads is no rule: {unread - STATED_ONLY}"
+    assert unread >= STATED_ONLY, (
+        f"these are read now, take them off the list: {STATED_ONLY - unread}"
+    )
+
+
+def _clauses(part: BaseModel, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        rows = list(value.values())[:1] if isinstance(value, dict) else [value]
+        for row in rows:
+            if isinstance(row, BaseModel):
+                yield from _clauses(row, (*path, name))
+            else:
+                yield (*path, name)
