@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import assert_never
 
 from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, CommandWord, Word
@@ -277,9 +277,9 @@ class Attendant:
             case AskAuthorise():
                 if effect.request not in self._asking:
                     self._asking.add(effect.request)
-                    self._services.group.create_task(self._ask_authorise(effect))
+                    self._begin(self._ask_authorise(effect))
             case AskAdmit():
-                self._services.group.create_task(self._ask_admit(effect))
+                self._begin(self._ask_admit(effect))
             case CommandTaken(command_id=command_id):
                 self._tell(command_id, None)
             case CommandNotTaken(command_id=command_id, why=why):
@@ -288,6 +288,12 @@ class Attendant:
                 self._tell_word(effect)
             case _:
                 assert_never(effect)
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            self._services.group.create_task(work)
+        except RuntimeError:  # the service stops: its next life asks
+            work.close()
 
     def _toward_charge_point(self, effect: Answer | SendCall | CloseConnection) -> None:
         """Nothing goes to another connection than it is meant for."""
