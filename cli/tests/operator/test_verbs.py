@@ -133,7 +133,7 @@ async def test_a_word_about_a_command_goes_in_somebodys_name(a_monitor, scope):
         kind = SendWord if scope == "cloud" else CommandWord
         await world.serve("command-word", kind, lambda _: CommandReceipt(id="c1", accepted=True))
         said = await world.ask("command", "confirm", "c1", "--by", "night desk")
-        assert (said.code, "confirm c1: taken" in said.out) == (0, True)
+        assert (said.code, "confirm c1: on its way" in said.out) == (0, True)
         await world.ask("command", "cancel", "c1")
         words = [asked.word if scope == "cloud" else asked for _, asked in world.asked]
         assert [(word.word, bool(word.by)) for word in words] == [

@@ -11,6 +11,7 @@ from typing import Any
 from holdfast.contracts.command import (
     Command,
     CommandHeld,
+    CommandReceived,
     CommandSettled,
     CommandWorded,
     Disposition,
@@ -179,6 +180,20 @@ def test_a_command_that_waits_for_a_word_says_so_until_one_is_taken():
     )
     word = late.model_copy(update={"word": Word.CONFIRM, "taken": True, "by": "night desk"})
     row = views.command(fold(held, late).commands["c1"])
-    assert (row["held"], row["word"], row["open"]) == ("a session runs", None, True)
+    assert (row["held"], row["open"]) == ("a session runs", True)
+    assert row["words"] == ["cancel by x, not taken: too late"]
     row = views.command(fold(held, late, word).commands["c1"])
-    assert (row["held"], row["word"]) == (None, "confirm by night desk")
+    assert (row["held"], row["words"][-1]) == (None, "confirm by night desk")
+
+
+def test_a_command_names_the_decision_that_let_it_go():
+    decision = admitted()
+    command = decision.inputs.command
+    received = CommandReceived(charge_point="CP-01", command=command, downlink_seq=1)
+    settled = CommandSettled(
+        charge_point="CP-01", command=command, disposition=Disposition.DELIVERED
+    )
+    after = decision.model_copy(update={"decision": "later"})
+    assert (
+        views.command(fold(received, decision, settled, after).commands["c1"])["decision"] == "d2"
+    )

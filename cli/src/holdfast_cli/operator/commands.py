@@ -215,7 +215,7 @@ def _whole(row: Document) -> str:
             ("reason", row["reason"]),
             ("answer", row["answer"]),
             ("observed", observed),
-            ("word", row.get("word")),
+            ("words", "; ".join(row["words"])),
             ("issuer", row["issuer"]),
             ("issued", moment(row["issued_at_ms"])),
             ("deadline", moment(row["deadline_ms"])),
@@ -236,7 +236,7 @@ def _word(word: str) -> Any:
             print_json(receipt)
         else:
             id = clean(receipt["id"])
-            print(f"{word} {id}: taken")
+            print(f"{word} {id}: on its way to whoever holds the command")
             print(f"what becomes of it: holdfast command show {id} --site {site}")
         return DONE
 

@@ -222,7 +222,7 @@ def command(row: CommandRow) -> Document:
         "took_effect": row.took_effect,
         "evidence": row.evidence,
         "held": row.held or None,
-        "word": row.word or None,
+        "words": list(row.words),
         "open": row.is_open,
     }
 

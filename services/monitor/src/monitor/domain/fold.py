@@ -27,7 +27,7 @@ from holdfast.contracts.command import (
     CommandSettled,
     CommandWorded,
 )
-from holdfast.contracts.decision import AuthoriseVerdict, DecisionMade
+from holdfast.contracts.decision import AdmitInputs, AuthoriseVerdict, DecisionMade
 from holdfast.contracts.envelope import Envelope, Fact, Unknown
 from holdfast.contracts.journal import (
     Checkpoint,
@@ -55,6 +55,7 @@ from monitor.domain.rows import (
     DISRUPTIONS_MAX,
     KEPT_MAX,
     MODES_MAX,
+    WORDS_MAX,
     Begun,
     ChargePointRow,
     CommandRow,
@@ -192,6 +193,8 @@ def _decided(
     if isinstance(fact, SessionStarted):
         begun = Begun(session=fact.session, connector=fact.connector, at_ms=envelope.at_ms)
         return replace(state, begun=_put(state.begun, fact.decision, begun, DECISIONS_MAX))
+    if isinstance(fact.inputs, AdmitInputs):
+        state = _with_decision(state, fact.inputs.command.id, fact.decision)
     row = DecisionRow(place=place, at_ms=envelope.at_ms, cause=envelope.cause, fact=fact)
     counted = (fact.inputs.kind, str(outcome_of(fact)), fact.inputs.mode.value)
     return replace(
@@ -199,6 +202,15 @@ def _decided(
         decisions=(*state.decisions, row)[-DECISIONS_MAX:],
         decision_counts=_counted(state.decision_counts, counted),
     )
+
+
+def _with_decision(state: SiteState, command: str, decision: str) -> SiteState:
+    """The newest about a command that has no disposition yet: what `explain` is asked about."""
+    row = state.commands.get(command)
+    if row is None or row.disposition is not None:
+        return state
+    row = replace(row, decision=decision)
+    return replace(state, commands=_put(state.commands, command, row, COMMANDS_MAX))
 
 
 def _command(state: SiteState, place: Place, at_ms: int, fact: CommandFact) -> SiteState:
@@ -223,7 +235,7 @@ def _command(state: SiteState, place: Place, at_ms: int, fact: CommandFact) -> S
                 disposition=fact.disposition,
                 reason=fact.reason,
                 answer=fact.answer,
-                decision=fact.decision,
+                decision=fact.decision or row.decision,
             )
             counts = _counted(state.command_counts, (command.action, fact.disposition.value))
             state = replace(state, command_counts=counts)
@@ -233,13 +245,18 @@ def _command(state: SiteState, place: Place, at_ms: int, fact: CommandFact) -> S
 def _said_of(state: SiteState, fact: CommandObserved | CommandWorded) -> SiteState:
     """What observation, or an operator, said of a command."""
     row = state.commands.get(fact.command_id)
-    if row is None or (isinstance(fact, CommandWorded) and not fact.taken):
+    if row is None:
         return state
     match fact:
         case CommandObserved():
             row = replace(row, took_effect=fact.took_effect, evidence=fact.evidence)
         case CommandWorded():
-            row = replace(row, held="", word=f"{fact.word} by {fact.by}")
+            said = f"{fact.word} by {fact.by}"
+            if fact.taken:
+                row = replace(row, held="")
+            else:
+                said += f", not taken: {fact.reason or 'too late'}"
+            row = replace(row, words=(*row.words, said)[-WORDS_MAX:])
     return replace(state, commands=_put(state.commands, fact.command_id, row, COMMANDS_MAX))
 
 

@@ -16,6 +16,7 @@ MODES_MAX = 1_000
 DECISIONS_MAX = 1_000
 COMMANDS_MAX = 1_000
 DISRUPTIONS_MAX = 200
+WORDS_MAX = 5
 CHARGE_POINTS_MAX = 1_000
 CONNECTORS_MAX = 100
 KEPT_MAX = 50
@@ -77,8 +78,8 @@ class CommandRow:
     evidence: str = ""
     held: str = ""
     """Why it waits for an operator's word; empty once one was taken, or none was wanted."""
-    word: str = ""
-    """The operator's word that was taken, and whose."""
+    words: tuple[str, ...] = ()
+    """What operators said of it, and who; the last few."""
 
     @property
     def is_open(self) -> bool:

@@ -162,5 +162,5 @@ def _disposition(row: CommandRow) -> Child:
     observed = None
     if row.took_effect is not None:
         observed = f"took effect: {'yes' if row.took_effect else 'no'} ({row.evidence})"
-    said = ", ".join(part for part in (row.reason, row.answer, observed, row.word) if part)
+    said = ", ".join(part for part in (row.reason, row.answer, observed, *row.words) if part)
     return [chip(row.disposition.value, kind), el("small", said) if said else None]
