@@ -6,7 +6,7 @@ from pathlib import Path
 
 from holdfast_cli.operator.problem import OperatorError
 
-TEXT_BYTES_MAX = 512 * 1024
+TEXT_BYTES_MAX = 1024 * 1024
 
 
 def text_of(file: Path) -> str:
