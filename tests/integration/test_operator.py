@@ -1,4 +1,4 @@
-"""An operator's day on the shipped processes: the `holdfast` command, as a shell runs it, against a world that is up."""
+"""An operator's day on the shipped processes: the `holdfast` command, as a shell runs it, against a world."""
 
 import json
 import os
