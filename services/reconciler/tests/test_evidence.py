@@ -68,6 +68,7 @@ HELD = SiteLimit(id="L1", limit_a=32.0, valid_until_ms=100)
         (LanesSeen(tuple("abcdefg"), 0, 0), None, "and 2 more"),
         (LanesSeen((), 3, 5), None, "up to 3 of 5"),
         (LanesSeen((), 5, 5), StepOutcome.DONE, "every command"),
+        (LanesSeen((), 5, 5, ("c9",)), StepOutcome.DONE, "wait c9"),
         (CsmsSeen(None), StepOutcome.NOT_APPLICABLE, "no CSMS"),
         (CsmsSeen(caught_up(csms=CsmsState.NONE)), StepOutcome.NOT_APPLICABLE, "no CSMS"),
         (CsmsSeen(caught_up(csms=CsmsState.DOWN)), None, "the CSMS is down"),

@@ -64,7 +64,7 @@ class SessionStarted(Fact):
     basis: Basis
     flagged: bool
     energy_wh_max: int | None = None
-    """Cap of a session that the rule for unknown driver tokens accepted. Kept here; nothing enforces it yet."""
+    """Cap of a session that the rule for unknown driver tokens accepted: ocpp-edge stops it there."""
     token_type: TokenType = TokenType.ID_TAG
     decision: str
     message_id: str

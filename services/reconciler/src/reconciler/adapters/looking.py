@@ -105,7 +105,8 @@ class Looking:
             newest = await self._bus.last(subjects.DOWNLINK, subjects.down_commands(self._site))
         except StreamGone:
             newest = None  # no copy yet: no command ever came down
-        return LanesSeen(lanes.pending, lanes.downlink_seq, newest.seq if newest else 0)
+        copied_seq = newest.seq if newest else 0
+        return LanesSeen(lanes.pending, lanes.downlink_seq, copied_seq, lanes.waiting)
 
     async def _csms(self, head_seq: int) -> Evidence:
         """Where there is one, its bridge is asked, whatever the last pulse said: it knows better."""

@@ -58,6 +58,8 @@ class LanesSeen:
     handled_seq: int
     copied_seq: int
     """Of the newest command in the site's copy of DOWNLINK; 0 when there is none."""
+    waiting: tuple[str, ...] = ()
+    """For an operator's word or a better time: that may be days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,11 @@ def _lanes(seen: LanesSeen) -> Judgement:
     if seen.handled_seq < seen.copied_seq:
         return _not_yet(
             f"commands are handled up to {seen.handled_seq} of {seen.copied_seq} in the downlink copy"
+        )
+    if seen.waiting:
+        named = _named(seen.waiting, len(seen.waiting), ", ")
+        return _done(
+            f"every other command has its disposition; for a word or a better time wait {named}"
         )
     return _done("every command received has its disposition")
 
