@@ -361,6 +361,8 @@ async def test_a_site_speaks_for_itself_only(pair: Pair) -> None:
 
         await cloud.respond(subjects.up_from_any("pulse"), answer)
         await cloud.respond(subjects.cloud_rpc("command"), answer)
+        await cloud.respond(subjects.cloud_rpc("rollout"), answer)
+        await cloud.respond(subjects.published_rules(SITE), answer)
         await site.respond(subjects.rpc(SITE, "mode"), answer)
         own, other = subjects.up(SITE, "pulse"), subjects.up(OTHER_SITE, "pulse")
         reply = await eventually(
@@ -370,7 +372,13 @@ async def test_a_site_speaks_for_itself_only(pair: Pair) -> None:
         mode = subjects.rpc(SITE, "mode")
         assert await cloud.request(mode, b"", timeout_ms=1_000) == mode.encode()
         asked.clear()
-        for forbidden in (other, subjects.cloud_rpc("command"), subjects.rpc(OTHER_SITE, "mode")):
+        for forbidden in (
+            other,
+            subjects.cloud_rpc("command"),
+            subjects.cloud_rpc("rollout"),
+            subjects.published_rules(SITE),
+            subjects.rpc(OTHER_SITE, "mode"),
+        ):
             with pytest.raises(RequestFailed):
                 await site.request(forbidden, b"", timeout_ms=1_000)
         assert asked == []
