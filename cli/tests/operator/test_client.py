@@ -55,6 +55,24 @@ async def test_an_answer_says_what_it_means_and_what_now(status, body, code, sen
     assert (raised.value.code, sentence in str(raised.value)) == (code, True), str(raised.value)
 
 
+@pytest.mark.parametrize("verb", ["sites", "status", "decisions", "charge-points"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"sites": 5},
+        {"sites": [{"site": "a"}], "decisions": [1], "charge_points": [{}], "known": 1},
+    ],
+)
+async def test_a_monitor_of_another_version_ends_in_a_sentence(monkeypatch, verb, document):
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=document))
+    real = httpx.AsyncClient
+    monkeypatch.setattr(httpx, "AsyncClient", lambda **_: real(transport=transport))
+    arguments = _parser().parse_args([verb, "--api", "http://127.0.0.1:1"])
+    with pytest.raises(OperatorError, match="same version"):
+        await arguments.run(arguments)
+
+
 async def test_pages_that_go_round_in_a_circle_end():
     it = client(lambda _: httpx.Response(200, json={"sites": [], "next": "a"}))
     with pytest.raises(OperatorError, match="circle"):

@@ -21,6 +21,7 @@ from holdfast.contracts.decision import (
     AuthoriseVerdict,
     Basis,
     CloudAnswer,
+    Considered,
     DecisionMade,
 )
 from holdfast.contracts.journal import StorageLevel
@@ -31,6 +32,7 @@ from holdfast.contracts.session import SessionState, SessionView
 from monitor.domain.masking import mask, masked
 from monitor.domain.readings import Reading, never
 from monitor.domain.rows import (
+    Begun,
     ChargePointRow,
     CommandRow,
     ConnectorRow,
@@ -44,6 +46,7 @@ from monitor.domain.rows import (
 from monitor.domain.status import ModeNow, RulesNow, SiteStatus, StorageNow, Sync, Uplink
 from monitor.domain.upstream import CsmsNow
 from monitor.pages.html import el
+from monitor.pages.site_decisions import decisions
 from monitor.pages.site_page import site_page
 from monitor.pages.sites_page import sites_page
 from monitor.pages.words import clock, duration, energy, moment, number, size
@@ -86,6 +89,7 @@ def hostile_state() -> SiteState:
         ),
         verdict=AuthoriseVerdict(status=TokenStatus.ACCEPTED, basis=Basis.LIST),
         explanation=EVIL,
+        considered=(Considered(clause=EVIL, said=EVIL, decided=True),),
     )
     changed = ModeChanged(
         previous=None,
@@ -257,6 +261,32 @@ def test_driver_tokens_are_masked_wherever_they_stand() -> None:
     page = site_page(STATUS, (SESSION,), home=False).decode()
     assert "SECRETTAG" not in page
     assert "••••99" in page
+
+
+def test_a_decisions_drawer_says_what_was_asked_what_was_looked_at_and_what_came_of_it() -> None:
+    made = hostile_state().decisions[0]
+    fact = made.fact.model_copy(
+        update={
+            "decision": "d1",
+            "charge_point": "CP-01",
+            "considered": (
+                Considered(clause="authorise.autonomous.list", said="alone Blocked", decided=True),
+                Considered(clause="authorise.autonomous.cache", said="none is kept"),
+            ),
+        }
+    )
+    begun = {"d1": Begun(session="CP-01/7", connector=2, at_ms=NOW)}
+    state = SiteState(site="berlin01", decisions=(replace(made, fact=fact),), begun=begun)
+    drawer = decisions(replace(STATUS, state=state))
+    for words in (
+        "may this driver token charge at CP-01?",
+        "session CP-01/7 began on connector 2",
+        "not on it",
+        "alone Blocked",
+        "none is kept",
+    ):
+        assert words in drawer
+    assert drawer.count("decided") == 1
 
 
 def test_an_open_delivery_says_its_entry_and_how_to_settle_it() -> None:

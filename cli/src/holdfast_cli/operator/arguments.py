@@ -50,7 +50,13 @@ def add_verb(
 
     async def asked(arguments: argparse.Namespace) -> int:
         async with client.client_of(arguments) as opened:
-            return await run(opened, arguments)
+            try:
+                return await run(opened, arguments)
+            except (LookupError, TypeError, AttributeError, ValueError) as error:
+                raise OperatorError(
+                    f"{opened.monitor.url} answers otherwise than this command can read "
+                    f"({type(error).__name__}: {str(error)[:200]}): are both of the same version?"
+                ) from error
 
     parser.set_defaults(run=asked)
     return parser
