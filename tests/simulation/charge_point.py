@@ -397,4 +397,15 @@ class SimChargePoint:
                 if self.session is None or self.session.transaction_id != payload["transactionId"]:
                     return {"status": "Rejected"}
                 self.unplug("Remote")
+            case "Reset":
+                assert self._group is not None
+                self._group.create_task(self._reset())
+            case "UnlockConnector":
+                self.unplug("UnlockCommand")
+                return {"status": "Unlocked"}
         return {"status": "Accepted"}
+
+    async def _reset(self) -> None:
+        """Its answer goes out first."""
+        await self._clock.sleep_ms(200)
+        self.reboot()

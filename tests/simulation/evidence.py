@@ -91,6 +91,8 @@ class Evidence:
     """None: the site had no CSMS."""
     open_deliveries: tuple[OpenDelivery, ...] = ()
     """What the bridge names as open at it."""
+    good_rules: frozenset[str] = frozenset()
+    """Hashes of the bundles that somebody who may has signed for this site."""
 
     def in_gap(self, incarnation: str, seq: int) -> bool:
         """A named gap covers this place."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 from holdfast_testkit.sim_options import SimOptions
 
@@ -76,6 +77,15 @@ class Faults:
     charge_point_drops_every_ms: int = 0
     """Of each: its connection ends, seen or unseen by the other end."""
     charge_point_reboots_every_ms: int = 0
+    # people and publishers
+    rules_every_ms: int = 0
+    """Bundles after the second one ..."""
+    hostile_rules_ratio: float = 0.0
+    """... and how many of them no site may take."""
+    hostile_commands_ratio: float = 0.0
+    """How many commands would end or throttle a session that runs."""
+    words_every_ms: int = 0
+    overrides_every_ms: int = 0
     # CSMS
     csms: CsmsFaults | None = None
     """None: the site has no CSMS behind it, and the cloud no bridge."""
@@ -132,7 +142,20 @@ def drawn(seed: int) -> Faults:
         charge_point_drops_every_ms=mean_ms(0.5, 10_000, 60_000),
         charge_point_reboots_every_ms=mean_ms(0.4, 15_000, 80_000),
         csms=_csms(seed),
+        **_people(seed),
     )
+
+
+def _people(seed: int) -> dict[str, Any]:
+    """Drawn by themselves, so that the other kinds strike each seed as ever."""
+    luck = _Luck(random.Random(f"people {seed}"))
+    return {
+        "rules_every_ms": luck.mean_ms(0.5, 5_000, 20_000),
+        "hostile_rules_ratio": luck.ratio(0.7, 0.8),
+        "hostile_commands_ratio": luck.ratio(0.6, 0.8),
+        "words_every_ms": luck.mean_ms(0.5, 2_000, 10_000),
+        "overrides_every_ms": luck.mean_ms(0.3, 10_000, 40_000),
+    }
 
 
 def _csms(seed: int) -> CsmsFaults | None:

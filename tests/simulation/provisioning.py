@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import yaml
@@ -66,11 +67,18 @@ CLOUD_STREAMS = (
         per_subject_max=1,
     ),
 )
+RULES_SEED = b"r"
 CSMS_TOKENS = {LISTED: "Accepted", BLOCKED: "Blocked"}
 """As the CSMS knows them; others are Invalid there."""
 
 
+CAP_WH = 45
+"""A quarter of a minute's charging."""
+UNKNOWN = (UnknownToken.ACCEPT_FLAGGED, UnknownToken.REFUSE, UnknownToken.FREE_VEND)
+
+
 def brisk_rules(version: int) -> Rules:
+    """Each version has another word about strangers, so that it matters which one decides."""
     return Rules(
         version=version,
         name="simulation",
@@ -90,7 +98,11 @@ def brisk_rules(version: int) -> Rules:
         authorise=AuthoriseByMode(
             connected=AuthoriseRules(ask_cloud=True, unknown=UnknownToken.REFUSE),
             degraded=AuthoriseRules(ask_cloud=True, budget_ms=400),
-            autonomous=AuthoriseRules(ask_cloud=False, unknown=UnknownToken.ACCEPT_FLAGGED),
+            autonomous=AuthoriseRules(
+                ask_cloud=False,
+                unknown=UNKNOWN[(version - 1) % len(UNKNOWN)],
+                unknown_energy_wh_max=CAP_WH if version % 2 else None,
+            ),
             recovery=AuthoriseRules(ask_cloud=True, budget_ms=400),
         ),
         recovery=RecoveryRules(bound_ms=30_000, step_poll_ms=500),
@@ -125,6 +137,8 @@ class Provisioned:
     """Public, hex."""
     rules_key: str
     """Public, hex."""
+    rules_hash: str
+    """Of the first bundle."""
 
     def data_dir(self, scope: str, service: str) -> Path:
         return self.data / scope / service
@@ -136,7 +150,7 @@ def provision(folder: Path, *, csms_deduplicates: bool = False) -> Provisioned:
     backend = {"name": BACKEND, "url": "ws://csms", "deduplicates_starts": csms_deduplicates}
     routes = [{"site": SITE, "primary": BACKEND}]
     (conf / "backends.yaml").write_text(yaml.safe_dump({"backends": [backend], "routes": routes}))
-    site_key, rules_key = _key(conf / "site.key", b"s"), _key(conf / "rules.key", b"r")
+    site_key, rules_key = _key(conf / "site.key", b"s"), _key(conf / "rules.key", RULES_SEED)
     (conf / "token-hash.key").write_text(b"h".hex() * 32)
     (conf / "nats.password").write_text("none")
     text = rules_text(1)
@@ -150,11 +164,22 @@ def provision(folder: Path, *, csms_deduplicates: bool = False) -> Provisioned:
     (conf / "driver-tokens.json").write_bytes(driver_tokens(1).to_bytes())
     registry = {name: {"password_scrypt": _NO_PASSWORD} for name in CHARGE_POINTS}
     (conf / "charge-points.json").write_text(json.dumps(registry))
-    return Provisioned(conf, folder / "data", _public(site_key), _public(rules_key))
+    return Provisioned(
+        conf,
+        folder / "data",
+        _public(site_key),
+        _public(rules_key),
+        sha256(text.encode()).hexdigest(),
+    )
 
 
 _NO_PASSWORD = f"scrypt$4096$8$1${'00' * 16}${'00' * 64}"
 """Nobody's: simulated charge points come in without a handshake."""
+
+
+def signing_key() -> Ed25519PrivateKey:
+    """Of the rules: whoever has it may do anything, but for what the site refuses all the same."""
+    return Ed25519PrivateKey.from_private_bytes(RULES_SEED * 32)
 
 
 def _key(path: Path, seed: bytes) -> Ed25519PrivateKey:

@@ -9,33 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
-import random
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from holdfast import rpc, subjects
 from holdfast.bus import BusError
-from holdfast.contracts.command import Command, CommandLanes, CommandReceipt, SendCommand
+from holdfast.contracts.command import CommandLanes
 from holdfast.contracts.csms import CaughtUp, CaughtUpRequest, UpstreamRequest, UpstreamStatus
 from holdfast.contracts.journal import Copies, CopiesRequest, HeadRequest
 from holdfast.contracts.mode import CsmsState, Head, Mode, ModeStatus
 from holdfast.contracts.recovery import Digest, DigestRequest, RecoveryStatus, Step
 from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import Desired, Publish, Published, RulesStatus
+from holdfast.contracts.rules import Desired, RulesStatus
 from holdfast_testkit.sim_bus import SimBus
 from holdfast_testkit.sim_clock import run_virtual
 from reconciler.domain.sessions import FOLD_VERSION
+from simulation import operating
 from simulation.charge_point import SimChargePoint
-from simulation.csms import FIRST_ID, SimCsms
 from simulation.evidence import Evidence, Ledgered, archived, published
 from simulation.faults import Faults
 from simulation.process import Died
-from simulation.provisioning import BLOCKED, LISTED, SITE, STRANGER, driver_tokens, rules_text
+from simulation.provisioning import BLOCKED, LISTED, SITE, STRANGER
+from simulation.publishing import Publisher
 from simulation.weather import lose_disk, weather
 from simulation.world import SimWorld
 
@@ -48,8 +48,6 @@ AGAIN_MS = 5_000
 """A few pulses: for what a living site wrote a moment ago to be verified too."""
 LOOK_MS = 1_000
 OF_CSMS = Step.CSMS_CAUGHT_UP
-CSMS_WAITS_MS = 30_000
-"""For the answer to a CALL of its own."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +73,16 @@ def live(faults: Faults, *, safety_ms: int = SAFETY_MS) -> Lived:
 
 async def _live(faults: Faults, folder: Path, safety_ms: int) -> Lived:
     async with SimWorld.open(faults, folder) as world:
-        await _safety(world, safety_ms)
-        return await settle(world)
+        publisher = Publisher(world)
+        await _safety(world, publisher, safety_ms)
+        return await settle(world, publisher)
 
 
-async def settle(world: SimWorld) -> Lived:
+async def settle(world: SimWorld, publisher: Publisher | None = None) -> Lived:
     """The liveness phase, and what the whole life leaves behind."""
     world.calm()
+    if publisher:
+        await publisher.mend()
     begun_ms = world.clock.monotonic_ms()
     unsettled = await _until_settled(world, SETTLED_WITHIN_MS)
     settled_ms = world.clock.monotonic_ms() - begun_ms
@@ -131,21 +132,30 @@ def scratch_folder() -> Iterator[Path]:
 # --- safety ---
 
 
-async def _safety(world: SimWorld, safety_ms: int) -> None:
+async def _safety(world: SimWorld, publisher: Publisher, safety_ms: int) -> None:
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(work) for work in weather(world)]
         running += [
             group.create_task(_driver(world, charge_point)) for charge_point in world.charge_points
         ]
-        running.append(group.create_task(_commands(world)))
-        running.append(group.create_task(_publishing(world)))
-        if world.csms is not None and world.csms.faults.calls_every_ms:
-            running.append(group.create_task(_commands_of_csms(world, world.csms)))
+        running += [group.create_task(work) for work in _people(world, publisher)]
         wipes = group.create_task(_wipes(world, safety_ms))
         await world.clock.sleep_ms(safety_ms)
         await wipes
         for task in running:
             task.cancel()
+
+
+def _people(world: SimWorld, publisher: Publisher) -> Iterator[Coroutine[Any, Any, None]]:
+    faults, csms = world.faults, world.csms
+    yield operating.commands(world)
+    yield publisher.run()
+    if csms is not None and csms.faults.calls_every_ms:
+        yield operating.commands_of_csms(world, csms)
+    if faults.words_every_ms:
+        yield operating.words(world)
+    if faults.overrides_every_ms:
+        yield operating.overrides(world)
 
 
 async def _wipes(world: SimWorld, safety_ms: int) -> None:
@@ -163,93 +173,6 @@ async def _driver(world: SimWorld, charge_point: SimChargePoint) -> None:
         if await charge_point.plug(rng.choice((LISTED, LISTED, LISTED, STRANGER, BLOCKED))):
             await world.clock.sleep_ms(rng.randint(3_000, 30_000))
         charge_point.unplug()
-
-
-async def _commands(world: SimWorld) -> None:
-    rng = world.chance("commands")
-    cloud, operator = world.cloud.client("console"), world.site.client("operator")
-    number = 0
-    while True:
-        await world.clock.sleep_ms(rng.randint(2_000, 15_000))
-        number += 1
-        charge_point = rng.choice(world.charge_points)
-        at_site = rng.random() < 0.25
-        clock = world.site_clock if at_site else world.cloud_clock
-        command = _command(f"c{number}", charge_point, clock.now_ms(), rng)
-        try:
-            if at_site:
-                subject, request = subjects.rpc(SITE, "command"), command
-                await rpc.call(operator, subject, request, CommandReceipt, timeout_ms=2_000)
-            else:
-                send = SendCommand(site=SITE, command=command)
-                subject = subjects.cloud_rpc("command")
-                receipt = await rpc.call(cloud, subject, send, CommandReceipt, timeout_ms=2_000)
-                world.accepted += [command.id] if receipt.accepted else []
-        except BusError as error:
-            world.note(f"command {command.id} not sent: {type(error).__name__}")
-
-
-def _command(id: str, charge_point: SimChargePoint, now_ms: int, rng: random.Random) -> Command:
-    session = charge_point.session
-    running = session.transaction_id if session else None
-    action, payload = rng.choice(
-        (
-            ("RemoteStartTransaction", {"connectorId": 1, "idTag": LISTED}),
-            ("RemoteStopTransaction", {"transactionId": running or 1}),
-            ("ChangeAvailability", {"connectorId": 1, "type": "Operative"}),
-            ("TriggerMessage", {"requestedMessage": "Heartbeat"}),
-        )
-    )
-    return Command(
-        id=id,
-        charge_point=charge_point.identity,
-        action=action,
-        payload=payload,
-        issued_at_ms=now_ms,
-        deadline_ms=now_ms + rng.randint(1_000, 30_000),
-    )
-
-
-async def _commands_of_csms(world: SimWorld, csms: SimCsms) -> None:
-    """One at a time; it names transactions by its own ids, and now and then one that is not there."""
-    rng = world.chance("csms commands")
-    while True:
-        await world.clock.sleep_ms(round(rng.expovariate(1 / csms.faults.calls_every_ms)))
-        if not csms.accepted:
-            continue
-        transaction = rng.choice([*csms.ledger.transactions, FIRST_ID])
-        action, payload = rng.choice(
-            (
-                ("RemoteStartTransaction", {"connectorId": 1, "idTag": LISTED}),
-                ("RemoteStopTransaction", {"transactionId": transaction}),
-                ("ChangeAvailability", {"connectorId": 1, "type": "Operative"}),
-                ("GetLocalListVersion", {}),
-            )
-        )
-        identity = rng.choice(csms.accepted)
-        await csms.call(identity, action, json.dumps(payload), within_ms=CSMS_WAITS_MS)
-
-
-async def _publishing(world: SimWorld) -> None:
-    """A newer bundle and a newer list, some time in the life; tried until they are taken."""
-    rng = world.chance("publishing")
-    client = world.cloud.client("publisher")
-    await world.clock.sleep_ms(rng.randint(5_000, 35_000))
-    for kind, text in (
-        ("rules", rules_text(2)),
-        ("driver-tokens", driver_tokens(2).model_dump_json()),
-    ):
-        request = Publish.model_validate({"site": SITE, "kind": kind, "text": text})
-        subject = subjects.cloud_rpc("publish")
-        while True:
-            try:
-                await rpc.call(client, subject, request, Published, timeout_ms=2_000)
-                break
-            except BusError as error:
-                world.note(f"{kind} not published: {type(error).__name__}")
-                if "newer" in str(error):
-                    break  # it was taken, and only the answer lost
-                await world.clock.sleep_ms(2_000)
 
 
 # --- liveness ---
@@ -382,5 +305,6 @@ def evidence_of(world: SimWorld) -> Evidence:
         clock_stepped=any("site clock steps" in line for line in world.trace),
         clocks_apart=any(" clock steps " in line for line in world.trace),
         csms=world.csms.ledger if world.csms else None,
+        good_rules=frozenset(world.good_rules),
         open_deliveries=world.open_deliveries,
     )

@@ -84,6 +84,9 @@ class SimWorld:
         self.charge_points = [self._charge_point(name) for name in CHARGE_POINTS[:charge_points]]
         self.accepted: list[str] = []
         """Commands that the cloud gave a receipt for."""
+        self.commands_sent = 0
+        self.good_rules = {self.files.rules_hash}
+        """Of every bundle that somebody who may has signed for this site."""
         self.open_deliveries: tuple[OpenDelivery, ...] = ()
         """As the bridge named them when it was last asked."""
         self.counted: tuple[str, ...] = ("",)
