@@ -8,10 +8,12 @@ from simulation.checkers import (
     acknowledged_is_archived,
     archive_is_contiguous,
     chain_verifies,
+    commands_are_admitted,
     csms_matches_ledgers,
     decisions_reevaluate,
     modes_have_no_holes,
     no_stale_command,
+    rules_take_over_in_order,
     sessions_match_ledgers,
     settled_means_settled,
 )
@@ -24,8 +26,10 @@ CHECKERS: dict[str, Callable[[Evidence], list[str]]] = {
     "I3 sessions match ledgers": sessions_match_ledgers.check,
     "I4 settled means settled": settled_means_settled.check,
     "I5 decisions re-evaluate": decisions_reevaluate.check,
+    "I5 rules take over in order": rules_take_over_in_order.check,
     "I6 modes have no holes": modes_have_no_holes.check,
     "I7 no stale command": no_stale_command.check,
+    "I7 commands are admitted": commands_are_admitted.check,
     "I10 chain verifies": chain_verifies.check,
     "I11 csms matches ledgers": csms_matches_ledgers.check,
 }

@@ -39,14 +39,14 @@ async def _tell(folder: Path, kill_at_effect: int | None, csms: bool) -> Lived:
             world.counted = BRIDGES
         [charge_point] = world.charge_points
         await _until(world, lambda: charge_point.is_connected)
-        await _until_mode(world, Mode.CONNECTED)
+        await until_mode(world, Mode.CONNECTED)
         await _charge(world)
         await _send_command(world)
         world.link.cut()
-        await _until_mode(world, Mode.AUTONOMOUS)
+        await until_mode(world, Mode.AUTONOMOUS)
         await _charge(world)
         world.link.heal()
-        await _until_mode(world, Mode.CONNECTED)
+        await until_mode(world, Mode.CONNECTED)
         return await settle(world)
 
 
@@ -92,7 +92,7 @@ async def _until(world: SimWorld, holds: Callable[[], bool]) -> None:
         await world.clock.sleep_ms(250)
 
 
-async def _until_mode(world: SimWorld, wanted: Mode) -> None:
+async def until_mode(world: SimWorld, wanted: Mode) -> None:
     client = world.site.client("looker")
     try:
         async with asyncio.timeout(SCENE_MS_MAX / 1000):

@@ -1,12 +1,25 @@
 """I6: at any time exactly one mode; the history has no holes; each change has its reasons.
 
 Per life of the disk: the first change comes from nothing, each later one from the mode before it, along an
-arrow of the table in the architecture. A disruption has one name from leaving connected to returning to it.
+arrow of the table in the architecture. A disruption has one name from leaving connected to returning to it. While
+people have the site in maintenance it is autonomous, and only then is maintenance its reason; each override has one
+end. Decisions name the mode that stands.
 """
 
 from __future__ import annotations
 
-from holdfast.contracts.mode import Mode, ModeChanged
+from collections import Counter
+
+from holdfast.contracts.decision import DecisionMade
+from holdfast.contracts.mode import (
+    Mode,
+    ModeChanged,
+    Override,
+    OverrideBegun,
+    OverrideEnded,
+    OverrideKind,
+    Reason,
+)
 from simulation.evidence import Evidence, Written
 
 CONNECTED, DEGRADED, AUTONOMOUS, RECOVERY = (
@@ -15,6 +28,8 @@ CONNECTED, DEGRADED, AUTONOMOUS, RECOVERY = (
     Mode.AUTONOMOUS,
     Mode.RECOVERY,
 )
+SEEN_WITHIN_MS = 5_000
+"""From an entry in the journal to those who act by it, whatever dies in between."""
 FOLLOWS: dict[Mode | None, set[Mode]] = {
     None: {AUTONOMOUS},
     CONNECTED: {DEGRADED, AUTONOMOUS},
@@ -28,7 +43,10 @@ FOLLOWS: dict[Mode | None, set[Mode]] = {
 def check(evidence: Evidence) -> list[str]:
     found: list[str] = []
     for incarnation in evidence.lives():
-        found += _of_life([one for one in evidence.written if one.incarnation == incarnation])
+        life = [one for one in evidence.written if one.incarnation == incarnation]
+        found += _of_life(life)
+        found += _overrides(life, stepped=evidence.clock_stepped)
+        found += _decided_in(life, stepped=evidence.clock_stepped)
     return found
 
 
@@ -59,3 +77,52 @@ def _disruption(where: str, fact: ModeChanged, runs: str | None) -> list[str]:
     if runs is not None and fact.disruption not in (runs, None):
         return [f"{where}: disruption {runs} goes on under the name {fact.disruption}"]
     return []
+
+
+def _overrides(life: list[Written], *, stepped: bool) -> list[str]:
+    found = []
+    standing: dict[str, Override] = {}
+    ends: Counter[str] = Counter()
+    for entry in life:
+        where = f"{entry.incarnation}:{entry.seq}"
+        match entry.fact:
+            case OverrideBegun(standing=now):
+                standing = {one.id: one for one in now}
+            case OverrideEnded(override=override, standing=now):
+                ends[override.id] += 1
+                if override.id not in standing:
+                    found.append(f"{where}: override {override.id} ends, and did not stand")
+                standing = {one.id: one for one in now}
+            case ModeChanged() as fact if not stepped:
+                found += [f"{where}: {why}" for why in _maintained(fact, standing)]
+    found += [f"override {id} has {count} ends" for id, count in ends.items() if count > 1]
+    return found
+
+
+def _maintained(fact: ModeChanged, standing: dict[str, Override]) -> list[str]:
+    kept = [one for one in standing.values() if one.kind is OverrideKind.MAINTENANCE]
+    now = [one for one in kept if one.from_ms <= fact.since_ms < one.until_ms]
+    if now and fact.mode is not AUTONOMOUS and fact.since_ms - now[0].from_ms > SEEN_WITHIN_MS:
+        return [f"{fact.mode} in the middle of the maintenance {now[0].id}"]
+    if fact.mode is AUTONOMOUS and Reason.MAINTENANCE in fact.reasons[:1] and not kept:
+        return ["autonomous for a maintenance that nobody began"]
+    return []
+
+
+def _decided_in(life: list[Written], *, stepped: bool) -> list[str]:
+    """Decisions follow the journal's word, a moment after it."""
+    if stepped:
+        return []
+    found = []
+    mode, since_ms, before = None, 0, None
+    for entry in life:
+        match entry.fact:
+            case ModeChanged(mode=now):
+                mode, since_ms, before = now, entry.envelope.at_ms, mode
+            case DecisionMade(inputs=inputs) if inputs.mode is not mode:
+                late_ms = inputs.at_ms - since_ms
+                if inputs.mode is not (before or AUTONOMOUS) or late_ms > SEEN_WITHIN_MS:
+                    found.append(
+                        f"{entry.incarnation}:{entry.seq}: decided in {inputs.mode}, {late_ms} ms after {mode}"
+                    )
+    return found

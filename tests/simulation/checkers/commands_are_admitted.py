@@ -1,0 +1,148 @@
+"""I7: what is sent to a charge point was admitted, for this moment, and by whoever had to say so.
+
+dispatched   a decision before it admitted this very command; a word that the rules wanted was given; no word against it
+cancelled    never sent
+remote       no session that runs is ended from afar while the site is on its own
+by the site  a stranger's session at its cap, and nothing else; once
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from holdfast.contracts.command import (
+    Command,
+    CommandDispatched,
+    CommandHeld,
+    CommandSettled,
+    CommandWorded,
+    Disposition,
+    Issuer,
+    Word,
+)
+from holdfast.contracts.decision import AdmitInputs, AdmitVerdict, DecisionMade
+from holdfast.contracts.mode import Mode
+from holdfast.contracts.session import SessionMetered, SessionStarted, SessionStopped
+from simulation.evidence import Evidence, Written
+
+PROTECTED = (Mode.DEGRADED, Mode.AUTONOMOUS, Mode.RECOVERY)
+"""Written down here once more: rules checked against themselves prove nothing."""
+KNOWN_FOR_MS = 2_000
+"""A session that began just now may not be known yet to whoever asked."""
+HERE = (Issuer.OPERATOR_AT_SITE, Issuer.SITE)
+
+
+@dataclass
+class Life:
+    """What the journal has said so far."""
+
+    decisions: dict[str, DecisionMade] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    confirmed: set[str] = field(default_factory=set)
+    cancelled: set[str] = field(default_factory=set)
+    running: dict[tuple[str, int], tuple[SessionStarted, int]] = field(default_factory=dict)
+    last_wh: dict[tuple[str, int], int] = field(default_factory=dict)
+    capped: set[tuple[str, int]] = field(default_factory=set)
+
+
+def check(evidence: Evidence) -> list[str]:
+    found: list[str] = []
+    for incarnation in evidence.lives():
+        life = Life()
+        for entry in evidence.written:
+            if entry.incarnation == incarnation:
+                where = f"{incarnation}:{entry.seq}"
+                found += [f"{where}: {why}" for why in _next(life, entry, evidence)]
+    return found
+
+
+def _next(life: Life, entry: Written, evidence: Evidence) -> list[str]:
+    match entry.fact:
+        case DecisionMade(decision=id) as decision:
+            life.decisions[id] = decision
+        case CommandHeld(command=command):
+            life.held.add(command.id)
+        case CommandWorded(command_id=id, word=word, taken=True):
+            (life.confirmed if word is Word.CONFIRM else life.cancelled).add(id)
+        case SessionStarted() as started:
+            key = started.charge_point, started.transaction_id
+            life.running[key] = started, entry.envelope.at_ms
+        case SessionMetered(charge_point=name, transaction_id=id, readings=readings) if readings:
+            life.last_wh[name, id] = max(one.energy_wh for one in readings)
+        case SessionStopped(charge_point=name, transaction_id=id):
+            life.running.pop((name, id), None)
+        case CommandDispatched(command=command):
+            return _dispatched(life, command, entry.envelope.cause, evidence)
+        case CommandSettled(command=command, disposition=disposition):
+            is_cancelled = command.id in life.cancelled
+            if is_cancelled and disposition is not Disposition.SUPERSEDED:
+                return [f"{command.id} was cancelled, and ended {disposition}"]
+        case _:
+            pass
+    return []
+
+
+def _dispatched(life: Life, command: Command, cause: str | None, evidence: Evidence) -> list[str]:
+    decision = life.decisions.get(cause or "")
+    if decision is None:
+        return [f"{command.id} was sent by a decision that the journal does not have: {cause}"]
+    inputs, verdict = decision.inputs, decision.verdict
+    if not isinstance(inputs, AdmitInputs) or not isinstance(verdict, AdmitVerdict):
+        return [f"{command.id} was sent by a decision about a driver"]
+    told = f"{command.id} ({command.action}, {command.issuer})"
+    found = []
+    if not verdict.admitted or inputs.command.id != command.id:
+        found.append(f"{told} was sent by decision {cause}, which did not admit it")
+    if command.id in life.cancelled:
+        found.append(f"{told} was sent after it was cancelled")
+    if command.id in life.held and command.id not in life.confirmed:
+        found.append(f"{told} was sent without the word that the rules wanted")
+    if command.issuer is Issuer.SITE:
+        found += [f"{told} {why}" for why in _by_the_site(life, command)]
+    if command.issuer not in HERE and not command.by_rule and not evidence.clock_stepped:
+        found += [f"{told} {why}" for why in _against_a_session(life, command, inputs)]
+    return found
+
+
+def _by_the_site(life: Life, command: Command) -> list[str]:
+    key = command.charge_point, command.payload.get("transactionId", 0)
+    if command.action != "RemoteStopTransaction" or not command.by_rule:
+        return ["was issued by the site, by no rule"]
+    if key in life.capped:
+        return ["was issued a second time"]
+    life.capped.add(key)
+    known = life.running.get(key)
+    if known is None:
+        return []  # it stopped by itself meanwhile
+    cap_wh = known[0].energy_wh_max
+    used_wh = life.last_wh.get(key, 0) - known[0].meter_start_wh
+    if cap_wh is None or not known[0].flagged:
+        return ["stops a session that has no cap"]
+    return [f"stops a session at {used_wh} Wh of {cap_wh}"] if used_wh < cap_wh else []
+
+
+def _against_a_session(life: Life, command: Command, inputs: AdmitInputs) -> list[str]:
+    if inputs.mode not in PROTECTED:
+        return []
+    return [
+        f"would end session {id}, which ran, in {inputs.mode}"
+        for (name, id), (_, since_ms) in life.running.items()
+        if name == command.charge_point
+        and inputs.at_ms - since_ms > KNOWN_FOR_MS
+        and _ends(command, id)
+    ]
+
+
+def _ends(command: Command, transaction_id: int) -> bool:
+    """Every charge point here has one connector."""
+    match command.action:
+        case (
+            "Reset" | "UnlockConnector" | "UpdateFirmware" | "ChangeConfiguration" | "DataTransfer"
+        ):
+            return True
+        case "ChangeAvailability":
+            return command.payload["type"] == "Inoperative"
+        case "RemoteStopTransaction":
+            return bool(command.payload["transactionId"] == transaction_id)
+        case _:
+            return False
