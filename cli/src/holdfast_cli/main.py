@@ -16,6 +16,7 @@ from holdfast_cli.drill.scenario import Scenario, ScenarioError, load_scenario, 
 from holdfast_cli.drill.text import render
 from holdfast_cli.drill.timeline import Timeline
 from holdfast_cli.nats_server import NatsServerError, find
+from holdfast_cli.operator.arguments import parse
 from holdfast_cli.operator.problem import CANNOT, OperatorError
 from holdfast_cli.operator.verbs import add_verbs
 from holdfast_cli.provision.layout import CSMS, ProvisionError, World, load_world
@@ -36,7 +37,7 @@ STOPPED = "\nstopped; no process is left behind"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    arguments = _parser().parse_args(argv)
+    arguments = parse(_parser(), argv)
     try:
         sys.exit(asyncio.run(_until_terminated(arguments)))
     except KeyboardInterrupt:

@@ -24,6 +24,7 @@ from holdfast.recorder import Incarnation
 from holdfast.rpc import serve
 from holdfast.service import Context
 from holdfast_cli.main import _parser
+from holdfast_cli.operator.arguments import parse
 from holdfast_cli.operator.problem import OperatorError
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.sim_bus import SimBus
@@ -127,7 +128,7 @@ class World:
         """The command line as a shell runs it, but for the process."""
         self.capsys.readouterr()
         given = ("--api", self.url, "--credential-file", str(self.credential))
-        arguments = _parser().parse_args([*words, *(given if where is None else where)])
+        arguments = parse(_parser(), [*words, *(given if where is None else where)])
         try:
             code = await arguments.run(arguments)
         except OperatorError as error:

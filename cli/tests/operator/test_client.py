@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from holdfast_cli.main import _parser
-from holdfast_cli.operator.arguments import duration_ms, payload
+from holdfast_cli.operator.arguments import duration_ms, parse, payload
 from holdfast_cli.operator.client import Client, Monitor, monitor_of
 from holdfast_cli.operator.output import clean, fields, table
 from holdfast_cli.operator.problem import OperatorError
@@ -207,3 +207,16 @@ def test_durations_are_written_with_their_unit():
     for text in ("60", "-1s", "1.5h", "0s", "999d", "s", "1w"):
         with pytest.raises(argparse.ArgumentTypeError):
             duration_ms(text)
+
+
+def test_words_may_stand_on_both_sides_of_an_option(capsys):
+    words = ["command", "send", "CP-01", "Reset", "type=Soft", "--deadline", "5s", "a=1"]
+    assert parse(_parser(), words).fields == ["type=Soft", "a=1"]
+    assert parse(_parser(), ["driver-tokens", "add", "A", "--parent", "g", "B"]).tokens == [
+        "A",
+        "B",
+    ]
+    for wrong in ([*words, "--nothing"], ["sites", "x"]):
+        with pytest.raises(SystemExit):
+            parse(_parser(), wrong)
+        assert "unrecognized" in capsys.readouterr().err

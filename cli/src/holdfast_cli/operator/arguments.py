@@ -7,7 +7,7 @@ import getpass
 import json
 import re
 import textwrap
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,19 @@ DURATION_MS_MAX = 366 * 86_400_000
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
     """Examples and exit codes keep their lines."""
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Argparse takes a list of words only in one piece: those that come after an option are added to it here, where a
+    verb says to what (`late`).
+    """
+    arguments, late = parser.parse_known_args(argv)
+    if late:
+        into = getattr(arguments, "late", None)
+        if into is None or any(word.startswith("-") for word in late):
+            parser.error(f"unrecognized arguments: {' '.join(late)}")
+        setattr(arguments, into, [*getattr(arguments, into), *late])
+    return arguments
 
 
 def add_verb(

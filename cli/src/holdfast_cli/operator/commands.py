@@ -48,6 +48,7 @@ def add_verbs(verbs: Any) -> None:
                     help=f"one of {', '.join(get_args(Action))}")  # fmt: skip
     it.add_argument("fields", nargs="*", metavar="key=value",
                     help="fields of the payload; a value is JSON where it reads as JSON")  # fmt: skip
+    it.set_defaults(late="fields")
     add_site_option(it)
     it.add_argument("--payload", metavar="JSON", help="the whole payload, one JSON object")
     it.add_argument("--deadline", type=duration_ms, default=60_000, metavar="DURATION",

@@ -55,6 +55,7 @@ def add_verbs(verbs: Any) -> None:
         ),
     )  # fmt: skip
     it.add_argument("tokens", nargs="*", metavar="DRIVER_TOKEN")
+    it.set_defaults(late="tokens")
     it.add_argument("--file", type=Path, metavar="FILE", help="CSV or JSON")
     it.add_argument(
         "--type", default=TokenType.ID_TAG.value, choices=[one.value for one in TokenType]
@@ -67,6 +68,7 @@ def add_verbs(verbs: Any) -> None:
     it = add_verb(verbs, "remove", _remove, help="driver tokens taken off the list",
                   examples=("holdfast driver-tokens remove 04AB12CD",))  # fmt: skip
     it.add_argument("tokens", nargs="*", metavar="DRIVER_TOKEN")
+    it.set_defaults(late="tokens")
     it.add_argument("--file", type=Path, metavar="FILE", help="CSV or JSON")
     it.add_argument(
         "--type", default=TokenType.ID_TAG.value, choices=[one.value for one in TokenType]
