@@ -10,11 +10,13 @@ import pytest
 
 from csms_bridge.adapters.backends import Backends, password_of
 from csms_bridge.config import Config as BridgeConfig
+from holdfast.contracts.rules import SignedRules
 from holdfast_cli.provision.layout import CLOUD, ProvisionError, World, load_world
 from holdfast_cli.provision.rules import default_rules_text, laid_over_default
 from holdfast_cli.provision.secrets import write_private
 from holdfast_cli.provision.services import toml
 from holdfast_cli.provision.step import provision
+from rule_service.domain.bundle import sound
 
 
 def make(
@@ -154,3 +156,24 @@ def test_a_write_that_fails_leaves_the_old_secret_and_no_rest(tmp_path: Path, mo
 def test_toml_is_read_back_as_it_was_meant():
     values = {"a": 'x"y\\z', "b": 3, "c": True, "d": ["p", "q"], "e": {"k-1": "v"}}
     assert tomllib.loads(toml(values)) == values
+
+
+def test_each_site_gets_the_first_bundle_that_a_draft_has_for_it(tmp_path: Path):
+    sites = ("berlin01", "munich01")
+    draft = "version: 2\nsites:\n  munich01:\n    modes: {latch_ms: 7}\n"
+    world, _ = provision(tmp_path / "world", sites=sites, charge_points=1, rules_text=draft)
+    for site, latch_ms in zip(sites, (30_000, 7), strict=True):
+        signed = SignedRules.from_bytes((world.conf / site / "rules.json").read_bytes())
+        rules = sound(signed).rules
+        assert (rules.site, rules.version, rules.modes.latch_ms) == (site, 2, latch_ms)
+
+
+def test_rules_with_a_clause_that_stands_twice_are_not_provisioned(tmp_path: Path):
+    with pytest.raises(ProvisionError, match="stands twice"):
+        provision(
+            tmp_path / "world",
+            sites=("berlin01",),
+            charge_points=1,
+            rules_text="version: 1\nversion: 2\n",
+        )
+    assert not (tmp_path / "world").exists()

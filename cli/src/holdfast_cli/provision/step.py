@@ -11,8 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast.contracts.envelope import ContractError
-from holdfast.contracts.rules import DriverTokenList, ListedToken, SignedRules, TokenStatus
-from holdfast.standing import parse_rules
+from holdfast.contracts.rules import DriverTokenList, ListedToken, TokenStatus
 from holdfast_cli.provision import secrets
 from holdfast_cli.provision.certificates import ensure_ca, ensure_server_certificate
 from holdfast_cli.provision.csms import backends, csms_config
@@ -20,6 +19,8 @@ from holdfast_cli.provision.layout import CLOUD, MadeBy, ProvisionError, World, 
 from holdfast_cli.provision.nats_conf import CloudNode, SiteAccess, SiteNode, cloud_conf, site_conf
 from holdfast_cli.provision.services import service_configs
 from ocpp_edge.registry import hash_password
+from rule_service.domain.composing import Composed, read_source
+from rule_service.domain.signatures import sign
 
 DEMO_TOKENS = (
     *(ListedToken(driver_token=f"DRIVER-{number:02d}") for number in range(1, 21)),
@@ -69,7 +70,8 @@ def provision(
     """
     root = root.resolve()
     try:
-        rules = parse_rules(rules_text)
+        source = read_source(rules_text, frozenset(sites))
+        bundles = {site: source.composed(site) for site in sites}
     except ContractError as error:
         raise ProvisionError(
             f"{rules_name} can't be signed: {' '.join(str(error).split())}: correct it; nothing was made"
@@ -98,7 +100,7 @@ def provision(
         changes.made(path, secrets.random_key(path))
 
     _nats(world, changes, passwords)
-    _rules(world, changes, rules_text, rules.version)
+    _rules(world, changes, bundles)
     for site in sites:
         _charge_points(world, changes, site)
     _csms(world, changes, csms or {})
@@ -148,19 +150,15 @@ def _nats(world: World, changes: Changes, passwords: dict[str, str]) -> None:
         changes.write(world.nats_conf(site), conf, private=True)
 
 
-def _rules(world: World, changes: Changes, text: str, version: int) -> None:
-    """The first bundle, signed; and the driver tokens that the demo's drivers hold."""
+def _rules(world: World, changes: Changes, bundles: Mapping[str, Composed]) -> None:
+    """The first bundle of each site, signed; and the driver tokens that the demo's drivers hold."""
     pem = (world.secrets / "rules.key").read_bytes()
     key = serialization.load_pem_private_key(pem, password=None)
     assert isinstance(key, Ed25519PrivateKey)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.Raw, serialization.PublicFormat.Raw
-    )
-    signed = SignedRules(
-        version=version, text=text, key=public.hex(), signature=key.sign(text.encode()).hex()
-    )
     tokens = DriverTokenList(version=1, tokens=DEMO_TOKENS)
     for site in world.plan.sites:
+        bundle = bundles[site]
+        signed = sign(key, bundle.rules.version, bundle.text)
         changes.write(world.conf / site / "rules.json", signed.model_dump_json(indent=2) + "\n")
     changes.write(
         world.conf / "driver-tokens.json", tokens.model_dump_json(indent=2) + "\n", private=True

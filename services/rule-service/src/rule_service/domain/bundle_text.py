@@ -19,6 +19,8 @@ def read_rules(text: str) -> Rules:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ContractError(f"rules refused as a whole: {line}{error.problem}") from error
+    except RecursionError as error:
+        raise ContractError("rules refused as a whole: nested too deeply") from error
     return rules
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from holdfast import subjects
@@ -43,6 +44,8 @@ BY_NAME = frozenset(
     if typing.get_origin(field.annotation) is dict
 )
 ANY_SITE = "*"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""To read back what was composed: ten times faster where it was built, and hundreds of sites are composed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,8 @@ class Draft:
         rules, origins = self.merged(site, layers)
         above = [layer.name for layer in layers if layer.clauses]
         text = composed_text(rules, origins, site, above)
-        if read_rules(text) != rules:
+        read_back = yaml.load(text, Loader=LOADER)  # noqa: S506  both are safe ones
+        if Rules.model_validate(read_back) != rules:
             raise ContractError(f"the text composed for {site} does not read as it was meant")
         return Composed(site, text, rules)
 
