@@ -34,8 +34,9 @@ class Installed:
     reservations_over: Memory = field(default_factory=lambda: Memory(limit=RESERVATIONS_MAX))
     list_version: int | None = None
     """None: not known."""
-    list_broken: bool = False
-    """A list, or changes to one, did not arrive, and no full one since."""
+    list_missing: int | None = None
+    """Version of a list, or of changes to one, that did not arrive, and no full one since: later changes have no
+    ground."""
 
     def reservation_is_over(self, reservation: int, at_ms: int) -> bool:
         found = self.reservations.get(reservation)
@@ -60,7 +61,7 @@ def after_command(installed: Installed, fact: CommandSettled) -> Installed:
         case "SendLocalList":
             return _listed(installed, command, is_taken)
         case "GetLocalListVersion" if isinstance(answer.get("listVersion"), int):
-            return replace(installed, list_version=answer["listVersion"])
+            return _has_list(installed, answer["listVersion"])
         case "SetChargingProfile" if is_taken:
             profile = profile_of(command.payload)
             profiles = installed_with(installed.profiles, profile) if profile else ()
@@ -94,11 +95,22 @@ def after_stop(installed: Installed, connector: int, transaction_id: int) -> Ins
 
 def _listed(installed: Installed, command: Command, is_taken: bool) -> Installed:
     version = command.payload.get("listVersion")
-    if is_taken and isinstance(version, int):
+    if not isinstance(version, int):
+        return installed
+    if is_taken:
         is_full = command.payload.get("updateType") == "Full"
-        broken = installed.list_broken and not is_full
-        return replace(installed, list_version=version, list_broken=broken)
-    return replace(installed, list_broken=True)
+        missing = None if is_full else installed.list_missing
+        return replace(installed, list_version=version, list_missing=missing)
+    if installed.list_version is not None and version <= installed.list_version:
+        return installed  # nothing that anybody misses
+    return replace(installed, list_missing=version)
+
+
+def _has_list(installed: Installed, version: int) -> Installed:
+    """As the charge point itself says; what was taken for missing may have arrived."""
+    missing = installed.list_missing
+    arrived = missing is not None and version >= missing
+    return replace(installed, list_version=version, list_missing=None if arrived else missing)
 
 
 def _reserved(installed: Installed, payload: Mapping[str, Any]) -> Installed:

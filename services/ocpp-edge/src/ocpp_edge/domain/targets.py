@@ -35,7 +35,7 @@ def target(state: State, command: Command, at_ms: int) -> ConnectorState:
         waiting_records=len(live.lane),
         late_record_at_ms=known.late_record_at_ms,
         list_version=known.installed.list_version,
-        list_broken=known.installed.list_broken,
+        list_broken=known.installed.list_missing is not None,
         reservation_over=isinstance(reservation, int)
         and known.installed.reservation_is_over(reservation, at_ms),
         profiles=known.installed.profiles,
