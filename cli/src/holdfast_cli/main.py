@@ -142,7 +142,7 @@ def _world_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--charge-points", type=int, default=8, metavar="N",
                         help="charge points per site (default: 8)")  # fmt: skip
     parser.add_argument("--rules", type=Path, metavar="FILE",
-                        help="the first rules, YAML: a bundle or a draft (default: those that come with Holdfast)")  # fmt: skip
+                        help="the first rules, YAML: a bundle or a draft (default: Holdfast's own)")  # fmt: skip
 
 
 def _scenario(name: str) -> Scenario:
