@@ -20,7 +20,7 @@ from holdfast.contracts.decision import Basis
 from holdfast.contracts.envelope import Contract, Entry, Envelope, Fact, body_of
 from holdfast.contracts.journal import Copies, CopiesRequest, CopyStatus, Entries, EntriesRequest
 from holdfast.contracts.recovery import Digest, DigestRequest
-from holdfast.contracts.rules import RulesRefused, TokenStatus
+from holdfast.contracts.rules import RulesActivated, RulesRefused, TokenStatus
 from holdfast.contracts.session import Sessions, SessionsRequest, SessionStarted, SessionStopped
 from holdfast.entries import Read
 from holdfast.health import Health
@@ -303,3 +303,32 @@ def test_a_stream_made_anew_is_read_from_its_beginning_without_folding_twice(
     tmp_path: Path,
 ) -> None:
     run_virtual(remade(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "doubts"),
+    [(None, 2), ("version: 1\nbilling: {clock_ahead_ms_max: 9000000000000}\n", 0)],
+)
+def test_a_session_is_doubted_by_the_rules_that_the_site_activated(tmp_path: Path, text, doubts):
+    """In these journals the site's clock stands in 1970, so a charge point's is far ahead of it."""
+
+    async def run() -> None:
+        cloud = await Cloud.make(tmp_path)
+        await cloud.publish(OLD, 1, session_started(1))
+        await cloud.publish(OLD, 2, session_stopped(1))
+        if text:
+            fact = RulesActivated(version=1, hash="h", text=text, previous_version=0)
+            await cloud.publish(OLD, 3, fact)
+        async with cloud.running() as bus:
+
+            async def shown() -> Sessions | None:
+                request = SessionsRequest(site=SITE)
+                subject = subjects.cloud_rpc("sessions")
+                found = await call(bus, subject, request, Sessions, timeout_ms=1_000)
+                stopped = [one for one in found.sessions if one.stopped_at]
+                return found if stopped else None
+
+            [view] = (await eventually(shown)).sessions
+            assert len(view.doubts) == doubts
+
+    run_virtual(run())

@@ -261,3 +261,27 @@ def test_the_digest_carried_along_is_the_sum_over_the_sessions_that_stand(
         journal.take(e, f)
         assert journal.position.digest == sum(map(hash_of, journal.sessions.values())) % (1 << 256)
         assert journal.position.sessions == len(journal.sessions)
+
+
+def test_a_session_keeps_what_its_doubts_are_judged_by():
+    """When the site heard of begin and end, the highest reading, and what the rules left out: of the first start
+    and the first stop, over several lives of the disk too.
+    """
+    facts = [
+        started(),
+        metered(meter_wh=2_000).model_copy(update={"left_out": 3}),
+        metered(meter_wh=1_900),
+    ]
+    session = None
+    for seq, fact in enumerate(facts, 1):
+        session = step(session, entry(seq, fact), fact)
+    assert (session.started_seen_ms, session.stopped_seen_ms) == (1, None)
+    assert (session.highest_reading_wh, session.last_reading_wh) == (2_000, 1_900)
+    later = None
+    for seq, fact in ((5, stopped().model_copy(update={"left_out": 2})), (9, stopped())):
+        later = step(later, entry(seq, fact), fact)
+    assert later.left_out == 2
+    view = join("berlin01", [("aaaaaaaa", session), ("bbbbbbbb", later)])
+    assert (view.started_seen_ms, view.stopped_seen_ms) == (1, 5)
+    assert (view.highest_reading_wh, view.left_out) == (2_000, 5)
+    assert hash_of(replace(session, left_out=0)) != hash_of(session)

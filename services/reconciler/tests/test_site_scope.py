@@ -46,6 +46,7 @@ from holdfast_testkit.sim_clock import SimClock, SimIds, run_virtual, virtual_ti
 from reconciler import app
 from reconciler.adapters.store import Life, SessionStore
 from reconciler.config import Config
+from reconciler.domain.sessions import FOLD_VERSION
 
 SITE = "berlin01"
 LIFE = Incarnation(SITE, "aaaaaaaa")
@@ -255,7 +256,7 @@ async def run_digest_differs(folder: Path) -> None:
     site.digest = lambda request: Digest(
         incarnation=request.incarnation,
         seq=request.seq,
-        fold_version=1,
+        fold_version=FOLD_VERSION,
         digest="f" * 64,
         sessions=9,
     )

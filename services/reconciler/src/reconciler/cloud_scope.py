@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import lru_cache
 
 from prometheus_client import Gauge
 
 from holdfast import subjects
-from holdfast.bus import Message, RequestFailed
-from holdfast.contracts.envelope import Contract
+from holdfast.bus import Message, RequestFailed, StreamGone
+from holdfast.contracts.envelope import Contract, ContractError, Envelope
 from holdfast.contracts.recovery import Digest, DigestRequest
+from holdfast.contracts.rules import Rules, RulesActivated
 from holdfast.contracts.session import SessionsRequest
 from holdfast.rpc import serve
 from holdfast.service import Context
+from holdfast.standing import parse_rules
 from reconciler.adapters.archive import refold_from_archive
 from reconciler.adapters.store import Life, ReadTo, SessionStore
 from reconciler.config import Config
+from reconciler.domain.doubts import doubted
 from reconciler.domain.sessions import FOLD_VERSION
 from reconciler.folding import Placed, fold_and_commit, read_message
 from reconciler.reading import catch_up, read_in_order, state_when_there
@@ -26,6 +30,9 @@ log = logging.getLogger(__name__)
 SERVICE = "reconciler"
 STREAM = subjects.CLOUD_JOURNAL
 POLL_MS = 500
+RULES_MAX = 64
+"""Bundles kept as they were read: sites mostly share theirs."""
+BUILT_IN = Rules(version=1, name="built-in")
 
 
 async def run(context: Context[Config], store: SessionStore) -> None:
@@ -84,6 +91,18 @@ class _InCloud:
         )
         self._folded.set(last.seq)
 
+    async def _rules(self, site: str) -> Rules:
+        """Those that the site activated last, as its verified journal says; else the built-in ones."""
+        activated = subjects.journal(site, *RulesActivated.TYPE.split("."))
+        subject = subjects.cloud_journal(site, activated)
+        try:
+            message = await self._bus.last(STREAM, subject)
+            fact = Envelope.from_bytes(message.data).fact() if message else None
+            return _parsed(fact.text) if isinstance(fact, RulesActivated) else BUILT_IN
+        except (RequestFailed, StreamGone, ContractError) as error:
+            log.warning("rules not known", extra={"site": site, "why": str(error)})
+            return BUILT_IN
+
     async def _serve(self) -> None:
         async def digest(request: DigestRequest, subject: str) -> Contract:
             if request.fold_version != FOLD_VERSION:
@@ -99,10 +118,19 @@ class _InCloud:
             return self._store.digest(life, request.seq)
 
         async def sessions(request: SessionsRequest, _: str) -> Contract:
-            return self._store.page(request)
+            page = self._store.page(request)
+            billing = (await self._rules(request.site)).billing
+            return page.model_copy(
+                update={"sessions": tuple(doubted(view, billing) for view in page.sessions)}
+            )
 
         await serve(self._bus, subjects.up_from_any("digest"), DigestRequest, digest)
         await serve(self._bus, subjects.cloud_rpc("sessions"), SessionsRequest, sessions)
+
+
+@lru_cache(RULES_MAX)
+def _parsed(text: str) -> Rules:
+    return parse_rules(text)
 
 
 def _placed(message: Message) -> Placed | None:

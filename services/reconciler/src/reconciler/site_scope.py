@@ -25,6 +25,7 @@ from reconciler.adapters import recovery_state
 from reconciler.adapters.looking import Looking
 from reconciler.adapters.store import Life, ReadTo, SessionStore
 from reconciler.config import Config
+from reconciler.domain.doubts import doubted
 from reconciler.domain.recovery import (
     Answered,
     Ask,
@@ -204,7 +205,9 @@ class _AtSite:
         async def sessions(request: SessionsRequest, _: str) -> Contract:
             if request.site != site:
                 raise ContractError(f"this is site {site!r}, not {request.site[:40]!r}")
-            return self._store.page(request)
+            page, billing = self._store.page(request), self._standing.rules.billing
+            shown = tuple(doubted(view, billing) for view in page.sessions)
+            return page.model_copy(update={"sessions": shown})
 
         async def recovery(_: Empty, __: str) -> Contract:
             return self._status()

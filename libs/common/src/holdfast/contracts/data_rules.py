@@ -1,6 +1,7 @@
-"""What the rules say of data: what a metered link changes, and what is left out of what is stored.
+"""What the rules say of data: what a metered link changes, what is left out of what is stored, what a bill
+may rest on.
 
-Sections `metered` and `buffering` of a bundle.
+Sections `metered`, `buffering` and `billing` of a bundle.
 """
 
 from __future__ import annotations
@@ -62,3 +63,14 @@ class BufferingByMode(Clause):
     def of(self, mode: Mode) -> Thinning:
         rules: Thinning = getattr(self, mode.value)
         return rules
+
+
+class BillingRules(Clause):
+    """From where on a session's own figures are doubted. Shown with the session; nothing is changed or held back."""
+
+    register_back_wh_max: int = Field(10, ge=0)
+    """A stop so far below its session's start or highest reading is a rounding of the charge point's, beyond it a
+    doubt."""
+    clock_ahead_ms_max: int = Field(60_000, ge=0)
+    """A begin or an end that the charge point puts later than the site heard of it, by more than this: its clock is
+    wrong. One that it puts earlier may come out of its memory, and is no doubt."""

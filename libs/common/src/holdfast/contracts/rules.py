@@ -24,7 +24,7 @@ from holdfast.contracts.command_rules import (
 from holdfast.contracts.command_rules import (
     Precondition as Precondition,
 )
-from holdfast.contracts.data_rules import BufferingByMode, MeteredRules, Thinning
+from holdfast.contracts.data_rules import BillingRules, BufferingByMode, MeteredRules, Thinning
 from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.life import ActivationRules, AfterExpiry, RefusedFor, SigningRules
 from holdfast.contracts.mode import Mode
@@ -220,6 +220,7 @@ class Rules(Clause):
     recovery: RecoveryRules = RecoveryRules()
     checkpoints: CheckpointRules = CheckpointRules()
     upstream: UpstreamRules = UpstreamRules()
+    billing: BillingRules = BillingRules()
 
     @property
     def uplink(self) -> ModeRules:

@@ -140,6 +140,14 @@ class SessionState(StrEnum):
     """Parts without a start: the disk that had it is gone, or it never came."""
 
 
+class SessionDoubt(Contract):
+    """One figure of a session that should not be billed unseen, by a clause of `billing` or by plain sense."""
+
+    clause: str
+    """Empty: no rule allows it."""
+    says: str
+
+
 class SessionView(Contract):
     """One session as the reconciler knows it, its parts of several incarnations joined."""
 
@@ -172,6 +180,14 @@ class SessionView(Contract):
     """Later stops that contradict the first, which counts."""
     incarnations: tuple[str, ...]
     """The lives of the disk that hold its parts, oldest first."""
+    started_seen_ms: int | None = None
+    """Site clock, when its start was journaled."""
+    stopped_seen_ms: int | None = None
+    highest_reading_wh: int | None = None
+    left_out: int = 0
+    """Messages of periodic readings that the rules left out, as far as was counted."""
+    doubts: tuple[SessionDoubt, ...] = ()
+    """By the rules in force when it was asked."""
 
 
 class SessionsRequest(Contract):

@@ -168,7 +168,20 @@ def reconciled(rules: Rules, mode: Mode) -> Rows:
                     says=f"Each step looks every {duration(own.step_poll_ms)} whether it is done; telemetry waits.",
                 ),
             )
-    return (*first, *_with_csms(rules, mode))
+    return (*first, *_with_csms(rules, mode), *_doubts(rules))
+
+
+def _doubts(rules: Rules) -> Rows:
+    own = rules.billing
+    return (
+        row(
+            "billing",
+            "register_back_wh_max",
+            "clock_ahead_ms_max",
+            says=f"A session is shown as doubtful when its stop is over {own.register_back_wh_max} Wh below its start "
+            f"or highest reading, or the charge point's clock over {duration(own.clock_ahead_ms_max)} ahead.",
+        ),
+    )
 
 
 def _with_csms(rules: Rules, mode: Mode) -> Rows:

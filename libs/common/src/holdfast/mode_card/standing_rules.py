@@ -110,38 +110,33 @@ def _protection(rules: Rules, mode: Mode) -> Rows:
 
 
 def _limits(rules: Rules, mode: Mode) -> Rows:
+    """Of the site: which limit of current holds. Imposing it on charge points is load management's task."""
     own = rules.limits
-    fallback = (
-        "no limit of the site's own is stated"
-        if own.fallback_a is None
-        else f"{own.fallback_a:g} A hold"
-    )
+    fallback = "none is stated" if own.fallback_a is None else f"{own.fallback_a:g} A"
+    else_ = f"Where no limit of the cloud holds: {fallback}"
     late = row(
         "limits",
         "higher_ms_max",
-        says=f"A higher limit without an end of its own counts no longer than {duration(own.higher_ms_max)}; "
-        "a lower one never grows old.",
+        says=f"A higher limit without an end that comes late counts no longer than {duration(own.higher_ms_max)} at a "
+        "charge point; a lower one never grows old.",
     )
     match mode:
         case Mode.CONNECTED:
-            return (
-                row(
-                    "limits", "fallback_a", says=f"The newest valid limit; without one, {fallback}."
-                ),
-                late,
-            )
+            holds = f"Limit of the site: the cloud's newest, as long as it is valid. {else_}."
+            return (row("limits", "fallback_a", says=holds), late)
         case Mode.DEGRADED:
-            most = (
-                "as the cloud said last"
-                if own.degraded_a is None
-                else f"at most {own.degraded_a:g} A"
+            most = "" if own.degraded_a is None else f", but at most {own.degraded_a:g} A"
+            holds = f"Limit of the site: the cloud's newest{most}. {else_}."
+            return (row("limits", "degraded_a", "fallback_a", says=holds), late)
+        case Mode.AUTONOMOUS:
+            holds = (
+                "Limit of the site: the cloud's newest until its own end; one without an end stays if it is lower than "
+                f"the site's own, and else ends after {duration(own.higher_ms_max)}. {else_}."
             )
-            return (row("limits", "degraded_a", says=f"The site's limit: {most}."), late)
+            return (row("limits", "higher_ms_max", "fallback_a", says=holds), late)
         case _:
-            return (
-                row("limits", "fallback_a", says=f"Where the last limit has ended, {fallback}."),
-                late,
-            )
+            holds = f"Limit of the site: no more than its own until the cloud has confirmed one. {else_}."
+            return (row("limits", "fallback_a", says=holds), late)
 
 
 # --- the CSMS ---

@@ -11,7 +11,7 @@ from monitor.domain.rows import ChargePointRow, CommandRow
 from monitor.domain.status import SiteStatus
 from monitor.pages.frame import chip, section, since, table, told
 from monitor.pages.html import Child, Html, el
-from monitor.pages.words import DASH, energy, moment, number
+from monitor.pages.words import DASH, energy, moment, number, plural
 
 ROWS = 20
 """So many of each list are shown; the API has the rest."""
@@ -112,9 +112,11 @@ def _session_state(view: SessionView, fresh: bool) -> Child:
             ("accepted by the rule for unknown tokens", view.flagged),
             ("stops differ", view.stops_differing > 0),
             (f"stop: {view.reason}", bool(view.reason)),
+            (f"{plural(view.left_out, 'reading')} left out by rule", view.left_out > 0),
         )
         if holds
     ]
+    flags += [f"doubtful: {doubt.says}" for doubt in view.doubts]
     if view.state is SessionState.RUNNING and not fresh:
         return chip("was running", "unknown")
     return [chip(view.state.value, kind), el("small", ", ".join(flags)) if flags else None]

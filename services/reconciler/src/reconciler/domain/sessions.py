@@ -30,7 +30,7 @@ from holdfast.contracts.session import (
     SessionView,
 )
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 """Raised with every change that gives the same entries another session or digest."""
 
 MARK_BYTES = 8
@@ -68,6 +68,12 @@ class Session:
     """Facts dropped because they, or a start or stop like them, were there before."""
     stops_differing: int = 0
     """Later stops that contradict the first. The first counts, the difference is shown."""
+    started_seen_ms: int | None = None
+    """Site clock of the entry that told of the start which counts."""
+    stopped_seen_ms: int | None = None
+    highest_reading_wh: int | None = None
+    left_out: int = 0
+    """Messages that the rules left out, as later ones counted them."""
     first_seq: int
     last_seq: int
     marks: bytes = b""
@@ -119,11 +125,11 @@ def step(session: Session | None, entry: Entry, fact: SessionFact) -> Session:
     session = replace(session, marks=(session.marks + mark)[-MARK_BYTES * MARKS_MAX :])
     match fact:
         case SessionStarted():
-            return _started(session, fact)
+            return _started(session, fact, entry.envelope.at_ms)
         case SessionMetered():
             return _metered(session, fact)
         case SessionStopped():
-            return _stopped(session, fact)
+            return _stopped(session, fact, entry.envelope.at_ms)
         case SessionStopRepeated():
             return replace(session, stops_differing=session.stops_differing + 1)
         case _:
@@ -208,10 +214,14 @@ def join(site: str, parts: Sequence[tuple[str, Session]]) -> SessionView:
         duplicates=whole.duplicates,
         stops_differing=whole.stops_differing,
         incarnations=tuple(incarnation for incarnation, _ in parts),
+        started_seen_ms=whole.started_seen_ms,
+        stopped_seen_ms=whole.stopped_seen_ms,
+        highest_reading_wh=whole.highest_reading_wh,
+        left_out=whole.left_out,
     )
 
 
-def _started(session: Session, fact: SessionStarted) -> Session:
+def _started(session: Session, fact: SessionStarted, seen_ms: int) -> Session:
     if session.meter_start_wh is not None:
         return replace(session, duplicates=session.duplicates + 1)
     return replace(
@@ -222,11 +232,16 @@ def _started(session: Session, fact: SessionStarted) -> Session:
         status=fact.status,
         basis=fact.basis,
         flagged=fact.flagged,
+        started_seen_ms=seen_ms,
     )
 
 
 def _metered(session: Session, fact: SessionMetered) -> Session:
-    session = replace(session, connector=_first(session.connector, fact.connector))
+    session = replace(
+        session,
+        connector=_first(session.connector, fact.connector),
+        left_out=session.left_out + fact.left_out,
+    )
     if not fact.readings:
         return session
     return replace(
@@ -234,13 +249,21 @@ def _metered(session: Session, fact: SessionMetered) -> Session:
         last_reading_wh=fact.readings[-1].energy_wh,
         last_reading_at=fact.readings[-1].at,
         readings=session.readings + len(fact.readings),
+        highest_reading_wh=_highest(
+            session.highest_reading_wh, *(one.energy_wh for one in fact.readings)
+        ),
     )
 
 
-def _stopped(session: Session, fact: SessionStopped) -> Session:
+def _stopped(session: Session, fact: SessionStopped, seen_ms: int) -> Session:
     if session.meter_stop_wh is None:
         return replace(
-            session, meter_stop_wh=fact.meter_stop_wh, stopped_at=fact.at, reason=fact.reason
+            session,
+            meter_stop_wh=fact.meter_stop_wh,
+            stopped_at=fact.at,
+            reason=fact.reason,
+            stopped_seen_ms=seen_ms,
+            left_out=session.left_out + fact.left_out,
         )
     differs = (session.meter_stop_wh, session.stopped_at) != (fact.meter_stop_wh, fact.at)
     return replace(
@@ -274,6 +297,10 @@ def _joined(older: Session, newer: Session) -> Session:
         last_reading_wh=reading.last_reading_wh,
         last_reading_at=reading.last_reading_at,
         readings=older.readings + newer.readings,
+        started_seen_ms=begin.started_seen_ms,
+        stopped_seen_ms=end.stopped_seen_ms,
+        highest_reading_wh=_highest(older.highest_reading_wh, newer.highest_reading_wh),
+        left_out=older.left_out + newer.left_out,
         duplicates=older.duplicates + newer.duplicates + again + stopped_again,
         stops_differing=older.stops_differing
         + newer.stops_differing
@@ -283,6 +310,10 @@ def _joined(older: Session, newer: Session) -> Session:
 
 def _first(one: int | None, other: int | None) -> int | None:
     return other if one is None else one
+
+
+def _highest(*readings_wh: int | None) -> int | None:
+    return max((one for one in readings_wh if one is not None), default=None)
 
 
 def _mark(id: str) -> bytes:

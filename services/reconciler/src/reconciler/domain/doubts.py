@@ -1,0 +1,76 @@
+"""What of a session's own figures should not be billed unseen: the rules' tolerances against what was recorded.
+
+    doubted(view, rules) -> view with its doubts
+
+Told with the session, and nothing else: energy, digest and what goes to a CSMS stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from holdfast.contracts.data_rules import BillingRules
+from holdfast.contracts.session import SessionDoubt, SessionState, SessionView
+
+
+def doubted(view: SessionView, rules: BillingRules) -> SessionView:
+    found = (*_energy(view, rules), *_clock(view, rules), *_order(view), *_stops(view))
+    return view.model_copy(update={"doubts": found}) if found else view
+
+
+def _energy(view: SessionView, rules: BillingRules) -> Iterator[SessionDoubt]:
+    allowed_wh = rules.register_back_wh_max
+    end_wh = view.meter_stop_wh
+    for what, begin_wh in (
+        ("start", view.meter_start_wh),
+        ("highest reading", view.highest_reading_wh),
+    ):
+        if end_wh is not None and begin_wh is not None and begin_wh - end_wh > allowed_wh:
+            yield SessionDoubt(
+                clause="billing.register_back_wh_max",
+                says=f"the stop at {end_wh} Wh is {begin_wh - end_wh} Wh below the {what}; "
+                f"{allowed_wh} Wh are allowed",
+            )
+
+
+def _clock(view: SessionView, rules: BillingRules) -> Iterator[SessionDoubt]:
+    for what, said, seen_ms in (
+        ("start", view.started_at, view.started_seen_ms),
+        ("stop", view.stopped_at, view.stopped_seen_ms),
+    ):
+        said_ms = _moment(said)
+        if said_ms is None or seen_ms is None:
+            continue
+        ahead_ms = said_ms - seen_ms
+        if ahead_ms > rules.clock_ahead_ms_max:
+            yield SessionDoubt(
+                clause="billing.clock_ahead_ms_max",
+                says=f"the charge point puts the {what} {ahead_ms} ms later than the site heard of it; "
+                f"{rules.clock_ahead_ms_max} ms are allowed",
+            )
+
+
+def _order(view: SessionView) -> Iterator[SessionDoubt]:
+    begin_ms, end_ms = _moment(view.started_at), _moment(view.stopped_at)
+    if begin_ms is not None and end_ms is not None and end_ms < begin_ms:
+        yield SessionDoubt(clause="", says="by the charge point's clock it ended before it began")
+
+
+def _stops(view: SessionView) -> Iterator[SessionDoubt]:
+    if view.state is not SessionState.FRAGMENT and view.stops_differing:
+        times = "once" if view.stops_differing == 1 else f"{view.stops_differing} times"
+        yield SessionDoubt(
+            clause="", says=f"the charge point stopped it again {times}, with other values"
+        )
+
+
+def _moment(at: str | None) -> int | None:
+    """None: nothing that can be compared."""
+    if at is None:
+        return None
+    try:
+        found = datetime.fromisoformat(at)
+        return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
