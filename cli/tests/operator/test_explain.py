@@ -141,3 +141,16 @@ async def test_a_stricter_candidate_shows_exactly_whom_it_would_have_refused(
         file.write_text("version: 2\nmoods: {}\n")
         refused = await world.ask("rules", "test", "--candidate", str(file))
         assert (refused.code, "moods" in refused.err) == (2, True)
+
+
+async def test_a_draft_is_a_candidate_too_composed_for_the_site(a_monitor, tmp_path: Path):
+    file = tmp_path / "draft.yaml"
+    strict = {"authorise": {"autonomous": {"unknown": "refuse"}}}
+    loose = json.loads(TEXT)["authorise"]
+    draft = {"version": 3, "default": {"authorise": loose}, "sites": {"munich01": strict}}
+    file.write_text(json.dumps(draft))
+    async with a_monitor("cloud", two_drivers) as world:
+        words = ("rules", "test", "--candidate", str(file), "--json")
+        assert json.loads((await world.ask(*words)).out)["equal"] == 2
+        file.write_text(json.dumps({**draft, "sites": {"berlin01": strict}}))
+        assert json.loads((await world.ask(*words)).out)["equal"] == 1

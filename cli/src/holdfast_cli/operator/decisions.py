@@ -18,6 +18,8 @@ from monitor.domain.fold import take
 from monitor.domain.rows import Place, SiteState
 
 SHOWN = 20
+WHOLE_ID = 26
+"""Ids are so long: a whole one is not looked for as a beginning."""
 
 
 def add_verbs(subparsers: Any) -> None:
@@ -69,15 +71,9 @@ async def _explain(client: Client, arguments: argparse.Namespace) -> int:
     sites = [named] if named else await client.sites()
     wanted: str = arguments.decision
     for site in sites:
-        rows = await client.all("decisions", "sites", site)
-        ids = {str(row["id"]) for row in rows}
-        found = [wanted] if wanted in ids else [id for id in ids if id.startswith(wanted)]
-        if len(found) > 1:
-            raise OperatorError(
-                f"{len(found)} decisions of {site} begin with {wanted!r}: write more of the id"
-            )
-        if found:
-            return _show(site, await client.get("sites", site, "decisions", found[0]), arguments)
+        id = await _kept_as(client, site, wanted)
+        if id is not None:
+            return _show(site, await client.get("sites", site, "decisions", id), arguments)
     for site in sites:
         document = await _in_journal(client, site, wanted)
         if document is not None:
@@ -86,6 +82,24 @@ async def _explain(client: Client, arguments: argparse.Namespace) -> int:
         f"there is no decision {wanted!r} at {', '.join(sites) or 'any site'}: "
         "`holdfast decisions SITE` has the newest"
     )
+
+
+async def _kept_as(client: Client, site: str, wanted: str) -> str | None:
+    """The whole id, where the monitor still keeps it."""
+    try:
+        return str((await client.get("sites", site, "decisions", wanted))["id"])
+    except OperatorError as error:
+        if not error.is_missing:
+            raise
+    if len(wanted) >= WHOLE_ID:
+        return None
+    rows = await client.all("decisions", "sites", site)
+    found = [str(row["id"]) for row in rows if str(row["id"]).startswith(wanted)]
+    if len(found) > 1:
+        raise OperatorError(
+            f"{len(found)} decisions of {site} begin with {wanted!r}: write more of the id"
+        )
+    return found[0] if found else None
 
 
 async def _in_journal(client: Client, site: str, wanted: str) -> Document | None:

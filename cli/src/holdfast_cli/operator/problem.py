@@ -20,6 +20,8 @@ EXIT_CODES = f"""exit codes:
 class OperatorError(Exception):
     """What, which, what now."""
 
-    def __init__(self, sentence: str, code: int = CANNOT) -> None:
+    def __init__(self, sentence: str, code: int = CANNOT, *, is_missing: bool = False) -> None:
         super().__init__(sentence)
         self.code = code
+        self.is_missing = is_missing
+        """What was asked about is not there."""

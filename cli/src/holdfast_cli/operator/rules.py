@@ -78,7 +78,7 @@ def add_verbs(verbs: Any) -> None:
 async def _status(client: Client, arguments: argparse.Namespace) -> int:
     named = arguments.site or client.monitor.site
     sites = [named] if named else await client.sites()
-    answers = [await client.get("sites", site, "rules") for site in sites]
+    answers = await client.of_each(sites, "rules")
     if arguments.json:
         print_json(answers[0] if named or len(answers) == 1 else {"sites": answers, "next": None})
     elif named or len(answers) == 1:

@@ -52,13 +52,19 @@ async def _sites(client: Client, arguments: argparse.Namespace) -> int:
             row["is_it_safe"],
             row["must_i_act"],
             row["still_open"],
+            reading(row["rules"], _against_wanted(row["rules"]["value"] or {})),
             _backlog(row["sync"]),
         )
         for row in rows
     )
-    headers = ("site", "mode", "drivers charge", "safe", "must act", "open", "backlog")
+    headers = ("site", "mode", "drivers charge", "safe", "must act", "open", "rules", "backlog")
     print(table(headers, told, "no site is known here yet"))
     return DONE
+
+
+def _against_wanted(rules: Document) -> str:
+    version, wanted = rules.get("version"), rules.get("desired_version")
+    return f"{version}" if wanted in (None, 0, version) else f"{version}, wanted {wanted}"
 
 
 def _backlog(sync: Document) -> str:

@@ -83,6 +83,7 @@ def site_summary(status: SiteStatus) -> Document:
         "site": status.site,
         "mode": reading(status.mode, status.now_ms, asdict),
         "sync": reading(status.sync, status.now_ms, lambda s: {**asdict(s), "backlog": s.backlog}),
+        "rules": reading(status.rules, status.now_ms, asdict),
         "can_drivers_charge": charge.verdict,
         "is_it_safe": safe.verdict,
         "must_i_act": act.verdict,

@@ -38,7 +38,17 @@ def sites_page(statuses: Sequence[SiteStatus], now_ms: int) -> bytes:
                 "section",
                 table(
                     "Sites",
-                    ("Site", "Mode", "Can charge?", "Safe?", "Act?", "Open?", "Waiting", "Heard"),
+                    (
+                        "Site",
+                        "Mode",
+                        "Can charge?",
+                        "Safe?",
+                        "Act?",
+                        "Open?",
+                        "Rules",
+                        "Waiting",
+                        "Heard",
+                    ),
                     rows,
                     "No site is known yet: name them in `sites`, or wait for a first pulse.",
                 ),
@@ -66,9 +76,21 @@ def _row(status: SiteStatus, four: Sequence[Answer], now_ms: int) -> list[Child]
         el("a", status.site, href=f"/sites/{quote(status.site, safe='')}"),
         [chip(word, f"m-{word}"), el("small", _when(status, now_ms))],
         *(_verdict(answer) for answer in four),
+        _rules(status),
         number(sync.backlog) if sync else DASH,
         ago(heard, now_ms),
     ]
+
+
+def _rules(status: SiteStatus) -> Child:
+    """Standing against wanted: where they differ, both."""
+    rules = status.rules.last
+    if rules is None:
+        return DASH
+    wanted = rules.desired_version
+    if wanted in (None, 0, rules.version):
+        return str(rules.version)
+    return [chip(f"{rules.version}", "attention"), el("small", f"wanted: {wanted}")]
 
 
 def _when(status: SiteStatus, now_ms: int) -> Child:
