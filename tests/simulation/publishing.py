@@ -20,6 +20,9 @@ from simulation.provisioning import SITE, driver_tokens, rules_text, signing_key
 from simulation.world import SimWorld
 
 AGAIN_MS = 2_000
+EXPIRING_RATIO = 0.3
+EXPIRES_AFTER_MS = 8_000
+"""Then the built-in safe rules decide, until newer ones come."""
 STRANGER = Ed25519PrivateKey.from_private_bytes(b"x" * 32)
 
 Hostile = Callable[[Ed25519PrivateKey, int], SignedRules]
@@ -58,7 +61,7 @@ class Publisher:
         self._world = world
         self._client = world.cloud.client("publisher")
         self._version = 1
-        self._hostile_stands = False
+        self._to_mend = False
 
     async def run(self) -> None:
         """A newer bundle and a newer list some time in the life, whatever the seed; then as its faults say."""
@@ -72,20 +75,25 @@ class Publisher:
             await self._world.clock.sleep_ms(round(rng.expovariate(1 / faults.rules_every_ms)))
             if rng.random() < faults.hostile_rules_ratio:
                 await self._put(rng)
+            elif rng.random() < EXPIRING_RATIO:
+                await self._good(expiring=True)
             else:
                 await self._good()
 
     async def mend(self) -> None:
-        if self._hostile_stands:
+        if self._to_mend:
             await self._good()
 
-    async def _good(self) -> None:
+    async def _good(self, *, expiring: bool = False) -> None:
         self._version += 1
         text = rules_text(self._version)
+        if expiring:
+            until_ms = self._world.site_clock.now_ms() + EXPIRES_AFTER_MS
+            text += f"\nvalid_until_ms: {until_ms}\nafter_expiry: safe\n"
         # Known to be good before anybody can take it.
         self._world.good_rules.add(hash_of(text))
         await self._taken("rules", text)
-        self._hostile_stands = False
+        self._to_mend = expiring
 
     async def _taken(self, kind: str, text: str) -> None:
         """Tried until it is."""
@@ -107,7 +115,7 @@ class Publisher:
         self._version += 1
         hostile = rng.choice(HOSTILE)
         data = hostile(signing_key(), self._version).to_bytes()
-        self._hostile_stands = True
+        self._to_mend = True
         self._world.note(f"rules put before the site: {hostile.__name__}")
         try:
             subject = subjects.down_rules(SITE)

@@ -124,3 +124,12 @@ def test_a_decision_around_the_end_evaluates_to_itself(after_expiry, at_ms, mode
         )
         assert holds(by, decision)
         assert reevaluate(by, decision) == ruling
+
+
+def test_one_clause_is_said_to_have_decided_and_it_is_the_one_that_is_named():
+    """After the end, too: and what the safe rules looked at stands behind it."""
+    for at_ms in (END_MS - 1, END_MS):
+        ruling = authorise.evaluate(rules(AfterExpiry.SAFE), stranger(at_ms))
+        assert [one.clause for one in ruling.considered if one.decided] == [ruling.clause]
+    assert ruling.clause == CLAUSE
+    assert "authorise.autonomous.unknown" in [one.clause for one in ruling.considered]

@@ -9,7 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from holdfast.contracts.decision import AdmitInputs, AdmitVerdict, AuthoriseInputs, AuthoriseVerdict
+from holdfast.contracts.decision import (
+    AdmitInputs,
+    AdmitVerdict,
+    AuthoriseInputs,
+    AuthoriseVerdict,
+    Considered,
+)
 from holdfast.contracts.life import AfterExpiry
 from holdfast.contracts.rules import Rules
 from rule_service.domain.ruling import Ruling
@@ -34,11 +40,19 @@ def is_replaced(rules: Rules, at_ms: int) -> bool:
 def by_rules_in_force(
     evaluate: Callable[[Rules, Inputs], Ruling[Verdict]], rules: Rules, inputs: Inputs
 ) -> Ruling[Verdict]:
-    """The clause named is the bundle's own; the sentence has that of the built-in rules."""
+    """The clause named, and the one that is said to have decided, is the bundle's own: `after_expiry`. The sentences
+    have that of the built-in rules.
+    """
     if not is_replaced(rules, inputs.at_ms):
         return evaluate(rules, inputs)
-    ruling = evaluate(SAFE, inputs)
+    ruling: Ruling[Verdict] = evaluate(SAFE, inputs)
     why = (
         f"{ruling.explanation} (the rules have expired: the built-in ones decide, {ruling.clause})"
     )
-    return replace(ruling, clause=CLAUSE, explanation=why)
+    said = f"the rules have expired: the built-in ones decide instead, by {ruling.clause}"
+    considered = (Considered(clause=CLAUSE, said=said, decided=True), *_beside(ruling.considered))
+    return replace(ruling, clause=CLAUSE, explanation=why, considered=considered)
+
+
+def _beside(considered: tuple[Considered, ...]) -> tuple[Considered, ...]:
+    return tuple(one.model_copy(update={"decided": False}) for one in considered)
