@@ -379,3 +379,17 @@ async def test_over_a_socket_the_close_has_code_1001_and_the_handshake_503_with_
 
     await eventually(is_let_in)
     await place.kill()
+
+
+@pytest.mark.parametrize(
+    ("reasons", "away"),
+    [
+        ((Reason.MAINTENANCE,), False),
+        ((Reason.MAINTENANCE, Reason.PLANNED), False),
+        ((Reason.MAINTENANCE, Reason.PULSE_LOST), True),
+        ((Reason.MAINTENANCE, Reason.CSMS), True),
+        ((Reason.PULSE_LOST, Reason.PLANNED), True),
+    ],
+)
+def test_maintenance_alone_turns_nobody_away(reasons, away):
+    assert turns_away(UpstreamRules(strict=True), Mode.AUTONOMOUS, reasons) is away

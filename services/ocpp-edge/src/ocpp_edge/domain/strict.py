@@ -9,12 +9,16 @@ from holdfast.contracts.mode import Mode, Reason
 from holdfast.contracts.rules import UpstreamRules
 
 
+AWAY = frozenset({Reason.PULSE_LATE, Reason.PULSE_LOST, Reason.CSMS})
+
+
 def turns_away(rules: UpstreamRules, mode: Mode, reasons: Collection[Reason]) -> bool:
     if not rules.strict:
         return False
     match mode:
         case Mode.AUTONOMOUS:
-            return True
+            # People took the site out of connected: that says nothing of the CSMS.
+            return Reason.MAINTENANCE not in reasons or bool(AWAY & frozenset(reasons))
         case Mode.DEGRADED:
             return Reason.CSMS in reasons
         case Mode.CONNECTED | Mode.RECOVERY:
