@@ -8,7 +8,6 @@ from typing import assert_never
 from holdfast.contracts.mode import Mode, Reason
 from holdfast.contracts.rules import UpstreamRules
 
-
 AWAY = frozenset({Reason.PULSE_LATE, Reason.PULSE_LOST, Reason.CSMS})
 
 
