@@ -156,6 +156,7 @@ def upstream_view(primary: bool) -> UpstreamView:
 
 
 STATUS = SiteStatus(
+    rules_text=fresh(""),
     scope="site",
     site="berlin01",
     now_ms=NOW,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from holdfast.contracts.envelope import ContractError
+from holdfast.contracts.mode import Mode
 from holdfast.mode_card import ModeCard
-from monitor.domain.cards import cards_of
+from monitor.domain.cards import CARDS_MAX, Cards, cards_of
 from monitor.domain.status import SiteStatus
 from monitor.pages.frame import chip, section, table, told
 from monitor.pages.html import Html, el
@@ -23,10 +26,13 @@ def mode_card(status: SiteStatus) -> Html:
         problem = f"These rules can't be read here: {error}"
         return section("mode-card", TITLE, el("p", problem, cls="empty"), note=note)
     present = status.mode.value.mode if status.mode.value else None
-    drawers = el(
-        "div", *(_drawer(card, open=card.mode is present) for card in cards), cls="drawers"
-    )
-    return section("mode-card", TITLE, drawers, note=note)
+    return section("mode-card", TITLE, _drawers(cards, present), note=note)
+
+
+@lru_cache(CARDS_MAX)
+def _drawers(cards: Cards, present: Mode | None) -> Html:
+    """Made once for all who read a page that is read again every few seconds."""
+    return el("div", *(_drawer(card, open=card.mode is present) for card in cards), cls="drawers")
 
 
 def _drawer(card: ModeCard, *, open: bool) -> Html:
