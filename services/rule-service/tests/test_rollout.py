@@ -23,7 +23,7 @@ from holdfast.contracts.rollout import (
     RulesHistory,
     RulesHistoryRequest,
 )
-from holdfast.contracts.rules import Published, SignedRules
+from holdfast.contracts.rules import Published, RulesActivated, RulesRefused, SignedRules
 from holdfast.rpc import Refused, call
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.sim_clock import virtual_time
@@ -372,3 +372,38 @@ async def test_keys_are_changed_at_the_site_and_the_old_one_is_refused_also_afte
                 assert "does not trust" in await eventually(refused)
                 assert (await world.rules_status()).version == 3
             await world.clock.sleep_ms(2 * 3_600_000)
+
+
+@virtual_time
+async def test_a_site_that_was_away_while_keys_were_changed_catches_up_step_by_step(a_world):
+    async with a_world() as world:
+        world.trusted_in_cloud = (public_hex(OTHER),)
+        async with world.running("cloud"):
+            for version in (2, 3):
+                await world.publish("rules", world.rules_text(version, **keys(OWN, OTHER)))
+            for version in (4, 5):
+                signed = sign(OTHER, version, world.rules_text(version, **keys(OTHER)))
+                await world.publish("signed-rules", signed.model_dump_json())
+            async with world.running("site"):
+                await eventually(version_at(world, 5), within_s=30)
+                status = await world.rules_status()
+                assert (status.refused, status.trusted_keys) == (None, (public_hex(OTHER)[:16],))
+        activated = [fact.version for fact in await world.facts(RulesActivated)]
+        assert activated == [1, 2, 4, 5]
+
+
+@virtual_time
+async def test_a_bundle_that_no_chain_of_keys_leads_to_stays_refused(a_world):
+    async with a_world() as world, world.running("cloud"):
+        await world.publish("rules", world.rules_text(2, **keys(OWN, OTHER)))
+        forged = sign(STRANGER, 9, world.rules_text(9))
+        subject = subjects.down_rules(BERLIN)
+        await world.cloud.append(subjects.DOWNLINK, subject, forged.to_bytes(), id="x")
+        async with world.running("site"):
+            await eventually(version_at(world, 2), within_s=30)
+            await world.clock.sleep_ms(60_000)
+            status = await world.rules_status()
+            assert (status.version, status.refused_version) == (2, 9)
+        assert (
+            len(await world.facts(RulesRefused)) == 2
+        )  # by the first rules, and by those in between

@@ -83,6 +83,12 @@ UP_REQUESTS = (
     ),
     Asked("desired", "rule-service", Empty, contracts.rules.Desired),
     Asked(
+        "rules",
+        "rule-service",
+        contracts.rollout.KeyChangesRequest,
+        contracts.rollout.KeyChanges,
+    ),
+    Asked(
         "driver-tokens", "rule-service", contracts.rules.FullListWanted, contracts.rules.Published
     ),
     Asked("digest", "reconciler", contracts.recovery.DigestRequest, contracts.recovery.Digest),

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from holdfast.contracts.clause import Clause
 from holdfast.contracts.envelope import Contract
 from holdfast.contracts.life import AfterExpiry
+from holdfast.contracts.rules import SignedRules
 
 DRAFT_BYTES_MAX = 512 * 1024
 SITES_MAX = 500
@@ -142,3 +143,19 @@ class RulesHistory(Contract):
     site: str
     bundles: tuple[BundleRecord, ...]
     """Newest first."""
+
+
+class KeyChangesRequest(Contract):
+    """Request of `up.rules`: a bundle came that is signed with a key this site does not know (yet)."""
+
+    version: int
+    """The newest that it has."""
+
+
+class KeyChanges(Contract):
+    """Reply of `up.rules`: DOWNLINK holds only the newest bundle, so a site that was away may have missed the one that
+    names its key.
+    """
+
+    bundles: tuple[SignedRules, ...]
+    """Oldest first, as they were published: those newer than the site's that changed the keys."""

@@ -4,6 +4,7 @@ hf.cloud.rpc.publish   rules, driver tokens, limits -> checked, signed -> DOWNLI
 hf.cloud.rpc.rollout, rollback, rules-history   bundles of many sites, and back -> RULES, DOWNLINK
 hf.cloud.rpc.command   commands -> checked -> DOWNLINK; command-word: an operator's word about one, likewise
 hf.*.up.desired        what the cloud wants a site to have, as DOWNLINK has it
+hf.*.up.rules          the bundles that changed the keys, for a site that missed one
 hf.*.up.driver-tokens  a full list for a site that can't apply changes -> DOWNLINK
 hf.*.up.authorise      the verdict of the CSMS, or the cloud's own, on a driver token
 """
@@ -17,7 +18,12 @@ from holdfast.bus import Bus, RequestFailed, StreamGone
 from holdfast.clock import Clock
 from holdfast.contracts.command import SendCommand, SendWord
 from holdfast.contracts.envelope import Contract
-from holdfast.contracts.rollout import Rollback, Rollout, RulesHistoryRequest
+from holdfast.contracts.rollout import (
+    KeyChangesRequest,
+    Rollback,
+    Rollout,
+    RulesHistoryRequest,
+)
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import Desired, FullListWanted, Publish, SignedRules, SiteLimit
 from holdfast.rpc import serve
@@ -51,6 +57,7 @@ async def run_in_cloud(context: Context[Config]) -> None:
     await serve(bus, subjects.cloud_rpc("rollout"), Rollout, bundles.rollout)
     await serve(bus, subjects.cloud_rpc("rollback"), Rollback, bundles.rollback)
     await serve(bus, subjects.cloud_rpc("rules-history"), RulesHistoryRequest, bundles.history)
+    await serve(bus, subjects.up_from_any("rules"), KeyChangesRequest, bundles.key_changes)
     wanted = subjects.up_from_any("driver-tokens")
     await serve(bus, wanted, FullListWanted, publishing.full_list)
     await serve(bus, subjects.cloud_rpc("command"), SendCommand, commanding.send)

@@ -22,6 +22,8 @@ from holdfast.clock import Clock
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.rollout import (
     BundleRecord,
+    KeyChanges,
+    KeyChangesRequest,
     Rollback,
     RolledOut,
     Rollout,
@@ -177,6 +179,22 @@ class BundlePublishing:
             return RulesHistory(site=asked.site, bundles=(record,))
         records = await self._registry.history(asked.site)
         return RulesHistory(site=asked.site, bundles=within_one_message(records))
+
+    async def key_changes(self, asked: KeyChangesRequest, subject: str) -> KeyChanges:
+        """`up.rules`. Within one message: a site that needs more asks again, from where it is then."""
+        found: list[BundleRecord] = []
+        before: tuple[str, ...] = ()
+        for record in reversed(await self._registry.history(subjects.site_of(subject))):
+            keys = read_rules(record.text).signing.keys
+            if record.version > asked.version and keys != before:
+                found.append(record)
+            before = keys
+        bundles = [
+            SignedRules(version=it.version, text=it.text, key=it.key, signature=it.signature)
+            for it in within_one_message(tuple(found))
+            if it.text
+        ]
+        return KeyChanges(bundles=tuple(bundles))
 
     # --- all of them ---
 

@@ -46,6 +46,7 @@ from rule_service.site_scope.gate import Gate
 from rule_service.site_scope.limits import Limits
 from rule_service.site_scope.lists import Lists
 from rule_service.site_scope.metrics import Metrics
+from rule_service.site_scope.missed_keys import ask_for_missed_keys
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ async def run_at_site(context: Context[Config]) -> None:
         await answer_rules(bus, config.site, bundles, lists)
         group.create_task(bundles.run())
         group.create_task(follow_mode(bus, incarnation, bundles, limits))
+        group.create_task(ask_for_missed_keys(bus, clock, config.site, bundles))
         await serve(bus, subjects.rpc(config.site, "limit"), Empty, limits.answer)
         group.create_task(limits.run())
         await follow_downlink(context, bundles, lists, limits)

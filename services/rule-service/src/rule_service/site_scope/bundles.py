@@ -88,6 +88,8 @@ class Bundles:
         self._metrics = metrics
         self._state = State()
         self._waiting: asyncio.Queue[Event] = asyncio.Queue(WAITING_MAX)
+        self.last_offered: SignedRules | None = None
+        """By the cloud, taken or not."""
         self.mode = Mode.AUTONOMOUS
         """As the journal last named it: decisions take it from here at once, however long the queue is."""
 
@@ -155,6 +157,7 @@ class Bundles:
         await self.put(ModeStands(mode))
 
     async def offer(self, signed: SignedRules) -> None:
+        self.last_offered = signed
         await self.put(Offered(signed, self._clock.now_ms()))
 
     async def unreadable(self, reason: str) -> None:
