@@ -158,7 +158,10 @@ def test_the_stop_of_a_session_that_the_csms_refused_is_the_rules_own(issuer, th
         issuer=issuer,
         by_rule="upstream.refused_start",
     )
-    assert decide(stop, Mode.RECOVERY, rules=rules).verdict.admitted is admitted
+    for mode in PROTECTED:
+        assert decide(stop, mode, rules=rules).verdict.admitted is admitted
+    gone = decide(stop, Mode.AUTONOMOUS, target(), rules)
+    assert (gone.verdict.disposition is Disposition.OBSOLETE) is admitted
 
 
 def test_what_a_charge_point_may_draw_is_shared_by_all_that_runs_there():

@@ -83,6 +83,8 @@ def _mode(case: Case) -> Finding:
     mode, row = case.inputs.mode, case.row
     if not case.is_remote:
         return case.passes("modes", f"{case.command.issuer}: admitted in every mode")
+    if protection.is_by_rule(case):
+        return Finding(clause=protection.REFUSED_START, said="so the rules want it, in every mode")
     if mode in row.modes:
         return case.passes("modes", f"may be given while the site is {mode}")
     said = f"not admitted while the site is {mode}"

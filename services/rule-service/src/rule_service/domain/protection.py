@@ -30,7 +30,7 @@ def check(case: Case) -> Iterator[Finding]:
         yield Finding(clause="protection.modes", said="it leaves running sessions alone")
     elif case.key in rules.safety:
         yield Finding(clause="protection.safety", said=f"{harm}, as a matter of safety")
-    elif _is_by_rule(case):
+    elif is_by_rule(case):
         yield Finding(clause=REFUSED_START, said=f"{harm}: so the rules want it")
     else:
         waits = case.row.kind is CommandKind.DESIRED
@@ -42,8 +42,10 @@ def check(case: Case) -> Iterator[Finding]:
         )
 
 
-def _is_by_rule(case: Case) -> bool:
-    """The csms-bridge itself stops a session that its CSMS does not accept, where the site's rules say so."""
+def is_by_rule(case: Case) -> bool:
+    """The csms-bridge itself stops a session that its CSMS does not accept, where the site's rules say so: in every
+    mode, for it hears of the session only once the link is back, before the site believes in it.
+    """
     command = case.command
     return (
         command.by_rule == REFUSED_START
