@@ -382,7 +382,7 @@ class SimChargePoint:
 
     # --- CALLs in ---
 
-    def _execute(self, message_id: str, action: str, payload: dict[str, Any]) -> dict[str, str]:
+    def _execute(self, message_id: str, action: str, payload: dict[str, Any]) -> dict[str, Any]:
         self.ledger.executed.append(
             Executed(
                 self.identity, message_id, action, json.dumps(payload), self._site_clock.now_ms()
@@ -403,6 +403,12 @@ class SimChargePoint:
             case "UnlockConnector":
                 self.unplug("UnlockCommand")
                 return {"status": "Unlocked"}
+            case "GetConfiguration":
+                return {"configurationKey": []}
+            case "GetLocalListVersion":
+                return {"listVersion": 0}
+            case "DataTransfer":
+                return {"status": "UnknownVendorId"}
         return {"status": "Accepted"}
 
     async def _reset(self) -> None:

@@ -177,6 +177,10 @@ async def commands_of_csms(world: SimWorld, csms: SimCsms) -> None:
                 ("RemoteStopTransaction", {"transactionId": transaction}),
                 ("ChangeAvailability", {"connectorId": 1, "type": "Operative"}),
                 ("GetLocalListVersion", {}),
+                ("GetConfiguration", {}),
+                ("ClearCache", {}),
+                ("DataTransfer", {"vendorId": "org.example"}),
+                ("Reset", {"type": "Hard"}),
             )
         )
         identity = rng.choice(csms.accepted)

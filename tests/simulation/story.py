@@ -234,6 +234,9 @@ async def _look_at_services(site: SimBus, cloud: SimBus, *, named: bool) -> list
         found.append(f"recovery of {recovery.disruption}, open points {left}")
     if lanes.pending:
         found.append(f"commands without disposition: {', '.join(lanes.pending)}")
+    if lanes.waiting:
+        # Recovery does not wait for them; a life does, so that each is seen to come to its end.
+        found.append(f"commands that wait for a word: {', '.join(lanes.waiting)}")
     if desired.rules_version and rules.version != desired.rules_version:
         found.append(f"rules are {rules.version}, not {desired.rules_version}")
     return found + await _look_at_cloud(site, cloud, head)

@@ -25,7 +25,7 @@ from simulation.evidence import Evidence, Written
 OfSession = SessionStarted | SessionMetered | SessionStopped
 Call = tuple[str, str]
 """(action, payload)"""
-KEPT_BY_COMMAND = ("RemoteStartTransaction", "RemoteStopTransaction")
+KEPT_BY_COMMAND = ("RemoteStartTransaction", "RemoteStopTransaction", "ClearCache", "Reset")
 
 
 @dataclass(slots=True)
