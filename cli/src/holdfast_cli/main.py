@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -39,7 +41,13 @@ STOPPED = "\nstopped; no process is left behind"
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse(_parser(), argv)
     try:
-        sys.exit(asyncio.run(_until_terminated(arguments)))
+        code = asyncio.run(_until_terminated(arguments))
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError as error:
+        if not _nobody_reads():
+            _fail(error)
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)
         sys.exit(130)
@@ -73,6 +81,16 @@ async def _until_terminated(arguments: argparse.Namespace) -> int:
         print(STOPPED, file=sys.stderr)
         return 128 + signal.SIGTERM
     return code
+
+
+def _nobody_reads() -> bool:
+    """`holdfast ... | head -1`: the reader has seen enough, and that is no error. What is left unsaid goes nowhere."""
+    watched = select.poll()
+    watched.register(sys.stdout.fileno(), 0)
+    if not watched.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _fail(error: BaseException) -> None:

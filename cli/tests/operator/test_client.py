@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -220,3 +223,12 @@ def test_words_may_stand_on_both_sides_of_an_option(capsys):
         with pytest.raises(SystemExit):
             parse(_parser(), wrong)
         assert "unrecognized" in capsys.readouterr().err
+
+
+def test_a_reader_who_has_seen_enough_is_no_error():
+    holdfast = Path(sys.executable).with_name("holdfast")
+    asked = f"{holdfast} completion fish | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", asked], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout.strip(), done.stderr) == (str(128 + signal.SIGPIPE), "")
