@@ -83,5 +83,7 @@ def test_the_schema_accepts_the_default_and_refuses_an_unknown_clause():
     document = yaml.safe_load(TEXT)
     validator = jsonschema.Draft202012Validator(json.loads(schema.render()))
     validator.validate(document)
+    one = {"modes": ["connected"], "age_ms_max": 0, "precondition": "no-session"}
+    validator.validate({**document, "commands": {"Reset": one}})
     assert not validator.is_valid({**document, "charity": True})
     assert not validator.is_valid({**document, "modes": {"pulse_s": 2}})

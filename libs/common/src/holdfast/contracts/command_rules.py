@@ -79,7 +79,10 @@ class CommandRules(Clause):
     """From CSMS and cloud. The operator at the site, and the site itself, are admitted in every mode."""
     age_ms_max: int = Field(ge=0)
     """Older is expired whatever deadline it carries; 0: only its own deadline counts."""
-    precondition: Annotated[tuple[Precondition, ...], BeforeValidator(_several)] = ()
+    precondition: Annotated[
+        tuple[Precondition, ...],
+        BeforeValidator(_several, json_schema_input_type=Precondition | tuple[Precondition, ...]),
+    ] = ()
     """All must hold. One may be written without brackets."""
     confirm: ConfirmBy = "never"
     """Of CSMS and cloud: whoever stands at the site has given the word with the command."""
