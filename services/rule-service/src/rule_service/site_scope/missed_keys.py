@@ -47,6 +47,8 @@ async def ask_for_missed_keys(bus: Bus, clock: Clock, site: str, bundles: Bundle
         except RequestFailed as error:
             log.info("key changes not told", extra={"why": str(error)})
             continue
+        if bundles.last_offered is not last:
+            continue  # something newer came meanwhile: these would only be refused as older
         asked = question
         for signed in found.bundles:
             await bundles.offer(signed)
