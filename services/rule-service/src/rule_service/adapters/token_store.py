@@ -350,6 +350,14 @@ class TokenStore:
             gone = connection.execute(delete(_cached).where(_cached.c.token_hash == token_hash))
         self._cached_count -= gone.rowcount
 
+    def forget_answers(self, until_ms: int) -> int:
+        """Those given up to then (clock of the site); how many there were."""
+        with self._writing() as connection:
+            old = _cached.c.answered_at_ms <= until_ms
+            gone = connection.execute(delete(_cached).where(old)).rowcount
+        self._cached_count -= gone
+        return gone
+
     # --- words against a driver token ---
 
     def revoked(self, token_hash: str) -> Revocation | None:

@@ -177,12 +177,22 @@ class Deciding:
             fact = _decision(id, command.charge_point, ground, inputs, ruling)
             fact = await self._record(fact, ground, cause=command.id)
         assert isinstance(fact.verdict, AdmitVerdict)
+        if fact.verdict.admitted and command.action == "ClearCache":
+            self._clear_cache(fact)
         return Admitted(
             decision=fact.decision,
             verdict=fact.verdict,
             clause=fact.clause,
             explanation=fact.explanation,
         )
+
+    def _clear_cache(self, fact: DecisionMade) -> None:
+        """It may be the end of a lost card: here first, whether or not the charge point ever has it. Asked again
+        by the same request, it forgets nothing that came since. A store that refuses raises: then nothing is
+        delivered, and the same is asked again.
+        """
+        count = self._store.forget_answers(fact.inputs.at_ms)
+        log.info("answers of the cloud forgotten", extra={"count": count, "cause": fact.decision})
 
     # --- both ---
 
