@@ -259,7 +259,8 @@ def test_what_is_over_is_not_replaced():
     later_ms = NOW_MS + 2 * MINUTE_MS
     found = overrides.begin(first.standing, asked(until_ms=later_ms + 1), later_ms, "second")
     assert found.replaced is None
-    assert [one.id for one in found.standing] == ["second"]
+    # The entry that ends it is still to be written, and must find it standing.
+    assert [one.id for one in found.standing] == ["first", "second"]
 
 
 def test_ending_names_what_is_ended_or_says_that_there_is_nothing():

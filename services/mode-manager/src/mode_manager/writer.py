@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from holdfast.backoff import Backoff
 from holdfast.bus import AppendRefused
@@ -18,6 +19,7 @@ from holdfast.contracts.mode import Override, OverrideEnded
 from holdfast.health import Health
 from holdfast.recorder import Recorder
 from mode_manager.domain.events import ChangeMode, Effect, EndOverride
+from mode_manager.domain.overrides import sort
 from mode_manager.memory import Memory
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,12 @@ WAITING_MAX = 64
 """At the bound the two newest waiting changes become one: history thins out, but keeps no hole. Overrides that are
 over come beside them, one of a kind at most: none begins while the disk refuses."""
 CONDITION = "mode journaled"
+ENDS_S = 2
+"""Whoever begins or ends an override waits no longer for the ends before it: the disk refuses, or is slow."""
+
+
+class EndsWait(Exception):
+    """An override is over and the journal does not say so yet."""
 
 
 class Writer:
@@ -40,6 +48,7 @@ class Writer:
         self._woken = asyncio.Event()
         self.turn = asyncio.Lock()
         """Held by whoever says in the journal which overrides stand."""
+        self._written = asyncio.Condition()
         self.overrides: Callable[[], tuple[Override, ...]] = tuple
         """Those that stand at the moment of writing."""
 
@@ -53,6 +62,34 @@ class Writer:
         if len(self._waiting) > WAITING_MAX:
             self._merge_newest()
         self._woken.set()
+
+    @asynccontextmanager
+    async def turn_of_newest(self) -> AsyncIterator[None]:
+        """The turn, once every end before it is written: else an entry would say that an override no longer stands
+        before the one that ends it, which nobody would write after a crash. Raise EndsWait.
+        """
+        try:
+            async with asyncio.timeout(ENDS_S):
+                await self._turn_after_ends()
+        except TimeoutError:
+            raise EndsWait from None
+        try:
+            yield
+        finally:
+            self.turn.release()
+
+    async def _turn_after_ends(self) -> None:
+        while True:
+            async with self._written:
+                await self._written.wait_for(lambda: not self._ends_wait)
+            await self.turn.acquire()
+            if not self._ends_wait:
+                return
+            self.turn.release()
+
+    @property
+    def _ends_wait(self) -> bool:
+        return any(isinstance(one, EndOverride) for one in self._waiting)
 
     async def run(self) -> None:
         while True:
@@ -68,6 +105,8 @@ class Writer:
                 await self._backoff.wait()
                 continue
             self._waiting.popleft()
+            async with self._written:
+                self._written.notify_all()
             if isinstance(effect, ChangeMode):
                 self._memory.keep(effect.fact, entry.seq)
             self._health.ok(CONDITION)
@@ -77,12 +116,15 @@ class Writer:
         if isinstance(effect, ChangeMode):
             return await self._recorder.record(effect.fact, id=effect.id, cause=effect.cause)
         async with self.turn:
+            # One whose own end is still to be written stands in the journal until then.
+            later = (one.override for one in self._waiting if isinstance(one, EndOverride))
+            left = (*self.overrides(), *(one for one in later if one != effect.override))
             fact = OverrideEnded(
                 override=effect.override,
                 by=None,
                 why="its time is up",
                 ended_at_ms=effect.ended_at_ms,
-                standing=self.overrides(),
+                standing=sort(left),
             )
             return await self._recorder.record(fact, id=effect.id, cause=effect.override.id)
 

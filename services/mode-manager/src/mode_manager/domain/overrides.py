@@ -48,8 +48,9 @@ def begin(known: Overrides, asked: BeginOverride, at_ms: int, id: str) -> Beginn
         by=asked.by.strip(),
         why=asked.why.strip(),
     )
-    known = tuple(one for one in known if one.until_ms > at_ms)
-    replaced = next((one for one in known if one.kind is asked.kind), None)
+    # One whose time is just up stays among the others: its own end is still to be written.
+    same_kind = (one for one in known if one.kind is asked.kind and not is_over(one, at_ms))
+    replaced = next(same_kind, None)
     others = tuple(one for one in known if one is not replaced)
     return Beginning(override, replaced, sort((*others, override)))
 
