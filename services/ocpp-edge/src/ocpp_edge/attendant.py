@@ -52,6 +52,7 @@ from ocpp_edge.domain.events import (
     WordTaken,
 )
 from ocpp_edge.domain.express import FRAME_CHARACTERS_MAX
+from ocpp_edge.domain.identity import content, content_known
 from ocpp_edge.domain.sessions import Origin
 from ocpp_edge.domain.state import State
 from ocpp_edge.link import Link
@@ -80,7 +81,8 @@ class Attendant:
         self._door = asyncio.Lock()
         self._knocking: asyncio.Timeout | None = None
         """The wait of the newest connection that waits for the door."""
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, list[asyncio.Future[CommandReceipt]]] = {}
+        """Who brought a command that is on its way to the journal, by its content."""
         self._worded: dict[tuple[str, Word], list[asyncio.Future[CommandReceipt]]] = {}
         self._asking: set[str] = set()
         self._writer = Writer(services, self.handle, self._note)
@@ -118,10 +120,10 @@ class Attendant:
         if self.state.waits:
             self.handle(Tick(at_ms=self._at_ms, mono_ms=self._mono_ms))
 
-    async def take(self, command: Command, downlink_seq: int) -> None:
-        """Return once the command is in the journal. Raise NotTaken."""
-        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(command.id, []).append(taken)
+    async def take(self, command: Command, downlink_seq: int) -> CommandReceipt:
+        """Return once the command is in the journal, or its id is known to be another one's. Raise NotTaken."""
+        taken: asyncio.Future[CommandReceipt] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(content(command), []).append(taken)
         self.handle(
             CommandArrived(
                 at_ms=self._at_ms,
@@ -130,7 +132,10 @@ class Attendant:
                 downlink_seq=downlink_seq,
             )
         )
-        await taken
+        return await taken
+
+    def knows(self, command_id: str) -> bool:
+        return content_known(self.state, command_id) is not None
 
     async def word(self, word: CommandWord) -> CommandReceipt:
         """Return once the word is in the journal, with what it came to. Raise NotTaken."""
@@ -280,10 +285,8 @@ class Attendant:
                     self._begin(self._ask_authorise(effect))
             case AskAdmit():
                 self._begin(self._ask_admit(effect))
-            case CommandTaken(command_id=command_id):
-                self._tell(command_id, None)
-            case CommandNotTaken(command_id=command_id, why=why):
-                self._tell(command_id, NotTaken(why))
+            case CommandTaken() | CommandNotTaken():
+                self._tell(effect)
             case WordTaken() | WordNotTaken():
                 self._tell_word(effect)
             case _:
@@ -315,14 +318,18 @@ class Attendant:
             case _:
                 assert_never(effect)
 
-    def _tell(self, command_id: str, error: NotTaken | None) -> None:
-        for waiting in self._waiting.pop(command_id, []):
+    def _tell(self, effect: CommandTaken | CommandNotTaken) -> None:
+        for waiting in self._waiting.pop(effect.content, []):
             if waiting.done():
                 continue
-            if error:
-                waiting.set_exception(error)
+            if isinstance(effect, CommandNotTaken):
+                waiting.set_exception(NotTaken(effect.why))
             else:
-                waiting.set_result(None)
+                waiting.set_result(
+                    CommandReceipt(
+                        id=effect.command_id, accepted=effect.taken, reason=effect.reason
+                    )
+                )
 
     def _tell_word(self, effect: WordTaken | WordNotTaken) -> None:
         for waiting in self._worded.pop((effect.command_id, effect.word), []):

@@ -16,7 +16,7 @@ from holdfast.contracts.envelope import ContractError
 from holdfast.entries import quarantine
 from holdfast.recorder import Recorder
 from ocpp_edge.attendant import NotTaken
-from ocpp_edge.edge import SOURCE, Edge, TooMany
+from ocpp_edge.edge import SOURCE, Edge
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ async def _take(edge: Edge, recorder: Recorder, delivery: Delivery) -> None:
                 await edge.take_word_from_downlink(CommandWord.from_bytes(message.data))
             else:
                 await edge.take_from_downlink(Command.from_bytes(message.data), message.seq)
-        except (ContractError, TooMany) as error:
+        except ContractError as error:
             await quarantine(message, str(error), recorder)
             edge.downlink_seq = max(edge.downlink_seq, message.seq)
     except (NotTaken, AppendRefused) as error:

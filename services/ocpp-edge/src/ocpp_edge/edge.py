@@ -26,16 +26,18 @@ from holdfast.ids import Ids
 from ocpp_edge.adapters.connection import INTERNAL, Connection
 from ocpp_edge.adapters.store import Store
 from ocpp_edge.attendant import Attendant, NotTaken
+from ocpp_edge.domain.identity import reserved, used
 from ocpp_edge.domain.running import Open
 from ocpp_edge.domain.state import State
 from ocpp_edge.link import Link
 from ocpp_edge.services import Services
+from ocpp_edge.strangers import Strangers, not_registered
 
 log = logging.getLogger(__name__)
 
 SOURCE = "ocpp-edge"
 CHARGE_POINTS_MAX = 10_000
-"""Known by one process; beyond it, commands to charge points that are not registered are quarantined."""
+"""Known by one process without being registered (any more); what is registered is never locked out by them."""
 PAYLOAD_BYTES_MAX = 16 * 1024
 STRICT = "strict: the CSMS is away"
 
@@ -50,6 +52,7 @@ class Edge:
         self._ids = ids
         self._store = store
         self._attendants: dict[str, Attendant] = {}
+        self._strangers = Strangers(services.recorder, services.metrics)
         self._links: set[Link] = set()
         """Connections that are served now, or wait to be."""
         services.open_sessions = self._open_sessions
@@ -81,6 +84,8 @@ class Edge:
                     log.warning("unreadable entry", extra=names)
                 if message.seq >= last_seq:
                     break
+        for owed in self._strangers.owed():
+            self._folds(owed)
         self._services.position.seen = last_seq
         self.downlink_seq = snapshot.downlink_seq
         for attendant in self._attendants.values():
@@ -114,8 +119,18 @@ class Edge:
     def _restore(self, found: Read) -> None:
         envelope = found.entry.envelope
         identity = envelope.body.get("charge_point")
-        if envelope.source == SOURCE and isinstance(identity, str):
+        if envelope.source != SOURCE or not isinstance(identity, str):
+            return
+        is_ours = identity in self._attendants or identity in self._services.registry
+        if is_ours or not self._strangers.folds(found):
+            self._folds(found)
+
+    def _folds(self, found: Read) -> None:
+        identity = found.entry.envelope.body["charge_point"]
+        try:
             self._attendant(identity).restore(found.entry, found.fact)
+        except TooMany as error:
+            log.warning("entry not folded", extra={"seq": found.entry.seq, "why": str(error)})
 
     # --- charge points ---
 
@@ -140,7 +155,8 @@ class Edge:
     def _attendant(self, identity: str) -> Attendant:
         found = self._attendants.get(identity)
         if found is None:
-            if len(self._attendants) >= CHARGE_POINTS_MAX:
+            is_registered = identity in self._services.registry
+            if len(self._attendants) >= CHARGE_POINTS_MAX and not is_registered:
                 raise TooMany(f"{CHARGE_POINTS_MAX} charge points are attended to already")
             found = Attendant(self._services, State(charge_point=identity))
             self._attendants[identity] = found
@@ -189,15 +205,41 @@ class Edge:
     # --- commands ---
 
     async def take_from_downlink(self, command: Command, seq: int) -> None:
-        """Return once it is in the journal. Raise NotTaken or TooMany."""
+        """Return once it is in the journal. Raise NotTaken or AppendRefused; ContractError when its id is not free."""
         if command.issuer not in (Issuer.CLOUD, Issuer.CSMS):
             # Only who stands at the site is the operator there: rules let that one do more. So with the site.
             command = command.model_copy(update={"issuer": Issuer.CLOUD})
         if command.issuer is not Issuer.CSMS:
             command = command.model_copy(update={"by_rule": ""})
         await self._learn_opening()
-        await self._attendant(command.charge_point).take(command, seq)
+        problem = self._id_taken(command)
+        if problem:
+            raise ContractError(problem)
+        if self._is_of_nobody(command):
+            await self._strangers.take(command, seq)
+        else:
+            receipt = await self._attendant(command.charge_point).take(command, seq)
+            if not receipt.accepted:
+                raise ContractError(receipt.reason)
         self.downlink_seq = max(self.downlink_seq, seq)
+
+    def _is_of_nobody(self, command: Command) -> bool:
+        """Never heard of, nor registered: nothing here has to remember it."""
+        name = command.charge_point
+        return name not in self._attendants and not self._services.registry.has(name)
+
+    def _id_taken(self, command: Command) -> str | None:
+        """Why its id can't be this command's, as far as its own charge point does not know that itself."""
+        problem = reserved(command.id)
+        if problem:
+            return problem
+        elsewhere = any(
+            one.knows(command.id)
+            for name, one in self._attendants.items()
+            if name != command.charge_point
+        )
+        nobodys = self._strangers.knows(command.id) and not self._is_of_nobody(command)
+        return used(command.id) if elsewhere or nobodys else None
 
     async def command(self, command: Command, _: str) -> CommandReceipt:
         """`rpc.command`: the operator at the site."""
@@ -219,6 +261,8 @@ class Edge:
         attendant = self._whose(word.id)
         if attendant is None:
             reason = "no command of this id is known at this site"
+            if self._strangers.knows(word.id):
+                reason = "the command has ended: refused, for a charge point that is not registered"
             return CommandReceipt(id=word.id, accepted=False, reason=reason)
         try:
             return await attendant.word(word)
@@ -233,26 +277,31 @@ class Edge:
         await attendant.word(word)
 
     def _whose(self, command_id: str) -> Attendant | None:
+        """The one whose command waits; one that has ended only tells that it has."""
+        ended = None
         for attendant in self._attendants.values():
             known = attendant.state.known
-            if command_id in known.commands or command_id in known.settled:
+            if command_id in known.commands:
                 return attendant
-        return None
+            if command_id in known.settled:
+                ended = attendant
+        return ended
 
     async def _commanded(self, command: Command) -> CommandReceipt:
         try:
-            await self._attendant(command.charge_point).take(command, 0)
+            return await self._attendant(command.charge_point).take(command, 0)
         except NotTaken as error:
             raise NotAcknowledged(f"command {command.id} is not journaled: {error}") from error
-        return CommandReceipt(id=command.id, accepted=True)
 
     def _refusal(self, command: Command) -> str | None:
-        if command.charge_point not in self._services.registry:
-            return f"no charge point {command.charge_point!r} is registered at this site"
+        if not self._services.registry.has(command.charge_point):
+            return not_registered(command.charge_point)
         if len(command.to_bytes()) > PAYLOAD_BYTES_MAX:
             return f"a command has at most {PAYLOAD_BYTES_MAX} bytes"
         problem = self._services.schemas.problem(command.action, command.payload)
-        return f"{problem.sentence} of {command.action}" if problem else None
+        if problem:
+            return f"{problem.sentence} of {command.action}"
+        return self._id_taken(command)
 
     async def lanes(self, _: Empty, __: str) -> CommandLanes:
         """`rpc.lanes`."""

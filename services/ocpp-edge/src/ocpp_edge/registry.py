@@ -65,6 +65,12 @@ class Registry:
     def __contains__(self, identity: str) -> bool:
         return identity in self._registered
 
+    def has(self, identity: str) -> bool:
+        """After another look, if need be: it may have been registered just now."""
+        if identity not in self._registered:
+            self.refresh()
+        return identity in self._registered
+
     def identities(self) -> list[str]:
         return sorted(self._registered)
 

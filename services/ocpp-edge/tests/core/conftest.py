@@ -60,6 +60,8 @@ class Bench:
         self.closed: list[str] = []
         self.taken: list[str] = []
         self.not_taken: list[str] = []
+        self.refused: list[tuple[str, str]] = []
+        """Commands whose id belongs to another one, and what whoever brought them was told."""
         self.words: dict[tuple[str, Word], tuple[bool, str]] = {}
         self.asked: list[events.AskAuthorise] = []
         self.admits: list[events.AskAdmit] = []
@@ -260,6 +262,8 @@ class Bench:
                 self._queue.append(
                     events.Disconnected(**self.now, connection=connection, reason="closed")
                 )
+            case events.CommandTaken(command_id=id, taken=False, reason=reason):
+                self.refused.append((id, reason))
             case events.CommandTaken(command_id=id):
                 self.taken.append(id)
             case events.CommandNotTaken(command_id=id):

@@ -28,8 +28,6 @@ from ocpp_edge.domain.events import (
     CallAnswered,
     CallReceived,
     CommandArrived,
-    CommandNotTaken,
-    CommandTaken,
     Connected,
     Disconnected,
     Effect,
@@ -141,8 +139,8 @@ def _stored(policy: Policy, state: State, event: Stored) -> Step:
     known = fold(state.known, event.seq, event.entry_at_ms, event.fact)
     state, call = _landed(state, event.id, known)
     match event.fact:
-        case CommandReceived(command=command):
-            return state, [CommandTaken(command_id=command.id)]
+        case CommandReceived() as fact:
+            return commands.received(state, fact)
         case CommandDispatched() as fact:
             return commands.dispatched(state, event, fact)
         case CommandSettled() as fact:
@@ -165,8 +163,8 @@ def _not_stored(policy: Policy, state: State, event: NotStored) -> Step:
         call = state.live.recording.get(event.id)
         state = state.with_live(recording={**state.live.recording, event.id: None})
     match event.fact:
-        case CommandReceived(command=command):
-            return state, [CommandNotTaken(command_id=command.id, why=event.why)]
+        case CommandReceived() as fact:
+            return commands.not_received(state, event, fact)
         case CommandWorded(command_id=command_id, word=word):
             return state, [WordNotTaken(command_id=command_id, word=word, why=event.why)]
         case CommandDispatched():

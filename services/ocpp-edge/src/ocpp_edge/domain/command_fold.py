@@ -18,7 +18,7 @@ from holdfast.contracts.command import (
     Word,
 )
 from holdfast.contracts.envelope import Fact
-from ocpp_edge.domain import consequences, installed
+from ocpp_edge.domain import consequences, identity, installed
 from ocpp_edge.domain.known import UNCERTAIN_MAX, Known, Pending
 
 Key = TypeVar("Key")
@@ -76,6 +76,7 @@ def settled(known: Known, fact: CommandSettled) -> Known:
         known,
         commands=without(known.commands, command.id),
         settled=known.settled.remembering(command.id, fact.disposition),
+        contents=known.contents.remembering(command.id, identity.content(command)),
         installed=installed.after_command(known.installed, fact),
     )
     if fact.disposition is Disposition.UNCERTAIN:

@@ -24,15 +24,17 @@ from holdfast.contracts.command import (
 )
 from holdfast.contracts.decision import WaitsFor
 from holdfast.ocpp import frames
-from ocpp_edge.domain import asking, consequences, energy_cap, supersession, words
+from ocpp_edge.domain import asking, consequences, energy_cap, identity, supersession, words
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.events import (
     Admitted,
     CallAnswered,
     CommandArrived,
+    CommandNotTaken,
     CommandTaken,
     Effect,
     NotAdmitted,
+    NotStored,
     SendCall,
     Stored,
 )
@@ -49,17 +51,54 @@ def received_id(command: Command) -> str:
     return digest(CommandReceived.TYPE, command.charge_point, command.id)
 
 
+def settled_id(command: Command) -> str:
+    return digest(CommandSettled.TYPE, command.charge_point, command.id)
+
+
 def arrived(state: State, event: CommandArrived) -> Step:
-    command = event.command
-    if command.id in state.known.settled or command.id in state.known.commands:
-        return state, [CommandTaken(command_id=command.id)]
-    if received_id(command) in state.live.recording:
+    command, content = event.command, identity.content(event.command)
+    before = identity.content_known(state, command.id)
+    if before is None:
+        fact = CommandReceived(
+            charge_point=state.charge_point, command=command, downlink_seq=event.downlink_seq
+        )
+        state = state.with_live(arriving={**state.live.arriving, command.id: content})
+        state, effect = record(state, fact, received_id(command), cause=command.id)
+        return state, [effect]
+    if before not in (content, ""):
+        return state, [_used(command.id, content)]
+    if command.id in state.live.arriving:
         return state, []
-    fact = CommandReceived(
-        charge_point=state.charge_point, command=command, downlink_seq=event.downlink_seq
-    )
-    state, effect = record(state, fact, received_id(command), cause=command.id)
-    return state, [effect]
+    ended = state.known.settled.get(command.id)
+    reason = f"it was given before, and has ended: {ended}" if ended else ""
+    return state, [CommandTaken(command_id=command.id, content=content, reason=reason)]
+
+
+def received(state: State, fact: CommandReceived) -> Step:
+    """Stored. What stands in the journal under this id counts, whatever we were about to write."""
+    id, stands = fact.command.id, identity.content(fact.command)
+    wanted = state.live.arriving.get(id, stands)
+    state = _arrived(state, id)
+    if wanted != stands:
+        return state, [_used(id, wanted)]
+    return state, [CommandTaken(command_id=id, content=stands)]
+
+
+def not_received(state: State, event: NotStored, fact: CommandReceived) -> Step:
+    id = fact.command.id
+    if event.final:
+        state = _arrived(state, id)
+    content = identity.content(fact.command)
+    return state, [CommandNotTaken(command_id=id, content=content, why=event.why)]
+
+
+def _arrived(state: State, id: str) -> State:
+    arriving = {one: content for one, content in state.live.arriving.items() if one != id}
+    return state.with_live(arriving=arriving)
+
+
+def _used(id: str, content: str) -> CommandTaken:
+    return CommandTaken(command_id=id, content=content, taken=False, reason=identity.used(id))
 
 
 def admitted(policy: Policy, state: State, event: Admitted) -> Step:
@@ -156,7 +195,7 @@ def advance(policy: Policy, state: State, at_ms: int, mono_ms: int) -> Step:
         return state, effects
     state = _pointless(policy, _of_an_earlier_life(policy, _uncertain(state)))
     for command_id, fact in state.live.settling.items():
-        id = digest(fact.TYPE, state.charge_point, command_id)
+        id = settled_id(fact.command)
         if id not in state.live.recording:
             state, effect = record(state, fact, id, cause=fact.decision or command_id)
             effects.append(effect)

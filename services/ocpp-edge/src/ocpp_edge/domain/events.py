@@ -225,9 +225,15 @@ class CloseConnection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandTaken:
-    """The command is in the journal (or was settled before): whoever brought it may forget it."""
+    """The command is in the journal (or was settled before): whoever brought it may forget it. Not taken: the id
+    belongs to another one, and bringing it again changes nothing.
+    """
 
     command_id: str
+    content: str
+    """Which of those that came with this id: see `identity.py`."""
+    taken: bool = True
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +241,7 @@ class CommandNotTaken:
     """It is not: whoever brought it keeps it."""
 
     command_id: str
+    content: str
     why: str
 
 

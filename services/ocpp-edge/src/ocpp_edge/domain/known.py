@@ -111,6 +111,8 @@ class Known:
     commands: Mapping[str, Pending] = field(default_factory=dict)
     """In the order they came."""
     settled: Memory = field(default_factory=lambda: Memory(limit=256))
+    contents: Memory = field(default_factory=lambda: Memory(limit=256))
+    """Of `settled`: what the command was, see `identity.py`."""
     uncertain: Mapping[str, Pending] = field(default_factory=dict)
     """Settled as uncertain: watched for what the charge point does."""
     due: Mapping[str, consequences.Consequence] = field(default_factory=dict)

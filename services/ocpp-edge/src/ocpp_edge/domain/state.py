@@ -105,6 +105,8 @@ class Live:
     """Telemetry, by action and connector."""
     metered: Mapping[int, Kept] = field(default_factory=dict)
     """Meter values of open sessions, by transaction id."""
+    arriving: Mapping[str, str] = field(default_factory=dict)
+    """Commands on their way to the journal, by id: what they are, see `identity.py`."""
     admitting: str | None = None
     """The command rule-service is asked about."""
     held: frozenset[str] = frozenset()
