@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from holdfast_cli.main import _parser
-from holdfast_cli.operator.arguments import duration_ms, parse, payload
+from holdfast_cli.operator.arguments import at_most, duration_ms, parse, payload
 from holdfast_cli.operator.client import Client, Monitor, monitor_of
 from holdfast_cli.operator.output import clean, fields, table
 from holdfast_cli.operator.problem import OperatorError
@@ -210,6 +210,14 @@ def test_durations_are_written_with_their_unit():
     for text in ("60", "-1s", "1.5h", "0s", "999d", "s", "1w"):
         with pytest.raises(argparse.ArgumentTypeError):
             duration_ms(text)
+
+
+@pytest.mark.parametrize("text", ["99999999999999999999", "9007199254740993", "0", "-1", "1.5", "x", "9" * 5_000])
+def test_a_number_beyond_its_bound_is_refused_however_long(text: str):
+    with pytest.raises(argparse.ArgumentTypeError):
+        at_most(2**53)(text)
+    assert at_most(2**53)(str(2**53)) == 2**53
+    assert at_most(2**53)("007") == 7
 
 
 def test_words_may_stand_on_both_sides_of_an_option(capsys):

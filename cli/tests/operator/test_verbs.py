@@ -4,6 +4,7 @@ code says.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from holdfast import subjects
 from holdfast.contracts.charge_point import ChargePointConnected, ConnectorStatusChanged
 from holdfast.contracts.command import (
     Command,
+    CommandHeld,
     CommandReceipt,
     CommandReceived,
     CommandSettled,
@@ -22,7 +24,7 @@ from holdfast.contracts.command import (
     SendCommand,
     SendWord,
 )
-from holdfast.contracts.mode import BeginOverride, Override, OverrideReceipt
+from holdfast.contracts.mode import BeginOverride, Override, OverrideBegun, OverrideReceipt
 from holdfast.contracts.rollout import (
     BundleRecord,
     Rollback,
@@ -33,8 +35,10 @@ from holdfast.contracts.rollout import (
     SiteRollout,
 )
 from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import Desired, Publish, Published, RulesStatus
+from holdfast.contracts.rules import NOT_IMPOSED, Desired, Publish, Published, RulesStatus
 from holdfast.rpc import serve
+from holdfast_cli.main import _parser
+from holdfast_cli.operator.arguments import parse
 
 SITE = "berlin01"
 both = pytest.mark.parametrize("scope", ["site", "cloud"])
@@ -63,6 +67,54 @@ async def test_sites_status_and_charge_points_for_people_and_programs(a_monitor)
         assert "1: Faulted (GroundFailure)" in points.out
         rows = json.loads((await world.ask("charge-points", "--json")).out)
         assert rows["charge_points"][0]["charge_point"] == "CP-01"
+
+
+async def something_to_do(world: Any) -> None:
+    """A faulted connector, a command that waits for a word, a disruption that was announced."""
+    await connected(world)
+    now_ms = world.clock.now_ms()
+    held = Command(
+        id="hard-1", charge_point="CP-01", action="Reset", payload={"type": "Hard"},
+        issued_at_ms=now_ms, deadline_ms=now_ms + 600_000,
+    )  # fmt: skip
+    planned = Override(
+        id="o", kind="planned-disruption", from_ms=now_ms - 1, until_ms=now_ms + 3_600_000,
+        by="ops", why="router update",
+    )  # fmt: skip
+    await world.tell(
+        CommandReceived(charge_point="CP-01", command=held, downlink_seq=1),
+        CommandHeld(charge_point="CP-01", command=held, reason="night", decision="d"),
+        OverrideBegun(override=planned, standing=(planned,)),
+    )
+
+
+async def test_status_says_what_to_look_at_and_what_now_and_what_was_announced(a_monitor):
+    async with a_monitor("cloud", something_to_do) as world:
+        await asyncio.sleep(0.3)
+        told = (await world.ask("status")).out
+        points = json.loads((await world.ask("status", "--json")).out)["answers"][2]["points"]
+    lines = told.splitlines()
+    assert len(points) == 2
+    for point in points:
+        assert f"    - {point}" in lines
+    assert any("confirm or cancel hard-1" in point for point in points)
+    (override,) = [line for line in lines if line.startswith("override")]
+    assert "planned-disruption stands until" in override
+    assert override.endswith("by ops: router update")
+
+
+async def test_a_limit_is_published_and_said_to_be_imposed_on_nobody(a_monitor, capsys):
+    async with a_monitor("cloud", connected) as world:
+        await world.serve(
+            "publish", Publish, lambda of: Published(site=of.site, version="l1", seq=1)
+        )
+        said = await world.ask("limit", "32")
+        assert said.code == 0
+        assert NOT_IMPOSED in said.out
+        assert json.loads((await world.ask("limit", "32", "--json")).out)["note"] == NOT_IMPOSED
+    with pytest.raises(SystemExit):
+        parse(_parser(), ["limit", "--help"])
+    assert "not yet imposed on charge points" in " ".join(capsys.readouterr().out.split())
 
 
 def settles(world: Any, disposition: Disposition) -> Any:

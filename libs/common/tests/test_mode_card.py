@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from holdfast.contracts.command_rules import CommandKind
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import Rules
+from holdfast.contracts.rules import NOT_IMPOSED, Rules
+from holdfast.expiry import SAFE
 from holdfast.mode_card import mode_card
 from holdfast.mode_card.__main__ import render
 
@@ -187,6 +188,62 @@ def test_every_kind_of_command_is_told_apart():
         return [row.says for card in mode_card(rules) for row in card.allowed]
 
     assert says(CommandKind.EXPIRING) != says(CommandKind.DESIRED) != says(CommandKind.QUERY)
+
+
+END_MS = 1_750_000_000_000
+GENEROUS = {
+    "version": 7,
+    "valid_until_ms": END_MS,
+    "authorise": {
+        **{mode.value: {"ask_cloud": False, "unknown": "free-vend"} for mode in Mode},
+        "cache_age_ms_max": 1_000,
+        "cache_entries_max": 7,
+    },
+    "commands": {"Reset": {"kind": "expiring", "modes": ["connected"], "age_ms_max": 5_000}},
+    "protection": {"modes": [], "floor_a": 9.0},
+    "limits": {"higher_ms_max": 7_000, "fallback_a": 16},
+}
+
+
+def said_by(cards, part, *sections):
+    return {
+        row.says for card in cards for row in getattr(card, part) if row.clause.startswith(sections)
+    }
+
+
+def test_after_the_end_of_rules_that_give_way_the_card_has_the_rows_that_decide_and_says_why():
+    rules = Rules.model_validate(GENEROUS | {"after_expiry": "safe"})
+    before, after = mode_card(rules, END_MS - 1), mode_card(rules, END_MS)
+    assert before == mode_card(rules)
+    for card in after:
+        for part in (card.rules, card.allowed):
+            assert part[0].clause == "valid_until_ms, after_expiry"
+            assert "ended at 2025-06-15 15:06:40 UTC: the built-in safe ones decide" in part[0].says
+    for part, sections in (
+        ("allowed", ("commands",)),
+        ("rules", ("protection",)),
+        ("rules", tuple(f"authorise.{mode.value}" for mode in Mode)),
+    ):
+        assert said_by(after, part, *sections) == said_by(mode_card(SAFE), part, *sections)
+        assert said_by(after, part, *sections) != said_by(before, part, *sections)
+
+
+def test_what_does_not_give_way_stands_on_the_card_as_the_bundle_has_it():
+    rules = Rules.model_validate(GENEROUS | {"after_expiry": "safe"})
+    after = said_by(mode_card(rules, END_MS), "rules", "")
+    assert any("16 A" in says for says in after)
+    assert any("the newest 7 are kept" in says for says in after)
+
+
+def test_rules_that_are_kept_after_their_end_go_on_standing_on_the_card():
+    rules = Rules.model_validate(GENEROUS | {"after_expiry": "keep"})
+    assert mode_card(rules, END_MS) == mode_card(rules)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_every_card_says_that_the_sites_limit_is_not_imposed_yet(mode):
+    [card] = [one for one in mode_card(Rules(version=1)) if one.mode is mode]
+    assert [row.clause for row in card.rules if row.says == NOT_IMPOSED] == ["limits"]
 
 
 def test_the_written_card_is_current():

@@ -4,6 +4,7 @@ in force.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ from holdfast.contracts.mode import (
     OverrideEnded,
     OverrideKind,
 )
+from holdfast.contracts.rules import RulesActivated
 from monitor.domain.answers import Verdict, answers
 from monitor.domain.fold import take
 from monitor.domain.readings import Reading, never
@@ -185,6 +187,45 @@ def test_rules_that_this_build_cannot_read_are_said_to_be_so(text):
     page = site_page(autonomous(text=text), (), home=False).decode()
     assert "These rules can&#x27;t be read here" in page
     assert "<script>alert" not in page
+
+
+def test_the_page_shows_what_decides_once_the_rules_have_given_way():
+    text = f"version: 3\nafter_expiry: safe\nvalid_until_ms: {NOW}\nprotection: {{floor_a: 9}}\n"
+    page = site_page(autonomous(text=text), (), home=False).decode()
+    assert "the built-in safe ones decide who may charge" in page
+    assert "below 6 A" in page
+    assert "below 9 A" not in page
+    before = site_page(replace(autonomous(text=text), now_ms=NOW - 1), (), home=False).decode()
+    assert "below 9 A" in before
+    assert "the built-in safe ones decide" not in before
+
+
+UNREADABLE = (
+    "version: 2\nname: !!bool x\n",
+    'version: !!int ""\n',
+    "version: 2\nauthorise: {connected: {ask_cloud: true, unknown: free-vend, unknown_energy_wh_max: 1"
+    f"{'0' * 320}}}}}\n",
+)
+"""Each gets an exception of its own out of readers, or out of what puts numbers into words."""
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_one_sites_unreadable_rules_leave_the_answers_about_all_sites_standing(with_monitor, text):
+    async def look(world, http):
+        await world.tell(RulesActivated(version=2, hash="h", text=text, previous_version=1))
+        await asyncio.sleep(1)
+        for path in ("/api/sites", "/api/sites/berlin01", "/", "/sites/berlin01", "/metrics"):
+            assert (await http.get(path)).status_code == 200, path
+        rows = {row["site"]: row for row in (await http.get("/api/sites")).json()["sites"]}
+        assert set(rows) == {"berlin01", "never-heard"}
+        rules = rows["berlin01"]["rules"]["value"]
+        assert rules["version"] == 2
+        card = await http.get("/api/sites/berlin01/mode-card")
+        assert card.status_code == 503
+        assert "can't be read by this monitor: " in card.json()["error"]
+        assert len(card.json()["error"]) < 500
+
+    with_monitor("cloud", look)
 
 
 @pytest.mark.parametrize(

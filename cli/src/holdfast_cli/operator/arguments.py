@@ -21,6 +21,8 @@ Run = Callable[[Client, argparse.Namespace], Awaitable[int]]
 
 UNITS_MS = {"ms": 1, "s": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DURATION = re.compile(r"^(\d{1,9})(ms|s|min|m|h|d)\Z")
+DIGITS_MAX = 30
+"""Of a number that is typed."""
 DURATION_MS_MAX = 366 * 86_400_000
 
 
@@ -113,8 +115,9 @@ def at_most(most: int) -> Callable[[str], int]:
     """A whole number from 1 on: an argparse type."""
 
     def number(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {most}")
+        is_number = text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX
+        if not is_number or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number from 1 to {most}")
         return int(text)
 
     return number

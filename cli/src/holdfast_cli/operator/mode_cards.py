@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from holdfast.clock import SystemClock
 from holdfast.contracts.mode import Mode
 from holdfast.mode_card import mode_card
 from holdfast_cli.operator.arguments import add_site, add_verb
@@ -51,7 +52,7 @@ def _unless_offline(parser: argparse.ArgumentParser) -> None:
             code: int = await ask(arguments)
             return code
         rules = rules_of(arguments.rules, arguments.site)
-        cards = [_plain(asdict(card)) for card in mode_card(rules)]
+        cards = [_plain(asdict(card)) for card in mode_card(rules, SystemClock().now_ms())]
         return _show({"version": rules.version, "modes": cards}, arguments)
 
     parser.set_defaults(run=run)

@@ -7,6 +7,7 @@ from typing import Any
 
 from holdfast.clock import SystemClock
 from holdfast.contracts.mode import OverrideKind
+from holdfast.contracts.rules import NOT_IMPOSED
 from holdfast_cli.operator.arguments import (
     add_by,
     add_site,
@@ -53,7 +54,8 @@ def add_verbs(verbs: Any) -> None:
 def add_limit(subparsers: Any) -> None:
     it = add_verb(
         subparsers, "limit", _limit,
-        help="give a site a current limit",
+        help="give a site a current limit (not yet imposed on charge points)",
+        says=f"Gives a site a current limit. {NOT_IMPOSED}",
         examples=("holdfast limit 63 --for 2h --site berlin01", "holdfast limit 32"),
     )  # fmt: skip
     it.add_argument("amperes", type=float, metavar="AMPERES")
@@ -129,4 +131,5 @@ async def _limit(client: Client, arguments: argparse.Namespace) -> int:
     else:
         end = f" until {moment(until_ms)}" if until_ms else ""
         print(f"published to {site}: {arguments.amperes:g} A{end}, limit {clean(done['version'])}")
+        print(NOT_IMPOSED)
     return DONE

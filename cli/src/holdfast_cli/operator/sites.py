@@ -82,6 +82,8 @@ async def _status(client: Client, arguments: argparse.Namespace) -> int:
     for answer in status["answers"]:
         print(f"{clean(answer['question'])}  {clean(answer['verdict'])}")
         print(f"    {clean(answer['reason'])}")
+        for point in answer["points"]:
+            print(f"    - {clean(point)}")
     print()
     print(fields(_standing(status)))
     return DONE
@@ -95,6 +97,10 @@ def _standing(status: Document) -> list[tuple[str, str]]:
 
     return [
         told("mode", lambda v: _mode(v, status["at_ms"])),
+        (
+            "override",
+            "; ".join(_override(one, status["at_ms"]) for one in status["overrides"]) or "none",
+        ),
         told("rules", _rules),
         told(
             "sync",
@@ -117,10 +123,16 @@ def _mode(mode: Document, now_ms: int) -> str:
     )
 
 
+def _override(one: Document, now_ms: int) -> str:
+    when = "stands" if one["from_ms"] <= now_ms else f"announced from {moment(one['from_ms'])}"
+    return f"{one['kind']} {when} until {moment(one['until_ms'])}, by {one['by']}: {one['why']}"
+
+
 def _rules(rules: Document) -> str:
     parts = [f"version {rules['version']}"]
-    parts += [f"{name.replace('_', ' ')}: {value}" for name, value in rules.items()
-              if name not in ("version", "hash") and value not in (None, "", False)]  # fmt: skip
+    parts += [f"{name.replace('_', ' ').removesuffix(' ms')}: {moment(value) if name.endswith('_ms') else value}"
+              for name, value in rules.items()
+              if name not in ("version", "hash", "gives_way") and value not in (None, "", False)]  # fmt: skip
     return ", ".join(parts)
 
 

@@ -97,7 +97,7 @@ class Api:
         if of.last is None:
             raise Problem(503, f"the rules in force are not known: {of.problem or 'not asked yet'}")
         try:
-            cards = cards_of(of.last)
+            cards = cards_of(of.last, status.now_ms)
         except ContractError as error:
             raise Problem(
                 503, f"the rules in force can't be read by this monitor: {error}"

@@ -25,6 +25,7 @@ from holdfast.contracts.rollout import (
     Rollout,
 )
 from holdfast.contracts.rules import (
+    NOT_IMPOSED,
     DriverTokenChanges,
     DriverTokenList,
     Publish,
@@ -36,7 +37,7 @@ from holdfast.service import Context
 from monitor.answering import Problem, answer
 from monitor.config import Config
 from monitor.known_site import site_asked_for
-from monitor.passing_on import Asked, pass_on, read
+from monitor.passing_on import Asked, Reply, pass_on, read
 from monitor.watching import Watch
 
 DOCUMENT_BYTES_MAX = 1024 * 1024
@@ -188,7 +189,9 @@ class Changes:
             raise Problem(400, "valid_until_ms has passed: give a later one, or none")
         id = body.id or self._context.ids.new()
         limit = SiteLimit(id=id, limit_a=body.limit_a, valid_until_ms=body.valid_until_ms)
-        return await self._publish(site, "limit", limit.model_dump_json(), body.by)
+        asked = Publish(site=site, kind="limit", text=limit.model_dump_json(), by=body.by)
+        done = await self._ask_registry("publish", asked, Published, body.by)
+        return answer({**done.model_dump(mode="json"), "note": NOT_IMPOSED})
 
     # --- overrides ---
 
@@ -234,9 +237,12 @@ class Changes:
     async def _in_registry(
         self, verb: str, asked: Contract, reply: type[Contract], by: str
     ) -> Response:
-        subject = subjects.cloud_rpc(verb)
-        done = await pass_on(self._context, subject, asked, reply, who=RULE_SERVICE, by=by)
+        done = await self._ask_registry(verb, asked, reply, by)
         return answer(done.model_dump(mode="json"))
+
+    async def _ask_registry(self, verb: str, asked: Contract, reply: type[Reply], by: str) -> Reply:
+        subject = subjects.cloud_rpc(verb)
+        return await pass_on(self._context, subject, asked, reply, who=RULE_SERVICE, by=by)
 
 
 def _compact(document: Contract) -> str:

@@ -438,8 +438,15 @@ class Desired(Contract):
     """Id of the newest site current limit; None when there is none."""
 
 
+NOT_IMPOSED = (
+    "The site's limit is chosen and journaled, but not yet imposed on charge points: it protects no fuse "
+    "(load management will do that later)."
+)
+"""Said wherever a site's limit is given or shown."""
+
+
 class SiteLimit(Contract):
-    """What travels on `hf.<site>.down.limit.site`."""
+    """What travels on `hf.<site>.down.limit.site`. See `NOT_IMPOSED`."""
 
     id: str
     limit_a: float = Field(ge=0)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from holdfast.contracts.life import AfterExpiry
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import Concurrent, GroupStatus, Presence, Rules, UnknownToken
+from holdfast.contracts.rules import (
+    NOT_IMPOSED,
+    Concurrent,
+    GroupStatus,
+    Presence,
+    Rules,
+    UnknownToken,
+)
 from holdfast.mode_card.card import CardRow, Rows, duration, listed, moment, row
 
 SERVED_ALL_THE_SAME = {
@@ -14,11 +21,14 @@ SERVED_ALL_THE_SAME = {
 }
 
 
-def standing_rules(rules: Rules, mode: Mode) -> Rows:
+def standing_rules(rules: Rules, deciding: Rules, mode: Mode) -> Rows:
+    """`deciding`: by which drivers and commands are judged, the same unless they have expired."""
     return (
-        *_authorise(rules, mode),
-        *_protection(rules, mode),
+        *_authorise(deciding, mode),
+        *_protection(deciding, mode),
         *_limits(rules, mode),
+        _late(deciding),
+        CardRow(clause="limits", says=NOT_IMPOSED),
         *_upstream(rules, mode),
         *_life(rules, mode),
         *_leaving(rules, mode),
@@ -110,33 +120,37 @@ def _protection(rules: Rules, mode: Mode) -> Rows:
 
 
 def _limits(rules: Rules, mode: Mode) -> Rows:
-    """Of the site: which limit of current holds. Imposing it on charge points is load management's task."""
+    """Of the site: which limit of current holds."""
     own = rules.limits
     fallback = "none is stated" if own.fallback_a is None else f"{own.fallback_a:g} A"
     else_ = f"Where no limit of the cloud holds: {fallback}"
-    late = row(
-        "limits",
-        "higher_ms_max",
-        says=f"A higher limit without an end that comes late counts no longer than {duration(own.higher_ms_max)} at a "
-        "charge point; a lower one never grows old.",
-    )
     match mode:
         case Mode.CONNECTED:
             holds = f"Limit of the site: the cloud's newest, as long as it is valid. {else_}."
-            return (row("limits", "fallback_a", says=holds), late)
+            return (row("limits", "fallback_a", says=holds),)
         case Mode.DEGRADED:
             most = "" if own.degraded_a is None else f", but at most {own.degraded_a:g} A"
             holds = f"Limit of the site: the cloud's newest{most}. {else_}."
-            return (row("limits", "degraded_a", "fallback_a", says=holds), late)
+            return (row("limits", "degraded_a", "fallback_a", says=holds),)
         case Mode.AUTONOMOUS:
             holds = (
                 "Limit of the site: the cloud's newest until its own end; one without an end stays if it is lower than "
                 f"the site's own, and else ends after {duration(own.higher_ms_max)}. {else_}."
             )
-            return (row("limits", "higher_ms_max", "fallback_a", says=holds), late)
+            return (row("limits", "higher_ms_max", "fallback_a", says=holds),)
         case _:
             holds = f"Limit of the site: no more than its own until the cloud has confirmed one. {else_}."
-            return (row("limits", "fallback_a", says=holds), late)
+            return (row("limits", "fallback_a", says=holds),)
+
+
+def _late(rules: Rules) -> CardRow:
+    most = duration(rules.limits.higher_ms_max)
+    return row(
+        "limits",
+        "higher_ms_max",
+        says=f"A higher limit without an end that comes late counts no longer than {most} at a charge point; a lower "
+        "one never grows old.",
+    )
 
 
 # --- the CSMS ---

@@ -45,7 +45,12 @@ from holdfast.contracts.recovery import (
     RecoveryStepped,
     StepOutcome,
 )
-from holdfast.contracts.rules import RulesActivated, RulesRefused
+from holdfast.contracts.rules import (
+    DriverTokensInstalled,
+    DriverTokensRefused,
+    RulesActivated,
+    RulesRefused,
+)
 from holdfast.contracts.session import SessionStarted
 from monitor.domain.rows import (
     CHARGE_POINTS_MAX,
@@ -77,6 +82,7 @@ CommandFact = CommandReceived | CommandDispatched | CommandSettled | CommandHeld
 ConnectionFact = ChargePointConnected | ChargePointDisconnected | ChargePointBooted
 ConnectorFact = ConnectorStatusChanged | AvailabilityChanged
 RecoveryFact = RecoveryStarted | RecoveryStepped | RecoveryFinished | DisruptionReported
+RulesFact = RulesActivated | RulesRefused | DriverTokensRefused | DriverTokensInstalled
 JournalFact = (
     IncarnationOpened | StorageLevelChanged | Checkpoint | MessageQuarantined | JournalDamaged
 )
@@ -102,7 +108,7 @@ def take(state: SiteState, place: Place, envelope: Envelope, fact: Fact) -> Site
             return _connector(state, at_ms, fact)
         case RecoveryStarted() | RecoveryStepped() | RecoveryFinished() | DisruptionReported():
             return _recovery(state, fact)
-        case RulesActivated() | RulesRefused():
+        case RulesActivated() | RulesRefused() | DriverTokensRefused() | DriverTokensInstalled():
             return _rules(state, place, at_ms, fact)
         case _:
             return _journal(state, place, at_ms, fact)
@@ -311,9 +317,7 @@ def _with_charge_point(state: SiteState, row: ChargePointRow) -> SiteState:
 # --- rules, storage, the journal's own ---
 
 
-def _rules(
-    state: SiteState, place: Place, at_ms: int, fact: RulesActivated | RulesRefused
-) -> SiteState:
+def _rules(state: SiteState, place: Place, at_ms: int, fact: RulesFact) -> SiteState:
     match fact:
         case RulesActivated():
             row = RulesRow(place=place, at_ms=at_ms, version=fact.version, hash=fact.hash)
@@ -323,14 +327,19 @@ def _rules(
             which = "a bundle" if fact.version is None else f"version {fact.version}"
             note = Note(place=place, at_ms=at_ms, what=f"{which}: {fact.reason}")
             return replace(state, rules_refused=(*state.rules_refused, note)[-KEPT_MAX:])
+        case DriverTokensRefused():
+            return replace(state, tokens_refused=fact)
+        case DriverTokensInstalled():
+            return replace(state, tokens_refused=None)
 
 
 def _journal(state: SiteState, place: Place, at_ms: int, fact: Fact) -> SiteState:
     match fact:
         case IncarnationOpened():
             life = Life(incarnation=place.incarnation, opened_at_ms=at_ms, cause=fact.cause)
-            # A new disk knows no override.
-            return replace(state, lives=(*state.lives, life)[-KEPT_MAX:], overrides=())
+            # A new disk knows no override, and has refused nothing yet.
+            lives = (*state.lives, life)[-KEPT_MAX:]
+            return replace(state, lives=lives, overrides=(), tokens_refused=None)
         case OverrideBegun() | OverrideEnded():
             return replace(state, overrides=fact.standing)
         case StorageLevelChanged():

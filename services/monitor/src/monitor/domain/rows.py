@@ -11,6 +11,7 @@ from holdfast.contracts.decision import DecisionMade
 from holdfast.contracts.journal import StorageLevel
 from holdfast.contracts.mode import ModeChanged, Override
 from holdfast.contracts.recovery import DisruptionReported, OpenPoint, RecoveryStepped
+from holdfast.contracts.rules import DriverTokensRefused
 
 MODES_MAX = 1_000
 DECISIONS_MAX = 1_000
@@ -174,6 +175,8 @@ class SiteState:
     rules_text: str | None = None
     """Of those activated last; None: the built-in ones, as far as is told."""
     rules_refused: tuple[Note, ...] = ()
+    tokens_refused: DriverTokensRefused | None = None
+    """None: the newest driver tokens that were heard of were taken."""
     overrides: tuple[Override, ...] = ()
     """As the journal said last; those whose time is up are over, told or not."""
     storage_level: StorageLevel = StorageLevel.OK

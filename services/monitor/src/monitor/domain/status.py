@@ -14,10 +14,11 @@ from holdfast.contracts.charge_point import ChargePointsStatus, ChargePointView
 from holdfast.contracts.command import CommandLanes
 from holdfast.contracts.csms import UpstreamStatus
 from holdfast.contracts.journal import CopyStatus, Gap, StorageLevel, StorageStatus
+from holdfast.contracts.life import AfterExpiry
 from holdfast.contracts.mode import Mode, ModeStatus, Override, OverrideKind
 from holdfast.contracts.recovery import OpenPoint, RecoveryStatus
 from holdfast.contracts.rules import Desired, RulesStatus
-from monitor.domain.cards import pulse_ms_of
+from monitor.domain.cards import gist_of
 from monitor.domain.readings import Reading, never
 from monitor.domain.rows import ChargePointRow, ConnectorRow, SiteState
 from monitor.domain.upstream import CsmsNow, told_at_site, told_in_cloud, with_deliveries
@@ -61,10 +62,17 @@ class RulesNow:
     desired_version: int | None = None
     """None where this scope can't tell; 0 when the cloud has published none."""
     valid_until_ms: int | None = None
+    gives_way: bool = False
+    """From then on, to the built-in safe ones."""
+    unreadable: str | None = None
+    """Why this build can't read them: what they say of the link and of their end is not known then."""
     refused: str | None = None
     staged_version: int | None = None
     """Taken, and waiting to be activated; only the site itself can tell."""
     staged_why: str | None = None
+    tokens_refused: str | None = None
+    """Why the newest driver tokens were not taken."""
+    tokens_full_wanted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,17 +156,7 @@ def at_site(
             )
         ),
         sync=mode.map(lambda m: Sync(head_seq=m.head_seq, watermark=m.watermark)),
-        rules=samples.rules.map(
-            lambda r: RulesNow(
-                version=r.version,
-                hash=r.hash,
-                desired_version=desired,
-                valid_until_ms=r.valid_until_ms,
-                refused=r.refused,
-                staged_version=r.staged_version,
-                staged_why=r.staged_why,
-            )
-        ),
+        rules=samples.rules.map(lambda r: _rules_now(r, desired)),
         storage=samples.storage.map(
             lambda s: StorageNow(level=s.level, bytes=s.bytes, bytes_max=s.bytes_max)
         ),
@@ -171,6 +169,22 @@ def at_site(
         csms=mode.map(told_at_site),
         rules_text=samples.rules.map(lambda r: r.text),
         silent=_silent(samples, now_ms, watched_ms),
+    )
+
+
+def _rules_now(status: RulesStatus, desired_version: int | None) -> RulesNow:
+    return RulesNow(
+        version=status.version,
+        hash=status.hash,
+        desired_version=desired_version,
+        valid_until_ms=status.valid_until_ms,
+        gives_way=status.after_expiry is AfterExpiry.SAFE and status.valid_until_ms is not None,
+        unreadable=gist_of(status.text).problem or None,
+        refused=status.refused,
+        staged_version=status.staged_version,
+        staged_why=status.staged_why,
+        tokens_refused=status.driver_tokens_refused,
+        tokens_full_wanted=status.driver_tokens_full_wanted,
     )
 
 
@@ -222,7 +236,7 @@ def in_cloud(
 ) -> SiteStatus:
     copy = copies.map(lambda c: newest_copy(c, site))
     # Over a metered link pulses are slower by rule: two may be missing before the site counts as not heard.
-    slow_ms = PULSES_MISSED_MAX * pulse_ms_of(state.rules_text or "")
+    slow_ms = PULSES_MISSED_MAX * gist_of(state.rules_text or "").pulse_ms
     pulse = _pulse(copy, now_ms, max(pulse_fresh_ms, slow_ms))
     as_told = Reading(
         last=state, as_of_ms=journal.as_of_ms, source=JOURNAL, fresh=journal.fresh
@@ -263,11 +277,17 @@ def _rules_told(state: SiteState, desired: Reading[Desired]) -> RulesNow | None:
         if refused.place.incarnation == active.place.incarnation
         else refused.at_ms > active.at_ms
     )
+    gist, tokens = gist_of(state.rules_text or ""), state.tokens_refused
     return RulesNow(
         version=active.version,
         hash=active.hash,
         desired_version=None if wanted is None else wanted.rules_version,
+        valid_until_ms=gist.valid_until_ms,
+        gives_way=gist.gives_way,
+        unreadable=gist.problem or None,
         refused=refused.what if refused is not None and since else None,
+        tokens_refused=tokens.reason if tokens is not None else None,
+        tokens_full_wanted=tokens is not None and tokens.full_wanted,
     )
 
 

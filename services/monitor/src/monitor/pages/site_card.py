@@ -21,7 +21,7 @@ def mode_card(status: SiteStatus) -> Html:
     if text is None:
         return section("mode-card", TITLE, el("p", "Unknown.", cls="empty"), note=note)
     try:
-        cards = cards_of(text)
+        cards = cards_of(text, status.now_ms)
     except ContractError as error:
         problem = f"These rules can't be read here: {error}"
         return section("mode-card", TITLE, el("p", problem, cls="empty"), note=note)

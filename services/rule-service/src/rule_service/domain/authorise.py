@@ -24,8 +24,9 @@ from enum import Enum, auto
 from holdfast.contracts.decision import AuthoriseInputs
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.rules import Rules, TokenStatus, TokenType, Whitelist
+from holdfast.expiry import in_force
 from rule_service.domain.considering import considered
-from rule_service.domain.expiry import by_rules_in_force, in_force
+from rule_service.domain.expiry import by_rules_in_force
 from rule_service.domain.sources import (
     Authorisation,
     accepts,

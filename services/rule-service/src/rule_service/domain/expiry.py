@@ -16,25 +16,14 @@ from holdfast.contracts.decision import (
     AuthoriseVerdict,
     Considered,
 )
-from holdfast.contracts.life import AfterExpiry
 from holdfast.contracts.rules import Rules
+from holdfast.expiry import SAFE, is_replaced
 from rule_service.domain.ruling import Ruling
 
 CLAUSE = "after_expiry"
 
-SAFE = Rules(version=1, name="built-in")
-
 Inputs = TypeVar("Inputs", AuthoriseInputs, AdmitInputs)
 Verdict = TypeVar("Verdict", AuthoriseVerdict, AdmitVerdict)
-
-
-def in_force(rules: Rules, at_ms: int) -> Rules:
-    return SAFE if is_replaced(rules, at_ms) else rules
-
-
-def is_replaced(rules: Rules, at_ms: int) -> bool:
-    until_ms = rules.valid_until_ms
-    return rules.after_expiry is AfterExpiry.SAFE and until_ms is not None and at_ms >= until_ms
 
 
 def by_rules_in_force(

@@ -14,9 +14,9 @@ from holdfast.contracts.decision import (
     DecisionMade,
 )
 from holdfast.contracts.rules import Rules
+from holdfast.expiry import in_force
 from rule_service.domain import admit, authorise
 from rule_service.domain.authorise import Asking
-from rule_service.domain.expiry import in_force
 from rule_service.domain.ruling import Ruling
 
 Verdict = AuthoriseVerdict | AdmitVerdict

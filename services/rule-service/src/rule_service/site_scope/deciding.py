@@ -27,12 +27,12 @@ from holdfast.contracts.decision import (
 )
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.rules import ListedToken, Rules, TokenType
+from holdfast.expiry import in_force
 from holdfast.ids import Ids, derived
 from holdfast.recorder import Recorder
 from rule_service.adapters.token_store import TokenStore
 from rule_service.domain import admit, authorise
 from rule_service.domain.authorise import Asking
-from rule_service.domain.expiry import in_force
 from rule_service.domain.ruling import Ruling
 from rule_service.site_scope.bundles import Bundles
 from rule_service.site_scope.cloud_asking import NOT_ASKED, CloudAsking, Outcome
