@@ -212,7 +212,9 @@ def test_durations_are_written_with_their_unit():
             duration_ms(text)
 
 
-@pytest.mark.parametrize("text", ["99999999999999999999", "9007199254740993", "0", "-1", "1.5", "x", "9" * 5_000])
+@pytest.mark.parametrize(
+    "text", ["99999999999999999999", "9007199254740993", "0", "-1", "1.5", "x", "9" * 5_000]
+)
 def test_a_number_beyond_its_bound_is_refused_however_long(text: str):
     with pytest.raises(argparse.ArgumentTypeError):
         at_most(2**53)(text)
