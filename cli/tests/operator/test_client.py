@@ -17,11 +17,13 @@ import httpx
 import pytest
 
 from holdfast_cli.main import _parser
+from holdfast_cli.operator import rules
 from holdfast_cli.operator.arguments import at_most, duration_ms, parse, payload
 from holdfast_cli.operator.client import Client, Monitor, monitor_of
 from holdfast_cli.operator.output import clean, fields, table
 from holdfast_cli.operator.problem import OperatorError
 from holdfast_cli.provision.step import provision
+from monitor.changes import rollout_ms
 
 
 def asked(*words: str) -> argparse.Namespace:
@@ -90,6 +92,22 @@ async def test_silence_after_a_change_is_uncertain_and_after_a_question_is_not()
         with pytest.raises(OperatorError) as raised:
             await ask
         assert raised.value.code == code
+
+
+async def test_a_rollout_is_waited_for_longer_than_the_monitor_waits(tmp_path: Path):
+    seen: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, json={"results": []})
+
+    draft = tmp_path / "draft.yaml"
+    draft.write_text("version: 1\n")
+    arguments = _parser().parse_args(
+        ["rules", "publish", str(draft), "--percent", "100", "--by", "x"]
+    )
+    await rules._publish(client(answer), arguments)
+    assert seen[0] * 1_000 > rollout_ms("x" * 10**6, 10**6)
 
 
 async def test_what_a_person_typed_stays_one_part_of_the_path():

@@ -6,6 +6,7 @@ Method: the shipped monitor on a simulated bus; the services are responders that
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,7 @@ from holdfast.contracts.rollout import (
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import Desired, Publish, Published, RulesStatus
 from holdfast.rpc import serve
+from monitor.changes import rollout_ms
 
 SITE = "berlin01"
 NOW = 1_750_000_000_000
@@ -103,6 +105,37 @@ def test_a_draft_is_rolled_out_and_each_site_has_its_result(with_monitor):
         assert (refused.status_code, "moods" in refused.json()["error"]) == (400, True)
 
     with_monitor("cloud", look)
+
+
+@pytest.mark.parametrize(
+    ("choice", "takes_s", "code"),
+    [
+        ({"percent": 100}, 40, 200),
+        ({"group": "all"}, 40, 200),
+        ({"sites": [f"s{n}" for n in range(500)]}, 40, 200),
+        ({"sites": [SITE]}, 5, 200),
+        ({"sites": [SITE]}, 7, 504),
+        ({"percent": 100}, 70, 504),
+    ],
+)
+def test_a_rollouts_answer_is_waited_for_as_long_as_its_size_may_need(
+    with_monitor, choice, takes_s, code
+):
+    async def look(world: Any, http: httpx.AsyncClient) -> None:
+        async def slow(_: Rollout, __: str) -> Contract:
+            await asyncio.sleep(takes_s)
+            return RolledOut(results=())
+
+        await serve(world.bus.client("slow"), subjects.cloud_rpc("rollout"), Rollout, slow)
+        body = {"draft": "version: 4\n", "by": "rules desk", **choice}
+        assert (await http.post("/api/rules/rollouts", json=body)).status_code == code
+
+    with_monitor("cloud", look)
+
+
+def test_no_rollout_is_waited_for_longer_than_callers_do():
+    assert rollout_ms("x" * 10**6, 10**6) <= 66_000
+    assert rollout_ms("", 0) == 5_000
 
 
 def test_rules_tokens_and_limits_are_published_by_the_one_who_may(with_monitor):

@@ -27,6 +27,8 @@ Document = dict[str, Any]
 
 TIMEOUT_S = 15.0
 """Above what the monitor itself waits for another service (5 s)."""
+ROLLOUT_TIMEOUT_S = 80.0
+"""Likewise: for hundreds of sites the monitor waits for over a minute."""
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 AT_ONCE_MAX = 16
 PAGE = 500
@@ -141,9 +143,11 @@ class Client:
         """Raise OperatorError."""
         return await self._ask("GET", path_of(*parts), params=query)
 
-    async def post(self, *parts: str, body: Mapping[str, Any]) -> Document:
+    async def post(
+        self, *parts: str, body: Mapping[str, Any], timeout_s: float = TIMEOUT_S
+    ) -> Document:
         """Raise OperatorError."""
-        return await self._ask("POST", path_of(*parts), json=dict(body))
+        return await self._ask("POST", path_of(*parts), json=dict(body), timeout=timeout_s)
 
     async def pages(self, *parts: str, limit: int = PAGE) -> AsyncIterator[Document]:
         """Every page of a list, oldest first."""
@@ -209,7 +213,7 @@ class Client:
         except httpx.TimeoutException as error:
             code, now = (CANNOT, "try again shortly") if method == "GET" else (UNCERTAIN, _LOOK)
             raise OperatorError(
-                f"{url} gave no answer in {TIMEOUT_S:.0f} s: {now}", code
+                f"{url} gave no answer in {content.get('timeout', TIMEOUT_S):.0f} s: {now}", code
             ) from error
         except httpx.ConnectError as error:
             raise OperatorError(

@@ -18,7 +18,7 @@ from holdfast_cli.operator.arguments import (
     at_most,
     in_name_of,
 )
-from holdfast_cli.operator.client import Client, Document
+from holdfast_cli.operator.client import ROLLOUT_TIMEOUT_S, Client, Document
 from holdfast_cli.operator.document import text_of
 from holdfast_cli.operator.output import clean, fields, moment, print_json, table
 from holdfast_cli.operator.problem import DONE, NO, OperatorError
@@ -192,7 +192,7 @@ async def _publish(client: Client, arguments: argparse.Namespace) -> int:
         body["group"] = arguments.group
     else:
         body["percent"] = arguments.percent
-    done = await client.post("rules", "rollouts", body=body)
+    done = await client.post("rules", "rollouts", body=body, timeout_s=ROLLOUT_TIMEOUT_S)
     results = done["results"]
     failed = [row for row in results if row["problem"]]
     if arguments.json:

@@ -37,12 +37,22 @@ from holdfast.service import Context
 from monitor.answering import Problem, answer
 from monitor.config import Config
 from monitor.known_site import site_asked_for
-from monitor.passing_on import Asked, Reply, pass_on, read
+from monitor.passing_on import TIMEOUT_MS, Asked, Reply, pass_on, read
 from monitor.watching import Watch
 
 DOCUMENT_BYTES_MAX = 1024 * 1024
 """A draft, a signed bundle, a list of driver tokens: NATS carries no more."""
 RULE_SERVICE = "rule-service"
+ROLLOUT_SITE_MS = 80
+"""Composing, signing and publishing for one site takes a quarter of it on a small, busy machine."""
+ROLLOUT_KIB_MS = 40
+"""Reading a draft, and comparing its groups."""
+
+
+def rollout_ms(draft: str, sites: int) -> int:
+    """So long the answer may take: at most 65.5 s, which callers are to outwait."""
+    kib = min(len(draft.encode()), DRAFT_BYTES_MAX) // 1024
+    return TIMEOUT_MS + ROLLOUT_SITE_MS * min(sites, SITES_MAX) + ROLLOUT_KIB_MS * kib
 
 
 class WordAsked(Asked):
@@ -152,7 +162,11 @@ class Changes:
             percent=body.percent,
             by=body.by,
         )
-        return await self._in_registry("rollout", asked, RolledOut, body.by)
+        # How many a group or a share is, rule-service finds: never more than are known, or than the draft may name.
+        sites = len(body.sites) or SITES_MAX
+        may_take_ms = rollout_ms(body.draft, sites)
+        done = await self._ask_registry("rollout", asked, RolledOut, body.by, may_take_ms)
+        return answer(done.model_dump(mode="json"))
 
     async def rollback(self, request: Request) -> Response:
         self._in_cloud("rules are rolled back")
@@ -240,9 +254,18 @@ class Changes:
         done = await self._ask_registry(verb, asked, reply, by)
         return answer(done.model_dump(mode="json"))
 
-    async def _ask_registry(self, verb: str, asked: Contract, reply: type[Reply], by: str) -> Reply:
+    async def _ask_registry(
+        self,
+        verb: str,
+        asked: Contract,
+        reply: type[Reply],
+        by: str,
+        timeout_ms: int = TIMEOUT_MS,
+    ) -> Reply:
         subject = subjects.cloud_rpc(verb)
-        return await pass_on(self._context, subject, asked, reply, who=RULE_SERVICE, by=by)
+        return await pass_on(
+            self._context, subject, asked, reply, who=RULE_SERVICE, by=by, timeout_ms=timeout_ms
+        )
 
 
 def _compact(document: Contract) -> str:

@@ -52,10 +52,11 @@ async def pass_on(
     *,
     who: str,
     by: str,
+    timeout_ms: int = TIMEOUT_MS,
 ) -> Reply:
     """Raise Problem, which says whether anything may have changed."""
     try:
-        answer = await call(context.bus, subject, asked, reply, timeout_ms=TIMEOUT_MS)
+        answer = await call(context.bus, subject, asked, reply, timeout_ms=timeout_ms)
     except NoResponder as error:
         raise Problem(503, f"{who} is not there: nothing was changed, try again shortly") from error
     except RequestTimedOut as error:
