@@ -165,6 +165,20 @@ async def test_a_command_is_sent_and_waited_for_until_its_disposition(a_monitor,
         }
 
 
+@both
+async def test_who_gave_a_command_stands_in_the_list_and_with_the_command(a_monitor, scope):
+    async with a_monitor(scope, connected) as world:
+        await settles(world, Disposition.DELIVERED)
+        sent = await world.ask(
+            "command", "send", "CP-01", "ClearCache", "--id", "k1", "--by", "night desk", "--wait"
+        )
+        assert sent.code == 0
+        for words in (("command", "list"), ("command", "show", "k1")):
+            assert ", night desk" in (await world.ask(*words)).out
+        row = json.loads((await world.ask("command", "show", "k1", "--json")).out)
+        assert row["by"] == "night desk"
+
+
 async def test_a_command_that_was_not_taken_ends_with_1_and_nobody_there_with_2(a_monitor):
     async with a_monitor("cloud", connected) as world:
         words = ("command", "send", "CP-01", "Reset", "type=Soft")

@@ -12,7 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
-from holdfast.contracts.command import Command, CommandReceipt, Issuer, SendCommand
+from holdfast.contracts.command import (
+    Command,
+    CommandReceipt,
+    CommandReceived,
+    Issuer,
+    SendCommand,
+)
 from holdfast.health import Health
 from holdfast.service import Context
 from holdfast_testkit.sim_bus import SimBus
@@ -163,7 +169,8 @@ def test_a_command_goes_to_the_service_that_may_take_it(with_monitor, scope) -> 
     async def look(world, http: httpx.AsyncClient) -> None:
         path = f"/api/sites/{SITE}/commands"
         sent = await http.post(
-            path, json={"charge_point": "CP-01", "action": "Reset", "id": "mine"}
+            path,
+            json={"charge_point": "CP-01", "action": "Reset", "id": "mine", "by": "night desk"},
         )
         assert (sent.status_code, sent.json()["id"]) == (202, "mine")
         (taken,) = world.commands
@@ -171,10 +178,28 @@ def test_a_command_goes_to_the_service_that_may_take_it(with_monitor, scope) -> 
         assert isinstance(given, Command)
         assert given.issuer is (Issuer.CLOUD if scope == "cloud" else Issuer.OPERATOR_AT_SITE)
         assert given.deadline_ms - given.issued_at_ms == 60_000
+        assert given.by == "night desk"
         world.receipt = CommandReceipt(id="x", accepted=False, reason="too late")
         refused = await http.post(path, json={"charge_point": "CP-01", "action": "Reset"})
         assert refused.status_code == 409
         assert "too late" in refused.json()["error"]
+
+    with_monitor(scope, look)
+
+
+@both
+def test_who_gave_a_command_is_told_from_the_journal(with_monitor, scope) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        of = Command(
+            id="named", charge_point="CP-01", action="Reset", payload={}, issued_at_ms=1,
+            deadline_ms=2, by="<i>Ada</i>",
+        )  # fmt: skip
+        await world.tell(CommandReceived(charge_point="CP-01", command=of, downlink_seq=9))
+        await asyncio.sleep(1)
+        rows = (await http.get(f"/api/sites/{SITE}/commands")).json()["commands"]
+        assert {row["id"]: row["by"] for row in rows} == {"c1": "", "c2": "", "named": "<i>Ada</i>"}
+        page = (await http.get("/" if scope == "site" else f"/sites/{SITE}")).text
+        assert "by cloud, &lt;i&gt;Ada&lt;/i&gt;" in page
 
     with_monitor(scope, look)
 

@@ -167,6 +167,21 @@ async def test_the_same_command_twice_is_sent_once_also_beyond_the_dedupe_window
 
 
 @virtual_time
+async def test_a_command_sent_again_later_or_by_somebody_else_is_the_same_and_the_first_holds(
+    a_world,
+):
+    """As an operator does it who got no answer: with the id, but neither the second nor the minute of before."""
+    async with a_world() as world, world.running("cloud"):
+        assert (await send(world, by="Ada")).accepted
+        before = await last(world, subjects.down_command(world.site_name, "c-1"))
+        await world.clock.sleep_ms(5_000)
+        assert (await send(world, by="Bo")).accepted
+        after = await last(world, subjects.down_command(world.site_name, "c-1"))
+        assert (after.seq, after.data) == (before.seq, before.data)
+        assert Command.from_bytes(after.data).by == "Ada"
+
+
+@virtual_time
 async def test_another_command_under_a_used_id_is_refused(a_world):
     async with a_world() as world, world.running("cloud"):
         await send(world)

@@ -176,7 +176,7 @@ async def _list(client: Client, arguments: argparse.Namespace) -> int:
             row["charge_point"],
             row["action"],
             row["disposition"] or _stage(row),
-            row["issuer"],
+            _given_by(row),
             row["id"],
             row["reason"],
         )
@@ -202,6 +202,11 @@ async def _show(client: Client, arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _given_by(row: Document) -> str:
+    """The kind of issuer, and the name where one was told."""
+    return f"{row['issuer']}, {row['by']}" if row.get("by") else str(row["issuer"])
+
+
 def _whole(row: Document) -> str:
     observed = None
     if row["took_effect"] is not None:
@@ -217,7 +222,7 @@ def _whole(row: Document) -> str:
             ("answer", row["answer"]),
             ("observed", observed),
             ("words", "; ".join(row["words"])),
-            ("issuer", row["issuer"]),
+            ("given by", _given_by(row)),
             ("issued", moment(row["issued_at_ms"])),
             ("deadline", moment(row["deadline_ms"])),
             ("received", moment(row["received_at_ms"])),

@@ -34,7 +34,7 @@ class Draft(BaseModel):
     payload: dict[str, Any] = Field(default_factory=dict)
     deadline_ms: int | None = None
     by: str | None = Field(None, min_length=1, max_length=100)
-    """In whose name, for the log; the command itself names only which kind of issuer it has."""
+    """In whose name: it stands in the command, and so in the journal."""
 
 
 async def read_draft(request: Request) -> Draft:
@@ -57,6 +57,7 @@ def command_of(draft: Draft, scope: Literal["site", "cloud"], clock: Clock, new_
         payload=draft.payload,
         issued_at_ms=now_ms,
         deadline_ms=deadline_ms,
+        by=draft.by or "",
         issuer=Issuer.CLOUD if scope == "cloud" else Issuer.OPERATOR_AT_SITE,
     )
 

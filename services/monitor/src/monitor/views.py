@@ -211,6 +211,7 @@ def command(row: CommandRow) -> Document:
         "action": of.action,
         "payload": masked(of.payload),
         "issuer": of.issuer,
+        "by": of.by,
         "issued_at_ms": of.issued_at_ms,
         "deadline_ms": of.deadline_ms,
         "received_at_ms": row.received_at_ms,

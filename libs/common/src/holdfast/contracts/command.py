@@ -57,6 +57,9 @@ class Command(Contract):
     """The rule that led to it, where no person and no CSMS did: `upstream.refused_start`, or the site's own."""
     why: str = Field("", max_length=255)
     """For the journal; of what the site itself issues."""
+    by: str = Field("", max_length=100)
+    """Who gave it, for the journal: the person whose name the monitor was told. Empty where there is none, as with a
+    CSMS. It decides nothing, and is no part of what makes it the same command."""
 
 
 class Disposition(StrEnum):

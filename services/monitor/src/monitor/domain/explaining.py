@@ -130,7 +130,9 @@ def _of_command(inputs: AdmitInputs) -> Iterator[Ground]:
     command, at_ms = inputs.command, inputs.at_ms
     said = f"{command.action} {masked(command.payload)}"[:VALUE_LENGTH_MAX]
     yield _aged("command", said, command.issued_at_ms, at_ms)
-    yield Ground("given by", command.issuer.value)
+    yield Ground(
+        "given by", f"{command.issuer.value}, {command.by}" if command.by else command.issuer.value
+    )
     yield _aged("deadline", "", command.deadline_ms, at_ms)
     for name, value in inputs.target.model_dump(mode="json").items():
         yield from _told(name, value, at_ms)

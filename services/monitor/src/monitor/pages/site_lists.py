@@ -132,7 +132,7 @@ def commands(status: SiteStatus) -> Html:
             _disposition(row),
             [
                 moment(row.command.issued_at_ms, now_ms),
-                el("small", f"by {row.command.issuer.value}"),
+                el("small", _given_by(row)),
             ],
         )
         for row in newest
@@ -148,6 +148,11 @@ def commands(status: SiteStatus) -> Html:
         ),
         note=told(status.waiting_commands, now_ms),
     )
+
+
+def _given_by(row: CommandRow) -> str:
+    of = row.command
+    return f"by {of.issuer.value}, {of.by}" if of.by else f"by {of.issuer.value}"
 
 
 def _payload(row: CommandRow) -> str:

@@ -101,10 +101,9 @@ class Commanding:
         subject, data = subjects.down_command(site, command.id), command.to_bytes()
         last = await self._bus.last(subjects.DOWNLINK, subject)
         if last:
-            same = last.data == data
             return (
                 None
-                if same
+                if _is_the_same(Command.from_bytes(last.data), command)
                 else f"id {command.id!r} was used for another command: choose a new one"
             )
         left_s = max(0, command.deadline_ms - self._clock.now_ms()) // 1000
@@ -116,6 +115,12 @@ class Commanding:
             ttl_s=left_s + KEPT_AFTER_DEADLINE_S,
         )
         return None
+
+
+def _is_the_same(known: Command, command: Command) -> bool:
+    """But for its times and who gives it: whoever got no answer sends it again with its id, and the first one holds."""
+    again = {"issued_at_ms": known.issued_at_ms, "deadline_ms": known.deadline_ms, "by": known.by}
+    return command.model_copy(update=again) == known
 
 
 def problem(command: Command, at_ms: int) -> str | None:
