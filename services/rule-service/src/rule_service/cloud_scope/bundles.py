@@ -39,6 +39,7 @@ from rule_service.cloud_scope.targets import targets
 from rule_service.domain.bundle import lock_out, sound
 from rule_service.domain.bundle_text import read_rules, with_version
 from rule_service.domain.composing import Composed, read_source
+from rule_service.domain.named_keys import named_keys
 from rule_service.domain.signatures import public_hex, sign
 
 log = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ class BundlePublishing:
         found: list[BundleRecord] = []
         before: tuple[str, ...] = ()
         for record in reversed(await self._registry.history(subjects.site_of(subject))):
-            keys = read_rules(record.text).signing.keys
+            keys = named_keys(record.text)
             if record.version > asked.version and keys != before:
                 found.append(record)
             before = keys
@@ -252,7 +253,7 @@ class BundlePublishing:
             raise ContractError(problem)
         if newest is None or not going.signed_here:
             return
-        named = read_rules(newest.text).signing.keys
+        named = named_keys(newest.text)
         if named and key not in named:
             raise ContractError(
                 f"version {newest.version} names the keys that {going.site} trusts, and this cloud's, "

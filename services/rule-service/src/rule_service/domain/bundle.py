@@ -53,6 +53,16 @@ class Refusal:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Active, and not to be read by this build: one of a newer build, whose clauses this one does not know."""
+
+    version: int
+    keys: frozenset[str]
+    """That it names for signing, as far as they can be made out."""
+    why: str
+
+
 BUILT_IN = Rules(version=1, name="built-in")
 """Until a signed bundle is active; known to others as version 0."""
 
@@ -61,6 +71,8 @@ BUILT_IN = Rules(version=1, name="built-in")
 class State:
     active: Bundle | None = None
     active_since_ms: int | None = None
+    unread: Unread | None = None
+    """In place of the active one: nothing older counts again, and nobody's key, until a newer one is taken."""
     staged: Bundle | None = None
     """Verified, and newer than the active one."""
     staged_since_ms: int | None = None
@@ -76,7 +88,14 @@ class State:
 
     @property
     def version(self) -> int:
+        """That decisions name."""
         return self.active.version if self.active else 0
+
+    @property
+    def newest_version(self) -> int:
+        """Of what was ever verified here: older ones are refused."""
+        newest = self.staged or self.active or self.unread
+        return newest.version if newest else 0
 
     @property
     def refused(self) -> str | None:
@@ -102,6 +121,13 @@ class Recalled:
     journaled: bool
     """False: the journal has been trimmed past its activation."""
     since_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecalledUnread:
+    """Active before this process began, in words that this build can't read."""
+
+    unread: Unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +175,8 @@ class SafePoint:
     at_ms: int = 0
 
 
-Event = Recalled | RecalledStaged | RecalledRefusal | Offered | Unreadable | ModeStands | SafePoint
+RecalledOne = Recalled | RecalledUnread | RecalledStaged | RecalledRefusal
+Event = RecalledOne | Offered | Unreadable | ModeStands | SafePoint
 
 
 # --- effects ---
@@ -175,12 +202,12 @@ Effect = Record | Keep
 
 def decide(policy: Policy, state: State, event: Event) -> tuple[State, tuple[Effect, ...]]:
     match event:
-        case Recalled() | RecalledStaged() | RecalledRefusal():
+        case Recalled() | RecalledUnread() | RecalledStaged() | RecalledRefusal():
             return _recalled(state, event)
         case Offered():
             return _offered(policy, state, event)
         case Unreadable(reason=reason, at_ms=at_ms, provisioned=provisioned):
-            if provisioned and state.active:
+            if provisioned and state.newest_version:
                 return state, ()  # it counts for the first bundle only
             return _refuse(state, None, BundleRefused(RefusedFor.UNREADABLE, reason), at_ms)
         case ModeStands(mode=mode):
@@ -194,16 +221,16 @@ def decide(policy: Policy, state: State, event: Event) -> tuple[State, tuple[Eff
             assert_never(event)
 
 
-def _recalled(
-    state: State, event: Recalled | RecalledStaged | RecalledRefusal
-) -> tuple[State, tuple[Effect, ...]]:
+def _recalled(state: State, event: RecalledOne) -> tuple[State, tuple[Effect, ...]]:
     match event:
+        case RecalledUnread(unread=unread):
+            return replace(state, unread=unread), ()
         case Recalled(bundle=bundle, journaled=journaled, since_ms=since_ms):
             state = replace(state, active=bundle, active_since_ms=since_ms)
             again = Record(_activation(state, bundle, since_ms))
             return state, () if journaled else (again,)
         case RecalledStaged(bundle=bundle, since_ms=since_ms):
-            if bundle.version <= state.version:
+            if bundle.version <= state.newest_version:
                 return state, ()
             return replace(state, staged=bundle, staged_since_ms=since_ms), ()
         case RecalledRefusal(refusal=refusal):
@@ -224,7 +251,9 @@ def why_not_now(state: State) -> str | None:
 def trusted(policy: Policy, state: State) -> frozenset[str]:
     """The keys that count for the next bundle: those that the newest verified one names, else the provisioned ones."""
     newest = state.staged or state.active
-    return _after(policy, newest.rules) if newest else policy.trusted_keys
+    if newest:
+        return _after(policy, newest.rules)
+    return (state.unread and state.unread.keys) or policy.trusted_keys
 
 
 def _after(policy: Policy, rules: Rules) -> frozenset[str]:
@@ -232,20 +261,20 @@ def _after(policy: Policy, rules: Rules) -> frozenset[str]:
 
 
 def _offered(policy: Policy, state: State, offer: Offered) -> tuple[State, tuple[Effect, ...]]:
-    signed, newest = offer.signed, state.staged or state.active
+    signed, newest_version = offer.signed, state.newest_version
     if offer.provisioned:
         # By the version it claims: its key may have been replaced since, and that is how it should be.
-        if newest and signed.version <= newest.version:
+        if signed.version <= newest_version:
             return state, ()
     else:
         state = replace(state, desired_version=signed.version)
     try:
         bundle = verified(policy, state, signed)
-        if newest and bundle.version <= newest.version:
+        if bundle.version <= newest_version:
             if bundle.hash in {known.hash for known in (state.active, state.staged) if known}:
                 return replace(state, refusal=None), ()
             raise BundleRefused(
-                RefusedFor.NOT_NEWER, f"version {bundle.version} is not newer than {newest.version}"
+                RefusedFor.NOT_NEWER, f"version {bundle.version} is not newer than {newest_version}"
             )
     except BundleRefused as refused:
         return _refuse(state, signed.version, refused, offer.at_ms)
@@ -255,7 +284,14 @@ def _offered(policy: Policy, state: State, offer: Offered) -> tuple[State, tuple
 
 def _activate(state: State, bundle: Bundle, at_ms: int) -> tuple[State, tuple[Effect, ...]]:
     record = Record(_activation(state, bundle, None))
-    state = replace(state, active=bundle, active_since_ms=at_ms, staged=None, staged_since_ms=None)
+    state = replace(
+        state,
+        active=bundle,
+        active_since_ms=at_ms,
+        unread=None,
+        staged=None,
+        staged_since_ms=None,
+    )
     return state, (record,)
 
 
@@ -264,7 +300,7 @@ def _activation(state: State, bundle: Bundle, since_ms: int | None) -> RulesActi
         version=bundle.version,
         hash=bundle.hash,
         text=bundle.text,
-        previous_version=state.version,
+        previous_version=state.unread.version if state.unread else state.version,
         key=bundle.key,
         since_ms=since_ms,
     )

@@ -34,15 +34,18 @@ from rule_service.domain.bundle import (
     Recalled,
     RecalledRefusal,
     RecalledStaged,
+    RecalledUnread,
     Record,
     Refusal,
     SafePoint,
     State,
+    Unread,
     Unreadable,
     decide,
     trusted,
     why_not_now,
 )
+from rule_service.domain.named_keys import named_keys
 from rule_service.site_scope.gate import Gate
 from rule_service.site_scope.metrics import Metrics
 from rule_service.site_scope.recording import CONDITION as JOURNAL
@@ -132,9 +135,10 @@ class Bundles:
         try:
             bundle = Bundle(fact.text, parse_rules(fact.text), fact.key)
         except ContractError as error:
-            # Another build activated it: this one can't read it, and goes on with what it is offered.
-            self._health.wrong(CONDITION, str(error))
+            # Another build activated it: the safe defaults decide until something newer comes.
             log.error("last rules unreadable: %s", error)  # noqa: TRY400  the sentence is all there is
+            keys = frozenset(named_keys(fact.text))
+            await self._take(RecalledUnread(Unread(fact.version, keys, str(error))))
             return
         await self._take(Recalled(bundle, journaled, since_ms))
 
@@ -253,6 +257,13 @@ class Bundles:
         self._metrics.rules_stand(state)
         if state.active:
             self._health.ok(CONDITION)
+        elif state.unread:
+            version, why = state.unread.version, state.unread.why
+            self._health.wrong(
+                CONDITION,
+                f"version {version} is active and this build can't read it ({why}): the built-in rules decide; "
+                "publish a newer bundle that it can read, or go back to the build that activated it",
+            )
         else:
             self._health.wrong(CONDITION, "no signed bundle is active: the built-in rules stand")
 
@@ -263,6 +274,7 @@ class Bundles:
         state, rules = self._state, self._state.rules
         refusal = state.refusal
         newest = state.staged or state.active
+        named = newest.rules.signing.keys if newest else state.unread and state.unread.keys
         keys = sorted(trusted(self._policy, state))
         return RulesStatus(
             version=state.version,
@@ -281,6 +293,6 @@ class Bundles:
             refused_version=refusal.fact.version if refusal else None,
             refused_at_ms=refusal.at_ms if refusal else None,
             trusted_keys=tuple(key[:KEY_SHOWN] for key in keys),
-            trusted_by="bundle" if newest and newest.rules.signing.keys else "provisioned",
+            trusted_by="bundle" if named else "provisioned",
             text=state.active.text if state.active else "",
         )

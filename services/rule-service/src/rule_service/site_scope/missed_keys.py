@@ -32,7 +32,7 @@ async def ask_for_missed_keys(bus: Bus, clock: Clock, site: str, bundles: Bundle
         state, last = bundles.state, bundles.last_offered
         if bundles.mode is Mode.AUTONOMOUS or last is None or state.refusal is None:
             continue
-        newest = state.staged.version if state.staged else state.version
+        newest = state.newest_version
         question = (state.refusal.fact.version, newest)
         if state.refusal.fact.kind is not RefusedFor.UNTRUSTED_KEY or asked == question:
             continue
