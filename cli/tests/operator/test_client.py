@@ -18,7 +18,7 @@ import pytest
 
 from holdfast_cli.main import _parser
 from holdfast_cli.operator import rules
-from holdfast_cli.operator.arguments import at_most, duration_ms, parse, payload
+from holdfast_cli.operator.arguments import amperes, at_most, duration_ms, parse, payload
 from holdfast_cli.operator.client import Client, Monitor, monitor_of
 from holdfast_cli.operator.output import clean, fields, table
 from holdfast_cli.operator.problem import OperatorError
@@ -76,6 +76,57 @@ async def test_a_monitor_of_another_version_ends_in_a_sentence(monkeypatch, verb
     arguments = _parser().parse_args([verb, "--api", "http://127.0.0.1:1"])
     with pytest.raises(OperatorError, match="same version"):
         await arguments.run(arguments)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--payload", '{"a": NaN}'), "NaN is no number of JSON"),
+        (("--payload", "[" * 100_000), "no key=value"),
+        (("--payload", '{"a": ' + "[" * 100_000), "no JSON"),
+        (("a=1e999",), "can't be sent as JSON"),
+        (('a="\\ud800"',), "can't be sent as JSON"),
+    ],
+)
+async def test_what_was_typed_and_cannot_be_sent_is_not_blamed_on_the_monitor(
+    monkeypatch, words, sentence
+):
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, json={})
+
+    transport = httpx.MockTransport(answer)
+    real = httpx.AsyncClient
+    monkeypatch.setattr(httpx, "AsyncClient", lambda **_: real(transport=transport))
+    given = ["command", "send", "CP-01", "DataTransfer", "--site", "a", *words]
+    arguments = parse(_parser(), [*given, "--by", "x", "--api", "http://127.0.0.1:1"])
+    with pytest.raises(OperatorError) as raised:
+        await arguments.run(arguments)
+    assert len(str(raised.value)) < 500
+    assert sentence in str(raised.value)
+    assert "version" not in str(raised.value)
+    assert (raised.value.code, sent) == (2, [])
+
+
+async def test_a_defect_of_our_own_is_told_from_an_answer_that_cannot_be_read():
+    defect = TypeError("oh")
+    own = client(lambda _: httpx.Response(200, json={}))
+    assert "failed by itself" in str(own.gave_up(defect))
+    await own.get("sites")
+    assert "same version" in str(own.gave_up(defect))
+    assert own.gave_up(defect).code == 2
+    await own.post("x", body={})
+    assert own.gave_up(defect).code == 3
+    assert "may or may not have been taken" in str(own.gave_up(defect))
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "x", "1e999"])
+def test_amperes_are_a_number_from_nothing_on(text: str):
+    with pytest.raises(argparse.ArgumentTypeError):
+        amperes(text)
+    assert amperes("32.5") == 32.5
 
 
 async def test_pages_that_go_round_in_a_circle_end():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import math
 import re
 import textwrap
 from collections.abc import Awaitable, Callable, Sequence
@@ -68,10 +69,7 @@ def add_verb(
             try:
                 return await run(opened, arguments)
             except (LookupError, TypeError, AttributeError, ValueError) as error:
-                raise OperatorError(
-                    f"{opened.monitor.url} answers otherwise than this command can read "
-                    f"({type(error).__name__}: {str(error)[:200]}): are both of the same version?"
-                ) from error
+                raise opened.gave_up(error) from error
 
     parser.set_defaults(run=asked)
     return parser
@@ -157,8 +155,8 @@ def payload(words: list[str]) -> dict[str, Any]:
     """One JSON object, or key=value pairs whose value is JSON where it reads as JSON. Raise ValueError."""
     if len(words) == 1 and words[0].lstrip().startswith("{"):
         try:
-            document = json.loads(words[0])
-        except ValueError as error:
+            document = json.loads(words[0], parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"the payload is no JSON ({error})") from error
         if not isinstance(document, dict):
             raise ValueError("the payload is no JSON object")
@@ -167,11 +165,29 @@ def payload(words: list[str]) -> dict[str, Any]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise ValueError(f"{word!r} is no key=value: write connectorId=1, or one JSON object")
+            raise ValueError(
+                f"{word[:80]!r} is no key=value: write connectorId=1, or one JSON object"
+            )
         if key in given:
             raise ValueError(f"{key!r} is given twice")
         try:
-            given[key] = json.loads(value)
-        except ValueError:
+            given[key] = json.loads(value, parse_constant=_no_number)
+        except (ValueError, RecursionError):
             given[key] = value
     return given
+
+
+def _no_number(text: str) -> None:
+    """Python reads NaN and Infinity; JSON has neither."""
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def amperes(text: str) -> float:
+    """An argparse type."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of amperes, 0 or more")
+    return value

@@ -138,6 +138,8 @@ class Client:
     def __init__(self, monitor: Monitor, http: httpx.AsyncClient) -> None:
         self.monitor = monitor
         self._http = http
+        self._answered = False
+        self._changed = False
 
     async def get(self, *parts: str, **query: str | int) -> Document:
         """Raise OperatorError."""
@@ -147,7 +149,33 @@ class Client:
         self, *parts: str, body: Mapping[str, Any], timeout_s: float = TIMEOUT_S
     ) -> Document:
         """Raise OperatorError."""
-        return await self._ask("POST", path_of(*parts), json=dict(body), timeout=timeout_s)
+        try:
+            text = json.dumps(dict(body), allow_nan=False, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:  # of what was typed: no monitor has seen it
+            raise OperatorError(
+                f"what was given can't be sent as JSON ({str(error)[:200]}): nothing was sent"
+            ) from error
+        headers = {"content-type": "application/json"}
+        path = path_of(*parts)
+        answer = await self._ask("POST", path, content=text, headers=headers, timeout=timeout_s)
+        self._changed = True
+        return answer
+
+    def gave_up(self, error: Exception) -> OperatorError:
+        """What a defect means for whoever runs the command: whose it may be, and what may have changed."""
+        said = f"{type(error).__name__}: {str(error)[:200]}"
+        if not self._answered:
+            return OperatorError(
+                f"this command failed by itself, before {self.monitor.url} answered anything ({said}): "
+                "a defect of holdfast, or of what was given to it; nothing was changed"
+            )
+        defect = (
+            f"{self.monitor.url} answers otherwise than this command can read ({said}): are both of the same "
+            "version? If they are, it is a defect of holdfast"
+        )
+        if self._changed:
+            return OperatorError(f"{defect}. {_LOOK[0].upper()}{_LOOK[1:]}", UNCERTAIN)
+        return OperatorError(defect)
 
     async def pages(self, *parts: str, limit: int = PAGE) -> AsyncIterator[Document]:
         """Every page of a list, oldest first."""
@@ -228,6 +256,7 @@ class Client:
     def _read(self, response: httpx.Response, body: bytes) -> Document:
         document = _document(body)
         if response.is_success and document is not None:
+            self._answered = True
             return document
         status, said = response.status_code, document and document.get("error")
         match status:

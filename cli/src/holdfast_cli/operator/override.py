@@ -13,6 +13,7 @@ from holdfast_cli.operator.arguments import (
     add_site,
     add_site_option,
     add_verb,
+    amperes,
     duration_ms,
     future_ms,
     in_name_of,
@@ -58,7 +59,7 @@ def add_limit(subparsers: Any) -> None:
         says=f"Gives a site a current limit. {NOT_IMPOSED}",
         examples=("holdfast limit 63 --for 2h --site berlin01", "holdfast limit 32"),
     )  # fmt: skip
-    it.add_argument("amperes", type=float, metavar="AMPERES")
+    it.add_argument("amperes", type=amperes, metavar="AMPERES")
     add_site_option(it)
     it.add_argument("--for", dest="lasts", type=duration_ms, metavar="DURATION",
                     help="then the rules' fallback counts (default: without an end)")  # fmt: skip
