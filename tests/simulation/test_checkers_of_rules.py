@@ -262,7 +262,17 @@ STOP = {"action": "RemoteStopTransaction", "payload": {"transactionId": 7}}
 CAP = command("cap-1", **STOP, issuer=Issuer.SITE, by_rule="authorise.unknown_energy_wh_max")
 YES = decided(ONE)
 NO = YES.model_copy(update={"verdict": AdmitVerdict(admitted=False, disposition=None)})
+LATER = CAP.model_copy(update={"id": "cap-1-2", "issued_at_ms": CAP.issued_at_ms + 60_000})
+SOON = LATER.model_copy(update={"issued_at_ms": CAP.issued_at_ms + 59_999})
 CAPPED = (started(cap_wh=50), metered(150), decided(CAP))
+
+
+MANY = tuple(
+    fact
+    for number in range(6)
+    for of in [LATER.model_copy(update={"id": f"cap-{number}", "issued_at_ms": 100_000 * number})]
+    for fact in (decided(of), sent(of))
+)
 
 
 def test_commands_that_were_admitted_worded_and_capped_break_nothing() -> None:
@@ -270,6 +280,7 @@ def test_commands_that_were_admitted_worded_and_capped_break_nothing() -> None:
     facts = (
         YES, held(ONE), word(ONE, Word.CONFIRM), sent(ONE), settled(ONE, Disposition.DELIVERED),
         decided(other), word(other, Word.CANCEL), settled(other, Disposition.SUPERSEDED), *CAPPED, sent(CAP),
+        decided(LATER), sent(LATER),
     )  # fmt: skip
     assert commands_are_admitted.check(journal(*facts)) == []
 
@@ -308,6 +319,8 @@ def test_a_remote_command_that_ends_a_session_of_a_site_on_its_own_is_found(
         ((YES, word(ONE, Word.CANCEL), sent(ONE)), "after it was cancelled"),
         ((YES, word(ONE, Word.CANCEL), settled(ONE, Disposition.DELIVERED)), "and ended delivered"),
         ((*CAPPED, sent(CAP), sent(CAP)), "a second time"),
+        ((*CAPPED, sent(CAP), decided(SOON), sent(SOON)), "59999 ms after the stop before it"),
+        ((*CAPPED, *MANY), "is stop 6 of its session"),
         ((started(cap_wh=50), metered(149), decided(CAP), sent(CAP)), "at 49 Wh of 50"),
         ((started(), metered(150), decided(CAP), sent(CAP)), "has no cap"),
         ((decided(command("c1", issuer=Issuer.SITE)), sent(command("c1", issuer=Issuer.SITE))), "by no rule"),

@@ -3,7 +3,7 @@
 dispatched   a decision before it admitted this very command; a word that the rules wanted was given; no word against it
 cancelled    never sent
 remote       no session that runs is ended from afar while the site is on its own
-by the site  a stranger's session at its cap, and nothing else; once
+by the site  a stranger's session at its cap, and nothing else; each stop once, five at most, a minute and more apart
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from simulation.evidence import Evidence, Written
 
 PROTECTED = (Mode.DEGRADED, Mode.AUTONOMOUS, Mode.RECOVERY)
 """Written down here once more: rules checked against themselves prove nothing."""
+STOPS_MAX = 5
+STOPS_APART_MS = 60_000
 KNOWN_FOR_MS = 2_000
 """A session that began just now may not be known yet to whoever asked."""
 HERE = (Issuer.OPERATOR_AT_SITE, Issuer.SITE)
@@ -42,7 +44,8 @@ class Life:
     cancelled: set[str] = field(default_factory=set)
     running: dict[tuple[str, int], tuple[SessionStarted, int]] = field(default_factory=dict)
     last_wh: dict[tuple[str, int], int] = field(default_factory=dict)
-    capped: set[tuple[str, int]] = field(default_factory=set)
+    capped: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+    """When which stop was issued."""
 
 
 def check(evidence: Evidence) -> list[str]:
@@ -98,19 +101,27 @@ def _dispatched(life: Life, command: Command, cause: str | None, evidence: Evide
     if command.id in life.held and command.id not in life.confirmed:
         found.append(f"{told} was sent without the word that the rules wanted")
     if command.issuer is Issuer.SITE:
-        found += [f"{told} {why}" for why in _by_the_site(life, command)]
+        found += [f"{told} {why}" for why in _by_the_site(life, command, evidence)]
     if command.issuer not in HERE and not command.by_rule and not evidence.clock_stepped:
         found += [f"{told} {why}" for why in _against_a_session(life, command, inputs)]
     return found
 
 
-def _by_the_site(life: Life, command: Command) -> list[str]:
+def _by_the_site(life: Life, command: Command, evidence: Evidence) -> list[str]:
     key = command.charge_point, command.payload.get("transactionId", 0)
     if command.action != "RemoteStopTransaction" or not command.by_rule:
         return ["was issued by the site, by no rule"]
-    if key in life.capped:
+    stops = life.capped.setdefault(key, {})
+    if command.id in stops:
         return ["was issued a second time"]
-    life.capped.add(key)
+    if len(stops) >= STOPS_MAX:
+        return [f"is stop {len(stops) + 1} of its session"]
+    before_ms = max(stops.values(), default=None)
+    stops[command.id] = command.issued_at_ms
+    if before_ms is not None and not evidence.clock_stepped:
+        apart_ms = command.issued_at_ms - before_ms
+        if apart_ms < STOPS_APART_MS:
+            return [f"came {apart_ms} ms after the stop before it"]
     known = life.running.get(key)
     if known is None:
         return []  # it stopped by itself meanwhile

@@ -15,6 +15,7 @@ from holdfast.contracts.charge_point import (
     ChargingProfileInstalled,
     DataTransferred,
 )
+from holdfast.contracts.session import SessionCapNotKept
 
 SPEC = (Path(__file__).resolve().parents[4] / "docs" / "spec" / "csms.md").read_text()
 
@@ -48,6 +49,15 @@ def test_the_table_of_messages_is_the_code_s(facts):
         "session.metered": facts.metered(),
         "session.stopped": facts.stopped(),
         "session.stop-repeated": facts.stop_repeated(),
+        "session.cap-not-kept": SessionCapNotKept(
+            charge_point="CP-1",
+            connector=1,
+            session="CP-1/5",
+            transaction_id=5,
+            energy_wh_max=500,
+            used_wh=900,
+            stops=5,
+        ),
         "session.message-unmatched": facts.unmatched(),
         "charge-point.booted": facts.booted(),
         "charge-point.status-changed`, an error": facts.status(error="GroundFailure"),

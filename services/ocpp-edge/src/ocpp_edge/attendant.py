@@ -15,7 +15,12 @@ from typing import assert_never
 
 from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, CommandWord, Word
 from holdfast.contracts.envelope import Entry, Fact
-from holdfast.contracts.session import SessionMetered, SessionStarted, SessionStopped
+from holdfast.contracts.session import (
+    SessionCapNotKept,
+    SessionMetered,
+    SessionStarted,
+    SessionStopped,
+)
 from holdfast.ocpp import frames
 from ocpp_edge import questions
 from ocpp_edge.adapters.connection import PROTOCOL
@@ -381,6 +386,9 @@ class Attendant:
                 log.info("session stopped", extra=self._names(session=fact.session))
             case SessionMetered():
                 pass
+            case SessionCapNotKept(session=session, used_wh=used_wh):
+                log.error("energy cap not kept", extra=self._names(session=session, wh=used_wh))
+                return
             case CommandSettled(command=command, disposition=disposition):
                 labels = {"action": command.action, "disposition": disposition.value}
                 self._services.metrics.commands.labels(**labels).inc()

@@ -11,7 +11,7 @@ from holdfast.contracts.command import Command, CommandReceived, CommandSettled,
 from holdfast.contracts.envelope import ContractError, Fact
 from holdfast.entries import Read
 from holdfast.recorder import Recorder
-from ocpp_edge.domain import commands, identity
+from ocpp_edge.domain import arrivals, commands, identity
 from ocpp_edge.domain.dedupe import Memory
 from ocpp_edge.metrics import Metrics
 
@@ -47,7 +47,7 @@ class Strangers:
             disposition=Disposition.REFUSED,
             reason=not_registered(name),
         )
-        await record(received, id=commands.received_id(command), cause=command.id)
+        await record(received, id=arrivals.received_id(command), cause=command.id)
         await record(settled, id=commands.settled_id(command), cause=command.id)
         self._ended = self._ended.remembering(command.id, content)
         labels = {"action": command.action, "disposition": settled.disposition.value}

@@ -75,6 +75,8 @@ class Place:
         self.asked: list[Authorise] = []
         self.admits: list[Admit] = []
         self.verdict: Callable[[Admit], AdmitVerdict] | None = None
+        self.energy_wh_max: int | None = None
+        """Set: every driver is a stranger, and may take so much."""
         self.health: Health | None = None
         self.door = Door()
         self.port = 0
@@ -173,7 +175,12 @@ class Place:
         self.asked.append(request)
         return Authorised(
             decision=f"decision of {request.request}",
-            verdict=AuthoriseVerdict(status=TokenStatus.ACCEPTED, basis=Basis.LIST),
+            verdict=AuthoriseVerdict(
+                status=TokenStatus.ACCEPTED,
+                basis=Basis.UNKNOWN_POLICY if self.energy_wh_max else Basis.LIST,
+                flagged=bool(self.energy_wh_max),
+                energy_wh_max=self.energy_wh_max,
+            ),
             rules_version=1,
             clause="",
             explanation="",

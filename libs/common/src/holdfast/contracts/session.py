@@ -133,6 +133,22 @@ class SessionMessageUnmatched(Fact):
     raw: str
 
 
+class SessionCapNotKept(Fact):
+    """The site tried to stop a stranger's session at its energy cap, in vain, and has given up: it runs on."""
+
+    TYPE: ClassVar[str] = "session.cap-not-kept"
+
+    charge_point: str
+    connector: int
+    session: str
+    transaction_id: int
+    energy_wh_max: int
+    used_wh: int
+    """When it was given up."""
+    stops: int
+    """So many were tried; each is a command of its own, with its disposition."""
+
+
 class SessionState(StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"

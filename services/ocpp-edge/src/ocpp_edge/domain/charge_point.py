@@ -20,7 +20,7 @@ from holdfast.contracts.command import (
     CommandSettled,
     CommandWorded,
 )
-from ocpp_edge.domain import commands, connections, express, lane, words
+from ocpp_edge.domain import arrivals, commands, connections, express, lane, words
 from ocpp_edge.domain.calls import Call, Meter, Start, Stop
 from ocpp_edge.domain.events import (
     Admitted,
@@ -88,7 +88,7 @@ def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0
         case Restarted():
             return connections.restarted(state), []
         case CommandArrived():
-            return commands.arrived(state, event)
+            return arrivals.arrived(state, event)
         case WordArrived():
             return words.arrived(state, event)
         case Admitted():
@@ -140,7 +140,7 @@ def _stored(policy: Policy, state: State, event: Stored) -> Step:
     state, call = _landed(state, event.id, known)
     match event.fact:
         case CommandReceived() as fact:
-            return commands.received(state, fact)
+            return arrivals.received(state, fact)
         case CommandDispatched() as fact:
             return commands.dispatched(state, event, fact)
         case CommandSettled() as fact:
@@ -164,7 +164,7 @@ def _not_stored(policy: Policy, state: State, event: NotStored) -> Step:
         state = state.with_live(recording={**state.live.recording, event.id: None})
     match event.fact:
         case CommandReceived() as fact:
-            return commands.not_received(state, event, fact)
+            return arrivals.not_received(state, event, fact)
         case CommandWorded(command_id=command_id, word=word):
             return state, [WordNotTaken(command_id=command_id, word=word, why=event.why)]
         case CommandDispatched():

@@ -18,7 +18,8 @@ from holdfast.contracts.command import (
     Word,
 )
 from holdfast.contracts.envelope import Fact
-from ocpp_edge.domain import consequences, identity, installed
+from holdfast.contracts.session import SessionMetered
+from ocpp_edge.domain import consequences, energy_cap, identity, installed
 from ocpp_edge.domain.known import UNCERTAIN_MAX, Known, Pending
 
 Key = TypeVar("Key")
@@ -34,21 +35,29 @@ def command_folded(
         case CommandReceived():
             known = replace(known, downlink_seq=max(known.downlink_seq, fact.downlink_seq))
             if command.issuer is Issuer.SITE:
-                known = _stop_given(known, command.payload.get("transactionId"))
+                known = _with_stop(known, at_ms, fact)
             if command.id in known.settled or command.id in known.commands:
                 return known
         case CommandDispatched():
             pending = replace(pending, dispatched_ms=at_ms)
         case CommandSettled():
+            if command.issuer is Issuer.SITE:
+                known = _with_stop(known, at_ms, fact)
             return watched(settled(known, fact), fact)
     return replace(known, commands={**known.commands, command.id: pending})
 
 
-def _stop_given(known: Known, transaction_id: object) -> Known:
+def _with_stop(known: Known, at_ms: int, fact: CommandReceived | CommandSettled) -> Known:
+    """The site's own, at an energy cap."""
+    transaction_id = fact.command.payload.get("transactionId")
     session = known.sessions.get(transaction_id) if isinstance(transaction_id, int) else None
     if session is None:
         return known
-    session = replace(session, stop_given=True)
+    match fact:
+        case CommandReceived():
+            session = energy_cap.given(session, fact.command)
+        case CommandSettled():
+            session = energy_cap.ended(session, at_ms, fact)
     return replace(known, sessions={**known.sessions, session.transaction_id: session})
 
 
@@ -88,6 +97,8 @@ def settled(known: Known, fact: CommandSettled) -> Known:
 def watched(known: Known, fact: Fact) -> Known:
     """Does this settle a command that was uncertain?"""
     for pending in known.uncertain.values():
+        if pending.dispatched_ms is None and isinstance(fact, SessionMetered):
+            continue  # an earlier life may have sent it at any time, after this reading, too
         # One that an earlier life of the disk may have sent was sent after it was issued.
         sent_ms = pending.dispatched_ms or pending.command.issued_at_ms
         seen = consequences.observed(pending.command, sent_ms, fact)

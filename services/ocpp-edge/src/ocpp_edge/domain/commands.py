@@ -24,17 +24,13 @@ from holdfast.contracts.command import (
 )
 from holdfast.contracts.decision import WaitsFor
 from holdfast.ocpp import frames
-from ocpp_edge.domain import asking, consequences, energy_cap, identity, supersession, words
+from ocpp_edge.domain import arrivals, asking, consequences, energy_cap, supersession, words
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.events import (
     Admitted,
     CallAnswered,
-    CommandArrived,
-    CommandNotTaken,
-    CommandTaken,
     Effect,
     NotAdmitted,
-    NotStored,
     SendCall,
     Stored,
 )
@@ -47,58 +43,8 @@ def message_id_of(command: Command) -> str:
     return digest("call", command.charge_point, command.id)
 
 
-def received_id(command: Command) -> str:
-    return digest(CommandReceived.TYPE, command.charge_point, command.id)
-
-
 def settled_id(command: Command) -> str:
     return digest(CommandSettled.TYPE, command.charge_point, command.id)
-
-
-def arrived(state: State, event: CommandArrived) -> Step:
-    command, content = event.command, identity.content(event.command)
-    before = identity.content_known(state, command.id)
-    if before is None:
-        fact = CommandReceived(
-            charge_point=state.charge_point, command=command, downlink_seq=event.downlink_seq
-        )
-        state = state.with_live(arriving={**state.live.arriving, command.id: content})
-        state, effect = record(state, fact, received_id(command), cause=command.id)
-        return state, [effect]
-    if before not in (content, ""):
-        return state, [_used(command.id, content)]
-    if command.id in state.live.arriving:
-        return state, []
-    ended = state.known.settled.get(command.id)
-    reason = f"it was given before, and has ended: {ended}" if ended else ""
-    return state, [CommandTaken(command_id=command.id, content=content, reason=reason)]
-
-
-def received(state: State, fact: CommandReceived) -> Step:
-    """Stored. What stands in the journal under this id counts, whatever we were about to write."""
-    id, stands = fact.command.id, identity.content(fact.command)
-    wanted = state.live.arriving.get(id, stands)
-    state = _arrived(state, id)
-    if wanted != stands:
-        return state, [_used(id, wanted)]
-    return state, [CommandTaken(command_id=id, content=stands)]
-
-
-def not_received(state: State, event: NotStored, fact: CommandReceived) -> Step:
-    id = fact.command.id
-    if event.final:
-        state = _arrived(state, id)
-    content = identity.content(fact.command)
-    return state, [CommandNotTaken(command_id=id, content=content, why=event.why)]
-
-
-def _arrived(state: State, id: str) -> State:
-    arriving = {one: content for one, content in state.live.arriving.items() if one != id}
-    return state.with_live(arriving=arriving)
-
-
-def _used(id: str, content: str) -> CommandTaken:
-    return CommandTaken(command_id=id, content=content, taken=False, reason=identity.used(id))
 
 
 def admitted(policy: Policy, state: State, event: Admitted) -> Step:
@@ -211,9 +157,15 @@ def _of_the_site(state: State, at_ms: int) -> Step:
     """What the site issues by its own rules."""
     effects: list[Effect] = []
     for command in energy_cap.due(state, at_ms):
-        if received_id(command) not in state.live.recording:
+        if arrivals.received_id(command) not in state.live.recording:
             fact = CommandReceived(charge_point=state.charge_point, command=command, downlink_seq=0)
-            state, effect = record(state, fact, received_id(command), cause=command.id)
+            state, effect = record(state, fact, arrivals.received_id(command), cause=command.id)
+            effects.append(effect)
+    for not_kept in energy_cap.given_up(state):
+        id = energy_cap.id_of(not_kept)
+        if id not in state.live.recording:
+            cause = energy_cap.command_id(state.charge_point, not_kept.transaction_id)
+            state, effect = record(state, not_kept, id, cause=cause)
             effects.append(effect)
     return state, effects
 

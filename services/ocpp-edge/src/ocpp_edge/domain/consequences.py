@@ -17,14 +17,15 @@ from holdfast.contracts.charge_point import (
 )
 from holdfast.contracts.command import Command, CommandObserved, CommandSettled, Disposition
 from holdfast.contracts.envelope import Fact
-from holdfast.contracts.session import SessionStarted, SessionStopped
+from holdfast.contracts.session import SessionMetered, SessionStarted, SessionStopped
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.text import plain, said_at_ms
 
 Consequence = CommandObserved | AvailabilityChanged | ChargingProfileInstalled
 
 CLOCK_TOLERANCE_MS = 60_000
-"""A charge point's clock may be so far behind ours and its start still count as later than a command."""
+"""A charge point's clock may be so far behind ours and its start still count as later than a command; or so far
+ahead, and a reading of before a stop does not count as one after it."""
 
 
 def id_of(fact: Consequence) -> str:
@@ -62,7 +63,7 @@ def of_settled(fact: CommandSettled) -> Consequence | None:
 
 
 def observed(command: Command, sent_ms: int, fact: Fact) -> CommandObserved | None:
-    """Does this fact show that the command took effect? Its absence shows nothing."""
+    """Does this fact show that the command took effect, or that it did not? Its absence shows nothing."""
     match fact:
         case SessionStarted() if command.action == "RemoteStartTransaction":
             connector = command.payload.get("connectorId", fact.connector)
@@ -74,6 +75,13 @@ def observed(command: Command, sent_ms: int, fact: Fact) -> CommandObserved | No
         case SessionStopped() if command.action == "RemoteStopTransaction":
             same = command.payload.get("transactionId") == fact.transaction_id
             return _seen(command, f"session {fact.session} stopped") if same else None
+        case SessionMetered() if command.action == "RemoteStopTransaction" and fact.readings:
+            same = command.payload.get("transactionId") == fact.transaction_id
+            read = fact.readings[-1].at
+            read_ms = said_at_ms(read)
+            later = read_ms is not None and read_ms >= sent_ms + CLOCK_TOLERANCE_MS
+            evidence = f"session {fact.session} goes on: a reading of {plain(read)}"
+            return _told(command, False, evidence) if same and later else None
         case SessionStopped(reason="UnlockCommand") if command.action == "UnlockConnector":
             return _seen(command, f"session {fact.session} stopped by unlocking")
         case ConnectorStatusChanged():

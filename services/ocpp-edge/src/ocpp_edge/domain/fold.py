@@ -30,13 +30,14 @@ from holdfast.contracts.command import (
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
+    SessionCapNotKept,
     SessionMessageUnmatched,
     SessionMetered,
     SessionStarted,
     SessionStopped,
     SessionStopRepeated,
 )
-from ocpp_edge.domain import answers, consequences, installed
+from ocpp_edge.domain import answers, consequences, energy_cap, installed
 from ocpp_edge.domain.command_fold import (
     command_folded,
     newest,
@@ -84,6 +85,8 @@ def _folded(known: Known, at_ms: int, fact: Fact) -> Known:  # noqa: C901  one c
         case SessionStarted() | SessionMetered() | SessionStopped() | SessionStopRepeated():
             known = _late(known, at_ms, fact)
             return watched(_session_folded(known, at_ms, fact), fact)
+        case SessionCapNotKept():
+            return _given_up(known, fact)
         case SessionMessageUnmatched():
             return _answered(known, fact.raw)
         case CommandReceived() | CommandDispatched() | CommandSettled():
@@ -121,7 +124,7 @@ def _session_folded(
         case SessionStopped():
             return _stopped(known, fact)
         case SessionMetered():
-            return _answered(_metered(known, fact), fact.raw)
+            return _answered(_metered(known, at_ms, fact), fact.raw)
         case _:
             return _answered(known, fact.raw)
 
@@ -195,12 +198,21 @@ def _past(known: Known) -> Known:
     )
 
 
-def _metered(known: Known, fact: SessionMetered) -> Known:
+def _metered(known: Known, at_ms: int, fact: SessionMetered) -> Known:
     session = known.sessions.get(fact.transaction_id)
     if session is None or not fact.readings:
         return known
     highest_wh = max(reading.energy_wh for reading in fact.readings)
     session = replace(session, last_wh=max(highest_wh, session.last_wh or highest_wh))
+    session = energy_cap.read(session, at_ms, fact)
+    return replace(known, sessions={**known.sessions, session.transaction_id: session})
+
+
+def _given_up(known: Known, fact: SessionCapNotKept) -> Known:
+    session = known.sessions.get(fact.transaction_id)
+    if session is None:
+        return known
+    session = replace(session, cap_given_up=True)
     return replace(known, sessions={**known.sessions, session.transaction_id: session})
 
 

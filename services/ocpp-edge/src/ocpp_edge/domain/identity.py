@@ -13,8 +13,8 @@ SITE_PREFIX = "cap-"
 
 
 def content(command: Command) -> str:
-    """What makes it this command. Not its times: whoever got no answer may send it again with the same id, and
-    then those of the first one hold.
+    """What makes it this command. Not its times, nor who gives it: whoever got no answer may send it again with the
+    same id, and then those of the first one hold.
     """
     payload = json.dumps(command.payload, sort_keys=True)
     names = (command.id, command.charge_point, command.action, command.issuer, command.by_rule)

@@ -41,8 +41,15 @@ class Session:
     """Cap of the rule for strangers."""
     last_wh: int | None = None
     """Highest reading of the register."""
-    stop_given: bool = False
-    """The site has issued its own stop: the cap was reached."""
+    read_at_ms: int = 0
+    """When the last reading was journaled."""
+    stops: int = 0
+    """So many of its own the site has issued: the cap was reached."""
+    stop_ended_ms: int | None = None
+    """When the last one got its disposition; None: it has none yet, or a person cancelled it."""
+    stop_failed: bool = False
+    """The last one is known to have done nothing."""
+    cap_given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
