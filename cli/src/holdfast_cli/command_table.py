@@ -49,6 +49,10 @@ Looked at in this order; the first that stands against a command decides, and ev
 deadline, age, mode, whether the charge point is there, keys that are the site's own, running sessions (`protection`),
 preconditions, a higher limit that comes late (`limits`), an operator's word (`confirm`). Modes, protection, keys and
 words are about CSMS and cloud: the operator at the site, and the site's own rules, are admitted in every mode.
+
+`RemoteStopTransaction` names a session that runs, and in the modes of `protection` those are protected: there it never
+goes through for CSMS and cloud, whatever its row says, unless `protection.safety` names it. Likewise what would end or
+throttle a running session by another command.
 """
 
 

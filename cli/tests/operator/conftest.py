@@ -73,6 +73,7 @@ class World:
         await self.bus.ensure_stream(spec)
 
         async def entries(request: EntriesRequest, _: str) -> Contract:
+            self.asked.append(("entries", request))
             begin = int(request.after or 0)
             end = begin + min(request.limit, 3)  # pages smaller than asked for, as a full answer is
             return Entries(

@@ -64,17 +64,24 @@ async def test_a_decision_is_found_by_how_its_id_begins_and_told_to_programs(a_m
         ]
         none = await world.ask("explain", "nobody")
         assert (none.code, "no decision 'nobody'" in none.err) == (2, True)
+        assert world.asked == []  # only a whole id is looked for in the journal
 
 
 async def test_a_decision_that_the_monitor_no_longer_keeps_is_found_in_the_journal(
     a_monitor, monkeypatch
 ):
     monkeypatch.setattr("monitor.domain.fold.DECISIONS_MAX", 1)
-    async with a_monitor("cloud", two_drivers) as world:
-        said = await world.ask("explain", "known-1")
+    whole = "01KNOWN" + "0" * 19
+
+    async def long_ago(world: Any) -> None:
+        await world.tell(decided(whole, listed=True))
+        await two_drivers(world)
+
+    async with a_monitor("cloud", long_ago) as world:
+        said = await world.ask("explain", whole)
     assert said.code == 0
     assert "authorise.autonomous.list, rules version 1" in said.out
-    assert "aaaaaaaa:2" in said.out
+    assert "aaaaaaaa:1" in said.out
 
 
 @both

@@ -306,6 +306,10 @@ async def test_driver_tokens_are_published_whole_and_changed(a_monitor, tmp_path
         ("[1, 2]", "list of objects"),
         ("{", "no JSON"),
         ("", "must name columns"),
+        ('"driver_token', "line 1"),
+        ("driver_token,status,status\nA,Accepted,Blocked\n", "'status' twice"),
+        ("driver_token,status\n04ab,Blocked\n04AB,Accepted\n", "(Blocked, Accepted): leave one"),
+        ('[{"driver_token": "A"}, {"driver_token": "a"}]', "stands there twice"),
     ],
 )
 async def test_a_list_that_is_none_is_refused_with_its_place(
@@ -317,6 +321,12 @@ async def test_a_list_that_is_none_is_refused_with_its_place(
         said = await world.ask("driver-tokens", "publish", str(file), "--version", "3")
     assert (said.code, sentence in said.err) == (2, True), said.err
     assert world.asked == []
+
+
+async def test_a_file_without_an_end_is_not_read_to_it(a_monitor):
+    async with a_monitor("cloud", connected) as world:
+        said = await world.ask("driver-tokens", "publish", "/dev/zero", "--version", "3")
+    assert (said.code, "bytes: publish it in parts" in said.err) == (2, True)
 
 
 @both

@@ -155,7 +155,7 @@ def test_what_no_mode_depends_on_is_a_clause_all_the_same(name):
 @pytest.mark.parametrize("mode", Mode)
 def test_each_mode_has_its_own_card_and_every_command_on_it(mode):
     [card] = [one for one in mode_card(Rules(version=1)) if one.mode is mode]
-    named = {row.clause for row in card.allowed}
+    named = {clause for row in card.allowed for clause in row.clause.split(", ")}
     assert {f"commands.{action}" for action in Rules(version=1).commands} < named
     assert all(row.says for _, rows in card.parts for row in rows)
     assert all(rows for _, rows in card.parts)
@@ -188,6 +188,37 @@ def test_every_kind_of_command_is_told_apart():
         return [row.says for card in mode_card(rules) for row in card.allowed]
 
     assert says(CommandKind.EXPIRING) != says(CommandKind.DESIRED) != says(CommandKind.QUERY)
+
+
+def stop_row(rules, mode):
+    [card] = [one for one in mode_card(rules) if one.mode is mode]
+    [says] = [row.says for row in card.allowed if row.says.startswith("RemoteStopTransaction:")]
+    return says
+
+
+@pytest.mark.parametrize("mode", [Mode.DEGRADED, Mode.RECOVERY])
+def test_no_card_promises_a_stop_from_afar_where_running_sessions_are_protected(mode):
+    """It names a session that runs, and that is what `protection` keeps: whatever its row allows."""
+    assert mode in Rules(version=1).commands["RemoteStopTransaction"].modes
+    assert "For the operator at the site only" in stop_row(Rules(version=1), mode)
+    safe = Rules.model_validate(
+        {"version": 1, "protection": {"safety": ["RemoteStopTransaction"]}}
+    )
+    assert "Delivered for CSMS and cloud too" in stop_row(safe, mode)
+    assert "Delivered for CSMS and cloud too" in stop_row(Rules(version=1), Mode.CONNECTED)
+
+
+def test_a_card_says_where_protection_stands_against_a_command():
+    cards = {one.mode: one for one in mode_card(Rules(version=1))}
+
+    def says(mode, action):
+        [found] = [row.says for row in cards[mode].allowed if row.says.startswith(f"{action}:")]
+        return found
+
+    assert "refused where it could end a running session" in says(Mode.DEGRADED, "UnlockConnector")
+    assert "it waits where it could end" in says(Mode.DEGRADED, "ChangeAvailability")
+    assert "below 6 A" in says(Mode.RECOVERY, "SetChargingProfile")
+    assert "From afar" not in says(Mode.CONNECTED, "UnlockConnector")
 
 
 END_MS = 1_750_000_000_000

@@ -74,13 +74,13 @@ async def _explain(client: Client, arguments: argparse.Namespace) -> int:
         id = await _kept_as(client, site, wanted)
         if id is not None:
             return _show(site, await client.get("sites", site, "decisions", id), arguments)
-    for site in sites:
+    for site in sites if len(wanted) >= WHOLE_ID else ():
         document = await _in_journal(client, site, wanted)
         if document is not None:
             return _show(site, document, arguments)
     raise OperatorError(
         f"there is no decision {wanted!r} at {', '.join(sites) or 'any site'}: "
-        "`holdfast decisions SITE` has the newest"
+        "`holdfast decisions SITE` has the newest, an older one is found by its whole id"
     )
 
 

@@ -10,6 +10,7 @@ import argparse
 import csv
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ async def _publish(client: Client, arguments: argparse.Namespace) -> int:
     if "version" not in full:
         full["version"] = await _last_version(client, site) + 1
     tokens = _checked(DriverTokenList, full, arguments.file)
+    _each_once(tokens.tokens, arguments.file)
     body = {"full": json.loads(tokens.model_dump_json(exclude_defaults=True))}
     body["full"]["version"] = tokens.version
     body["full"].setdefault("tokens", [])
@@ -112,6 +114,7 @@ async def _add(client: Client, arguments: argparse.Namespace) -> int:
         for token in arguments.tokens
     ]
     changed = [_checked(ListedToken, row, "driver token") for row in _with_file(given, arguments)]
+    _each_once(changed, arguments.file or "driver tokens")
     rows = [json.loads(one.model_dump_json(exclude_defaults=True)) for one in changed]
     return await _change(client, arguments, {"changed": rows}, f"{len(rows)} added or changed")
 
@@ -200,13 +203,16 @@ async def _status(client: Client, arguments: argparse.Namespace) -> int:
 def _document_in(file: Path) -> Any:
     """Rows, or an object that has them as `tokens`. Raise OperatorError."""
     try:
-        data = file.read_bytes()
-        text = data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise OperatorError(f"{file} can't be read: {why}") from error
+        with file.open("rb") as opened:
+            data = opened.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise OperatorError(f"{file} can't be read: {error.strerror}") from error
     if len(data) > FILE_BYTES_MAX:
         raise OperatorError(f"{file} has over {FILE_BYTES_MAX} bytes: publish it in parts")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise OperatorError(f"{file} can't be read: it is no UTF-8 text") from error
     if text.lstrip()[:1] not in ("[", "{"):
         return _csv_rows(text, file)
     try:
@@ -224,7 +230,13 @@ def _document_in(file: Path) -> Any:
 def _csv_rows(text: str, file: Path) -> list[Document]:
     reader = csv.DictReader(io.StringIO(text), strict=True)
     known = set(ListedToken.model_fields)
-    columns = [name.strip() for name in reader.fieldnames or ()]
+    try:
+        columns = [name.strip() for name in reader.fieldnames or ()]
+    except csv.Error as error:
+        raise OperatorError(f"{file}, line 1: {error}") from error
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise OperatorError(f"{file}: its first line names {twice[0]!r} twice")
     if "driver_token" not in columns or set(columns) - known:
         wrong = sorted(set(columns) - known)
         raise OperatorError(
@@ -249,6 +261,18 @@ def _csv_row(row: dict[Any, Any], line: int, file: Path) -> Document:
             except ValueError as error:
                 raise OperatorError(f"{file}, line {line}: {name} is no whole number") from error
     return told
+
+
+def _each_once(tokens: Iterable[ListedToken], where: Path | str) -> None:
+    """Two words about one driver token: the last would win, and which that is nobody means. Raise OperatorError."""
+    said: dict[tuple[str, TokenType], ListedToken] = {}
+    for one in tokens:
+        before = said.setdefault((one.driver_token.casefold(), one.token_type), one)
+        if before is not one:
+            raise OperatorError(
+                f"{where}: {one.driver_token[:40]!r} stands there twice "
+                f"({before.status.value}, {one.status.value}): leave one"
+            )
 
 
 def _checked(kind: type[Any], document: Any, where: Path | str) -> Any:

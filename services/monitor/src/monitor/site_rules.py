@@ -27,6 +27,7 @@ from monitor.watching import Watch
 Document = dict[str, Any]
 Reply = TypeVar("Reply", bound=Contract)
 
+VERSION_MAX = 2**63 - 1
 TIMEOUT_MS = 2_500
 """Twice within what callers wait; a site that is cut off is soon known to be."""
 
@@ -78,14 +79,25 @@ class SiteRules:
             raise Problem(
                 404, "the bundles of before are kept in the cloud: ask the cloud's monitor"
             )
-        history, problem = await self._history(site)
-        if history is None:
-            raise Problem(503, problem)
         version = request.path_params["version"]
-        for one in history:
+        not_there = Problem(404, f"version {version} was not published to {site}, or long ago")
+        if not 1 <= version <= VERSION_MAX:
+            raise not_there
+        asked = RulesHistoryRequest(site=site, version=version)
+        subject = subjects.cloud_rpc("rules-history")
+        try:
+            found = await call(
+                self._context.bus, subject, asked, RulesHistory, timeout_ms=TIMEOUT_MS
+            )
+        except RequestFailed as error:
+            problem = problem_of(error, "rule-service")
+            away = Problem(503, problem.sentence)
+            raise (not_there if problem.status == 400 else away) from error
+        # Of a whole history only the newest come with their texts; of one version it always does.
+        for one in found.bundles:
             if one.version == version:
                 return answer({**_record(one), "text": one.text})
-        raise Problem(404, f"version {version} was not published to {site}, or long ago")
+        raise not_there
 
     async def driver_tokens(self, request: Request) -> Response:
         site = site_asked_for(request, self._watch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.contracts.command_rules import CommandKind, CommandRules
+from holdfast.contracts.command_rules import VARIANTS, CommandKind, CommandRules
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.rules import Orphans, RefusedStart, Rules
 from holdfast.mode_card.card import CardRow, Rows, duration, listed, row, size
@@ -86,11 +86,11 @@ KINDS = {
 }
 
 
+STOP = "RemoteStopTransaction"
+
+
 def allowed(rules: Rules, mode: Mode) -> Rows:
-    rows = tuple(
-        CardRow(clause=f"commands.{action}", says=_command(action, own, mode))
-        for action, own in rules.commands.items()
-    )
+    rows = tuple(_command(rules, action, own, mode) for action, own in rules.commands.items())
     return (
         *rows,
         CardRow(clause="commands", says="Any other action is refused."),
@@ -103,7 +103,24 @@ def allowed(rules: Rules, mode: Mode) -> Rows:
     )
 
 
-def _command(action: str, own: CommandRules, mode: Mode) -> str:
+ENDS_SESSIONS = frozenset(
+    {
+        "Reset",
+        "UpdateFirmware",
+        "UnlockConnector",
+        "ChangeAvailability",
+        "ChangeConfiguration",
+        "DataTransfer",
+    }
+)
+LIMITS_SESSIONS = frozenset({"SetChargingProfile", "ClearChargingProfile"})
+
+
+def _command(rules: Rules, action: str, own: CommandRules, mode: Mode) -> CardRow:
+    clause = f"commands.{action}"
+    protected = mode in rules.protection.modes and action not in rules.protection.safety
+    if mode in own.modes and protected and action == STOP:
+        return CardRow(clause=f"{clause}, protection.modes", says=_stop(rules, own))
     if mode in own.modes:
         who = "Delivered for CSMS and cloud too"
         aged = f", not older than {duration(own.age_ms_max)}" if own.age_ms_max else ""
@@ -121,12 +138,38 @@ def _command(action: str, own: CommandRules, mode: Mode) -> str:
     else:
         who = "For the operator at the site only"
         who += f", not older than {duration(own.age_ms_max)}" if own.age_ms_max else ""
-    says = f"{action}: {who}."
-    if own.precondition:
-        says += f" If: {listed(one.value.replace('-', ' ') for one in own.precondition)}."
+    says = f"{action}: {who}.{_if(own)}"
     if own.keys_refused:
         says += f" Never for CSMS and cloud: {listed(own.keys_refused)}."
-    return says
+    against = _protected(rules, action, own) if mode in own.modes and protected else ""
+    return CardRow(clause=f"{clause}, protection.modes" if against else clause, says=says + against)
+
+
+def _if(own: CommandRules) -> str:
+    if not own.precondition:
+        return ""
+    return f" If: {listed(one.value.replace('-', ' ') for one in own.precondition)}."
+
+
+def _stop(rules: Rules, own: CommandRules) -> str:
+    """It is about a session that runs, and those are protected: its row lets nothing through."""
+    who = "For the operator at the site only, since running sessions are protected"
+    if rules.upstream.refused_start is RefusedStart.STOP:
+        who += "; and by rule, of a session that the CSMS did not accept"
+    aged = f", not older than {duration(own.age_ms_max)}" if own.age_ms_max else ""
+    return f"{STOP}: {who}{aged}.{_if(own)}"
+
+
+def _protected(rules: Rules, action: str, own: CommandRules) -> str:
+    base = VARIANTS.get(action, action)
+    if base in ENDS_SESSIONS:
+        what = "where it could end a running session"
+    elif base in LIMITS_SESSIONS:
+        what = f"where it would leave a running session below {rules.protection.floor_a:g} A"
+    else:
+        return ""
+    then = "it waits" if own.kind is CommandKind.DESIRED else "refused"
+    return f" From afar {then} {what}."
 
 
 # --- reconciled ---
