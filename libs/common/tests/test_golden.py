@@ -73,7 +73,7 @@ def test_a_malformed_fact_names_its_type_its_id_and_the_field():
 
 
 def test_rules_with_an_unknown_clause_are_refused_as_a_whole():
-    with pytest.raises(ContractError, match=r"refused as a whole: modes\.pulze_ms"):
+    with pytest.raises(ContractError, match=r"refused as a whole: line 3: modes\.pulze_ms"):
         parse_rules("version: 1\nmodes:\n  pulze_ms: 2000\n")
     assert parse_rules("version: 3\nname: tight\n").version == 3
 

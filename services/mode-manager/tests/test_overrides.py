@@ -6,9 +6,11 @@ Method: the site on paper, told of overrides as the shell tells it; requests are
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from holdfast.contracts.journal import StorageLevel
 from holdfast.contracts.mode import BeginOverride, EndOverride, Mode, OverrideKind, Reason
+from holdfast.contracts.numbers import MOMENT_MS_MAX
 from mode_manager.domain import overrides
 from mode_manager.domain.overrides import Beginning, Refusal
 from mode_manager.domain.report import status
@@ -225,14 +227,20 @@ def asked(**given):
         (asked(until_ms=NOW_MS + 7 * DAY_MS + 1), "7 days: name an earlier end"),
         (asked(by="  "), "`by` and `why`"),
         (asked(why=" "), "`by` and `why`"),
-        (asked(until_ms=-(10**30)), "over already"),
-        (asked(from_ms=10**30, until_ms=10**31), "7 days from now"),
+        (asked(until_ms=0), "over already"),
+        (asked(from_ms=10**14, until_ms=10**14 + 1), "7 days from now"),
     ],
 )
 def test_an_override_out_of_bounds_is_refused_with_a_sentence(request_, says):
     found = overrides.begin((), request_, NOW_MS, "id")
     assert isinstance(found, Refusal)
     assert says in found.why
+
+
+@pytest.mark.parametrize("moment", [-(10**30), -1, MOMENT_MS_MAX + 1, 10**30])
+def test_an_override_at_no_moment_of_any_calendar_is_none(moment):
+    with pytest.raises(ValidationError):
+        asked(until_ms=moment)
 
 
 def test_an_override_at_its_bounds_is_taken():

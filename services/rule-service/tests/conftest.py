@@ -50,6 +50,7 @@ class World:
     trusted_in_cloud: tuple[str, ...] = ()
 
     site_name = SITE
+    key = KEY
 
     @property
     def journal(self) -> str:

@@ -6,6 +6,7 @@ Method: drafts as people write them; Hypothesis lays any clauses over each other
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.contracts.envelope import ContractError
+from holdfast.contracts.rollout import GROUPS_MAX
 from holdfast.contracts.rules import Rules
 from rule_service.domain.bundle_text import read_rules
 from rule_service.domain.clauses import Change, difference
@@ -116,7 +118,7 @@ def test_the_text_has_every_clause_and_says_which_layer_set_it():
         (DRAFT.replace("rules:", "rulez:", 1), "groups.motorway.rulez", 9, "no such"),
         (DRAFT.replace("version: 5", "version: x"), "version", 1, "integer"),
         (DRAFT.replace("name: autumn", "name: ["), "", 4, "not YAML"),
-        (DRAFT.replace("{pulse_ms: 3000, latch_ms: 10000}", "null"), "default.modes", 5, "ModeRules"),
+        (DRAFT.replace("{pulse_ms: 3000, latch_ms: 10000}", "null"), "default.modes", 5, "object"),
         (
             DRAFT.replace("{age_ms_max: 60000}", "{modes: [dreaming]}"),
             "groups.motorway.rules.commands.Reset.modes",
@@ -129,7 +131,7 @@ def test_the_text_has_every_clause_and_says_which_layer_set_it():
             14,
             "missing",
         ),
-        (DRAFT.replace("default:\n", "default: 3\n#"), "default", 4, "dictionary"),
+        (DRAFT.replace("default:\n", "default: 3\n#"), "default", 4, "object"),
     ],
 )  # fmt: skip
 def test_whatever_is_wrong_refuses_the_whole_draft_and_says_where(text, path, line, why):
@@ -163,6 +165,8 @@ def test_a_site_that_nobody_knows_refuses_the_whole_draft():
         "version: 1\nsites: " + "{a: " * 500 + "}" * 500,
         "version: 1\ngroups: {a: {sites: x}}",
         "version: 1\nsites: {on: {}}",
+        "version: 1\nsites: {a: {}}\n--- {}",
+        "version: 1\nsites: {a: {<<: {}}}",
         "version: 1\nname: \x00\nsites: {}",
     ],
 )
@@ -177,16 +181,89 @@ def test_aliases_that_make_much_of_little_are_refused():
     assert "aliases" in str(refused(bomb))
 
 
-def test_a_plain_bundle_stays_what_it_is():
-    text = "version: 3 # mine\nsite: berlin01\n"
-    source = read_source(text)
+def test_a_plain_bundle_is_written_out_with_every_clause_and_one_that_has_them_stays_as_it_is():
+    source = read_source("version: 3 # mine\nsite: berlin01\nmodes: {latch_ms: 7}\n")
     assert isinstance(source, Plain)
-    assert source.composed("berlin01").text == text
+    text = source.composed("berlin01").text
+    assert read_rules(text) == source.rules
+    assert "  latch_ms: 7  # bundle\n" in text
+    assert "  stable_for_ms: 6000\n" in text
+    written = set(dict(leaves(yaml.safe_load(text))))
+    assert written == set(dict(leaves(source.rules.model_dump(mode="json"))))
+    whole = text + "# and a word of mine\n"
+    assert read_source(whole).composed("berlin01").text == whole
     with pytest.raises(ContractError, match="not 'munich01'"):
         source.composed("munich01")
     with pytest.raises(ContractError, match="plain bundle"):
         source.group("motorway")
     assert "modes.pulze_ms" in str(refused("version: 3\nmodes: {pulze_ms: 3}"))
+
+
+def test_a_bundle_that_names_few_commands_is_not_given_the_others_when_it_is_written_out():
+    row = "{modes: [connected], age_ms_max: 1000}"
+    composed = read_source(f"version: 3\ncommands: {{Reset: {row}}}\n").composed("berlin01")
+    assert set(read_rules(composed.text).commands) == {"Reset"}
+    nothing = read_source("version: 3\ncommands: {}\n").composed("berlin01")
+    assert read_rules(nothing.text).commands == {}
+
+
+@pytest.mark.parametrize(
+    "layer", ["default: {%s}", "groups: {g: {rules: {%s}}}", "sites: {a: {%s}}"]
+)
+def test_a_row_that_no_command_comes_to_can_not_be_taken_out(layer):
+    """Else what was meant would go on being allowed."""
+    text = "version: 1\n" + layer % "commands: {UpdateFirmwere: null}"
+    error = refused(text)
+    assert error.line == 2
+    assert error.path[-2:] == ("commands", "UpdateFirmwere")
+    assert "no action of OCPP 1.6" in str(error)
+    read_source(text.replace("Firmwere", "Firmware"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "protection: {safety: [Resett.Hard]}",
+        "commands: {Reset: {modes: [connected], age_ms_max: 0, keys_refused: [A]}}",
+        "authorise: {connected: {ask_cloud: true, budget_ms: 9000}}",
+        "storage: {retention_ms: 1000000000000000000000000}",
+        "storage: {journal_bytes_max: 1000000000000000000000000000}",
+        "valid_until_ms: -5",
+        "valid_until_ms: 1000000000000000000000000000000",
+        "limits: {fallback_a: .inf}",
+        "version: 1000000000000000000000000000000",
+        "version: true",
+        "version: '2'",
+        "version: 1:30",
+        "version: 1_0",
+        "version: 0x10",
+        "upstream: {strict: on}",
+        "upstream: {strict: 1}",
+    ],
+)
+def test_a_clause_that_nothing_could_obey_or_not_everyone_reads_alike_is_refused(wrong):
+    text = wrong if wrong.startswith("version") else f"version: 1\n{wrong}"
+    assert "line" in str(refused(text))
+
+
+def test_a_draft_with_very_many_groups_and_clauses_is_checked_in_a_moment():
+    """2,000 sites, each in a hundred groups that agree; and a layer of clauses that there are not."""
+    sites = [f"site{number}" for number in range(2_000)]
+    groups = {
+        f"g{number}": {"sites": sites[:200], "rules": {"modes": {"latch_ms": 5}}}
+        for number in range(100)
+    }
+    began = time.process_time()
+    source = read_source(draft(groups=groups, sites={site: {} for site in sites}))
+    assert len(source.sites) == 2_000
+    many = {f"a{number}": number for number in range(24_000)}
+    assert "no such clause" in str(refused(draft(default={"modes": many})))
+    assert time.process_time() - began < 5
+
+
+def test_a_draft_of_more_groups_than_anyone_has_is_refused():
+    groups = {f"g{number}": {} for number in range(GROUPS_MAX + 1)}
+    assert f"{GROUPS_MAX}" in str(refused(draft(groups=groups)))
 
 
 def test_a_group_of_the_draft_names_its_sites():

@@ -5,37 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 
-import yaml
-from pydantic import ValidationError
-
 from holdfast import subjects
 from holdfast.bus import Bus, RequestFailed
-from holdfast.contracts.envelope import ContractError, Fact, first_problem
+from holdfast.contracts.envelope import ContractError, Fact
 from holdfast.contracts.mode import Mode, ModeChanged, ModeStatus, Reason
 from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import Rules, RulesActivated, RulesStatus
 from holdfast.entries import read
 from holdfast.recorder import Incarnation
 from holdfast.rpc import call
+from holdfast.rules_text import parse_rules as parse_rules
 
 log = logging.getLogger(__name__)
 
 ASK_MS = 500
-RULES_TEXT_BYTES_MAX = 256 * 1024
-
-
-def parse_rules(text: str) -> Rules:
-    """YAML to rules; raise ContractError naming the first wrong clause."""
-    if len(text.encode()) > RULES_TEXT_BYTES_MAX:
-        raise ContractError(f"rules of over {RULES_TEXT_BYTES_MAX} bytes are not read")
-    try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ContractError(f"rules are not YAML: {error}") from error
-    try:
-        return Rules.model_validate(document)
-    except ValidationError as error:
-        raise ContractError(f"rules refused as a whole: {first_problem(error)}") from error
 
 
 class Standing:

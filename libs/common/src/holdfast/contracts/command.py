@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from holdfast.contracts.envelope import Contract, Fact
+from holdfast.contracts.numbers import Moment, Payload
 
 Action = Literal[
     "RemoteStartTransaction",
@@ -47,10 +48,10 @@ class Command(Contract):
     id: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
     charge_point: str = Field(min_length=1, max_length=255)
     action: Action
-    payload: dict[str, Any]
+    payload: Payload
     """As OCPP 1.6 has it; checked against the action's schema before it is sent."""
-    issued_at_ms: int
-    deadline_ms: int
+    issued_at_ms: Moment
+    deadline_ms: Moment
     """Absolute, UTC. Not delivered after it."""
     issuer: Issuer = Issuer.CLOUD
     by_rule: str = Field("", max_length=100)
@@ -133,7 +134,7 @@ class CommandWord(Contract):
     word: Word
     by: str = Field(min_length=1, max_length=100)
     """Who says it, for the journal."""
-    at_ms: int
+    at_ms: Moment
 
 
 class SendWord(Contract):

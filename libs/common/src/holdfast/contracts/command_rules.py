@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from holdfast.contracts.clause import Clause
 from holdfast.contracts.command import Action, Command
 from holdfast.contracts.mode import Mode
+from holdfast.contracts.numbers import DURATION_MS_MAX, Amps
 
 
 class CommandKind(StrEnum):
@@ -64,7 +65,9 @@ class Precondition(StrEnum):
 def _several(value: Any) -> Any:
     """`connector-free` is `[connector-free]`, and `none` is `[]`."""
     listed = [value] if isinstance(value, str) else value
-    return [one for one in listed if one != "none"] if isinstance(listed, list | tuple) else listed
+    if not isinstance(listed, list | tuple):
+        return listed
+    return tuple(one for one in listed if one != "none")
 
 
 ConfirmBy = Annotated[str, Field(pattern=r"^(never|always|in-recovery|after:[0-9]{1,12})$")]
@@ -77,7 +80,7 @@ class CommandRules(Clause):
     kind: CommandKind = CommandKind.EXPIRING
     modes: tuple[Mode, ...]
     """From CSMS and cloud. The operator at the site, and the site itself, are admitted in every mode."""
-    age_ms_max: int = Field(ge=0)
+    age_ms_max: int = Field(ge=0, le=DURATION_MS_MAX)
     """Older is expired whatever deadline it carries; 0: only its own deadline counts."""
     precondition: Annotated[
         tuple[Precondition, ...],
@@ -122,12 +125,23 @@ def keys_of(command: Command) -> Iterable[str]:
     yield command.action
 
 
-def check_rows(rows: dict[str, CommandRules]) -> dict[str, CommandRules]:
+ROWS = (*get_args(Action), *VARIANTS)
+"""All that a command can come to."""
+KEYS_ROW = "ChangeConfiguration"
+
+
+def check_row(row: str) -> str:
     """A row that no command ever comes to is a mistake in writing."""
-    known = {*get_args(Action), *VARIANTS}
-    for row in rows:
-        if row not in known:
-            raise ValueError(f"{row!r} is no action of OCPP 1.6, nor one of {', '.join(VARIANTS)}")
+    if row not in ROWS:
+        raise ValueError(f"{row[:80]!r} is no action of OCPP 1.6, nor one of {', '.join(VARIANTS)}")
+    return row
+
+
+def check_rows(rows: dict[str, CommandRules]) -> dict[str, CommandRules]:
+    for name, row in rows.items():
+        check_row(name)
+        if row.keys_refused and name != KEYS_ROW:
+            raise ValueError(f"{name} has no keys to refuse: keys_refused is of {KEYS_ROW} alone")
     return rows
 
 
@@ -138,21 +152,21 @@ class ProtectionRules(Clause):
     """Running sessions: in these modes no CSMS and no cloud stops them, or throttles them below the floor."""
 
     modes: tuple[Mode, ...] = (Mode.DEGRADED, Mode.AUTONOMOUS, Mode.RECOVERY)
-    floor_a: float = Field(6.0, ge=0)
+    floor_a: Amps = 6.0
     """Per phase. Below 6 A a car does not charge (IEC 61851). Watts are taken for three phases of 230 V."""
-    safety: tuple[str, ...] = ()
+    safety: tuple[Annotated[str, AfterValidator(check_row)], ...] = ()
     """Rows of `commands` that are a matter of safety: they may, all the same."""
 
 
 class LimitRules(Clause):
     """Limits of current, and their end. A lower limit never grows old: a breaker would open."""
 
-    higher_ms_max: int = Field(300_000, ge=0)
+    higher_ms_max: int = Field(300_000, ge=0, le=DURATION_MS_MAX)
     """A limit without an end of its own that is higher than what it replaces counts no longer than this: at a
     charge point when it comes late, at the site when the cloud is gone."""
-    fallback_a: float | None = Field(None, ge=0)
+    fallback_a: Amps | None = None
     """Of the site, per phase: what holds when no limit of the cloud does. None: nobody has stated one."""
-    degraded_a: float | None = Field(None, ge=0)
+    degraded_a: Amps | None = None
     """Of the site: while it is degraded at most so much. None: as the cloud said last."""
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from holdfast.contracts.clause import Clause
 from holdfast.contracts.mode import Mode
+from holdfast.contracts.numbers import DURATION_MS_MAX, WHOLE_MAX
 
 
 class MeteredRules(Clause):
@@ -20,11 +21,11 @@ class MeteredRules(Clause):
     """A pulse and its answer are some 1.5 kB: at one every 15 s about 9 MB a day instead of 65."""
     pulse_timeout_ms: int = Field(5_000, ge=50, le=60_000)
     """Mobile links take their time when they wake up."""
-    degraded_after_ms: int = Field(40_000, ge=100)
-    autonomous_after_ms: int = Field(120_000, ge=200)
-    stable_for_ms: int = Field(35_000, ge=0)
+    degraded_after_ms: int = Field(40_000, ge=100, le=DURATION_MS_MAX)
+    autonomous_after_ms: int = Field(120_000, ge=200, le=DURATION_MS_MAX)
+    stable_for_ms: int = Field(35_000, ge=0, le=DURATION_MS_MAX)
     """Two answered pulses after the first, at least."""
-    sync_lag_ms: int = Field(60_000, ge=100)
+    sync_lag_ms: int = Field(60_000, ge=100, le=DURATION_MS_MAX)
     telemetry_every_ms: int = Field(60_000, ge=0, le=3_600_000)
     """As in `buffering`; of the two the longer counts. The journal is never thinned for the sake of the link."""
 
@@ -68,9 +69,9 @@ class BufferingByMode(Clause):
 class BillingRules(Clause):
     """From where on a session's own figures are doubted. Shown with the session; nothing is changed or held back."""
 
-    register_back_wh_max: int = Field(10, ge=0)
+    register_back_wh_max: int = Field(10, ge=0, le=WHOLE_MAX)
     """A stop so far below its session's start or highest reading is a rounding of the charge point's, beyond it a
     doubt."""
-    clock_ahead_ms_max: int = Field(60_000, ge=0)
+    clock_ahead_ms_max: int = Field(60_000, ge=0, le=DURATION_MS_MAX)
     """A begin or an end that the charge point puts later than the site heard of it, by more than this: its clock is
     wrong. One that it puts earlier may come out of its memory, and is no doubt."""

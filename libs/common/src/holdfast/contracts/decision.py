@@ -10,6 +10,7 @@ from pydantic import Field
 from holdfast.contracts.command import Command, Disposition
 from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.mode import Mode
+from holdfast.contracts.numbers import Moment
 from holdfast.contracts.rules import ListedToken, TokenStatus, TokenType, Whitelist
 
 
@@ -277,7 +278,7 @@ class CloudVerdict(Contract):
     known: bool
     status: TokenStatus
     parent: str | None = None
-    valid_until_ms: int | None = None
+    valid_until_ms: Moment | None = None
     whitelist: Whitelist | None = None
 
 

@@ -10,6 +10,7 @@ stored bytes and never write them anew.
 from __future__ import annotations
 
 import json
+import reprlib
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Self
 
@@ -40,11 +41,45 @@ class Contract(BaseModel):
             raise ContractError(f"not a {cls.__name__}: {first_problem(error)}") from error
 
 
+SHOWN_MAX = 80
+
+
 def first_problem(error: ValidationError) -> str:
     """The first problem as `field: what is wrong (what was given)`, short enough for a log line."""
     problem = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in problem["loc"]) or "document"
-    return f"{field}: {problem['msg']} (given {str(problem['input'])[:80]!r})"
+    return f"{problem_field(problem)}: {problem_said(problem)}"
+
+
+def problem_field(problem: Any) -> str:
+    return ".".join(str(part)[:SHOWN_MAX] for part in problem["loc"]) or "document"
+
+
+def problem_said(problem: Any) -> str:
+    return f"{problem['msg']} (given {shown(problem['input'])!r})"
+
+
+class _Short(reprlib.Repr):
+    """Of containers a few parts, a few levels deep."""
+
+    def repr_int(self, number: int, _: int) -> str:
+        return shown(number)
+
+
+_SHORT = _Short()
+
+
+def shown(given: Any) -> str:
+    """The beginning of what was given. What was given may be huge: the rest of it is never built."""
+    match given:
+        case str() | bytes():
+            beginning = str(given[:SHOWN_MAX])
+        case int() if given.bit_length() > 4 * SHOWN_MAX:
+            beginning = "a number of more digits than are shown"
+        case bool() | int() | float() | None:
+            beginning = str(given)
+        case _:
+            beginning = _SHORT.repr(given)
+    return beginning[:SHOWN_MAX]
 
 
 FACTS: dict[str, type[Fact]] = {}

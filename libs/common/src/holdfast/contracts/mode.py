@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from holdfast.contracts.envelope import Contract, Fact
+from holdfast.contracts.numbers import Moment
 
 
 class Mode(StrEnum):
@@ -135,9 +136,9 @@ class BeginOverride(Contract):
     """Request of `rpc.override`; reply is `OverrideReceipt`."""
 
     kind: OverrideKind
-    from_ms: int | None = None
+    from_ms: Moment | None = None
     """None, or a moment that is past: from now on."""
-    until_ms: int
+    until_ms: Moment
     by: str = Field(min_length=1, max_length=100)
     why: str = Field(min_length=1, max_length=500)
 

@@ -7,16 +7,19 @@ A draft never travels to a site: what does is the whole bundle composed of it, w
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 from holdfast.contracts.clause import Clause
 from holdfast.contracts.envelope import Contract
 from holdfast.contracts.life import AfterExpiry
+from holdfast.contracts.numbers import WHOLE_MAX, Moment, Version
 from holdfast.contracts.rules import SignedRules
 
 DRAFT_BYTES_MAX = 512 * 1024
+GROUPS_MAX = 500
+"""Of one draft. Each is composed once to be checked."""
 SITES_MAX = 500
 """Of one rollout; more in steps."""
 HISTORY_MAX = 64
@@ -43,14 +46,14 @@ class RulesDraft(Clause):
     `default`, those over the built-in rules. Mappings are merged clause by clause, lists are replaced whole.
     """
 
-    version: int = Field(ge=1)
+    version: Annotated[Version, Field(strict=True)]
     """Of every bundle that is composed of it."""
     name: str = "default"
-    valid_until_ms: int | None = None
+    valid_until_ms: Annotated[Moment, Field(strict=True)] | None = None
     after_expiry: AfterExpiry = AfterExpiry.KEEP
     default: Clauses = Field(default_factory=dict)
     """For every site."""
-    groups: dict[str, DraftGroup] = Field(default_factory=dict)
+    groups: dict[str, DraftGroup] = Field(default_factory=dict, max_length=GROUPS_MAX)
     sites: dict[str, Clauses] = Field(default_factory=dict)
 
     @field_validator("default", mode="before")
@@ -108,14 +111,14 @@ class Rollback(Contract):
     """
 
     site: str
-    to_version: int | None = Field(None, ge=1)
+    to_version: Version | None = None
     """None: the one before the newest. To go further back than that, name it."""
     by: str = Field(min_length=1, max_length=100)
 
 
 class RulesHistoryRequest(Contract):
     site: str
-    version: int | None = Field(None, ge=1)
+    version: Version | None = None
     """Only this one."""
 
 
@@ -148,7 +151,7 @@ class RulesHistory(Contract):
 class KeyChangesRequest(Contract):
     """Request of `up.rules`: a bundle came that is signed with a key this site does not know (yet)."""
 
-    version: int
+    version: int = Field(ge=0, le=WHOLE_MAX)
     """The newest that it has."""
 
 

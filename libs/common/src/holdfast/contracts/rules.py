@@ -28,7 +28,10 @@ from holdfast.contracts.data_rules import BillingRules, BufferingByMode, Metered
 from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.life import ActivationRules, AfterExpiry, RefusedFor, SigningRules
 from holdfast.contracts.mode import Mode
+from holdfast.contracts.numbers import DURATION_MS_MAX, WHOLE_MAX, Amps, Moment, Version
 
+BUDGET_MS_MAX = 7_000
+"""Below the 8 s that a charge point's start waits for a decision: what comes later comes to nobody."""
 TOKENS_MAX = 100_000
 """On one local list, whatever number of messages it came in."""
 
@@ -39,27 +42,27 @@ class ModeRules(Clause):
     pulse_ms: int = Field(2_000, ge=100, le=60_000)
     pulse_timeout_ms: int = Field(1_000, ge=50, le=30_000)
     """A black hole shows as this; an answer costs milliseconds."""
-    degraded_after_ms: int = Field(5_000, ge=100)
+    degraded_after_ms: int = Field(5_000, ge=100, le=DURATION_MS_MAX)
     """Without an answered pulse for so long: degraded. Two lost pulses, so that one lost is no event."""
-    autonomous_after_ms: int = Field(15_000, ge=200)
+    autonomous_after_ms: int = Field(15_000, ge=200, le=DURATION_MS_MAX)
     """Without an answered pulse for so long: autonomous."""
-    stable_for_ms: int = Field(6_000, ge=0)
+    stable_for_ms: int = Field(6_000, ge=0, le=DURATION_MS_MAX)
     """Pulses answered without a miss for so long count as stable."""
-    sync_lag_ms: int = Field(10_000, ge=100)
+    sync_lag_ms: int = Field(10_000, ge=100, le=DURATION_MS_MAX)
     """In sync: the watermark has reached the head reported so long ago."""
     changes_max: int = Field(2, ge=2, le=10)
     """After a relapse, on a link that keeps breaking, and out of degraded: at most so many mode changes in
     `changes_window_ms`, changes to autonomous not counted."""
-    changes_window_ms: int = Field(60_000, ge=1_000)
+    changes_window_ms: int = Field(60_000, ge=1_000, le=DURATION_MS_MAX)
     breaks_max: int = Field(2, ge=1, le=20)
     """An uplink that breaks more often than this within `changes_window_ms`, however shortly, is unstable."""
-    latch_ms: int = Field(30_000, ge=0)
+    latch_ms: int = Field(30_000, ge=0, le=DURATION_MS_MAX)
     """A link called unstable must hold so long before the site believes in it again; doubles with each
     relapse, up to `latch_ms_max`."""
-    latch_ms_max: int = Field(900_000, ge=0)
-    rules_stale_after_ms: int = Field(30_000, ge=0)
+    latch_ms_max: int = Field(900_000, ge=0, le=DURATION_MS_MAX)
+    rules_stale_after_ms: int = Field(30_000, ge=0, le=DURATION_MS_MAX)
     """Site and cloud name different rules for so long: degraded, reason `rules stale`. Activating takes seconds."""
-    clock_offset_ms_max: int = Field(30_000, ge=100)
+    clock_offset_ms_max: int = Field(30_000, ge=100, le=DURATION_MS_MAX)
     """Site and cloud clock further apart than this: degraded, reason `clock`."""
 
     @model_validator(mode="after")
@@ -97,10 +100,10 @@ class GroupStatus(StrEnum):
 
 class AuthoriseRules(Clause):
     ask_cloud: bool
-    budget_ms: int = Field(800, ge=0, le=10_000)
+    budget_ms: int = Field(800, ge=0, le=BUDGET_MS_MAX)
     """How long the cloud may take before the local answer stands."""
     unknown: UnknownToken = UnknownToken.REFUSE
-    unknown_energy_wh_max: int | None = Field(None, ge=1)
+    unknown_energy_wh_max: int | None = Field(None, ge=1, le=WHOLE_MAX)
     """For a session accepted by `unknown`: the verdict and the session carry it. None: no cap."""
     concurrent: Concurrent = Concurrent.REFUSE
     """Where the site decides by itself; a verdict of the cloud stands as it is."""
@@ -111,14 +114,14 @@ class AuthoriseByMode(Clause):
     degraded: AuthoriseRules = AuthoriseRules(ask_cloud=True, budget_ms=400)
     autonomous: AuthoriseRules = AuthoriseRules(ask_cloud=False)
     recovery: AuthoriseRules = AuthoriseRules(ask_cloud=True, budget_ms=400)
-    cache_age_ms_max: int = Field(7 * 86_400_000, ge=0)
+    cache_age_ms_max: int = Field(7 * 86_400_000, ge=0, le=DURATION_MS_MAX)
     """An older answer of the cloud is not used again."""
-    cache_entries_max: int = Field(10_000, ge=0)
+    cache_entries_max: int = Field(10_000, ge=0, le=WHOLE_MAX)
     """At the bound the oldest answers go first."""
-    revocations_max: int = Field(100_000, ge=1)
+    revocations_max: int = Field(100_000, ge=1, le=WHOLE_MAX)
     """Words of cloud or CSMS against a driver token. They do not age; at the bound those about driver tokens that
     the site never knew go first, then the oldest."""
-    concurrent_age_ms_max: int = Field(86_400_000, ge=0)
+    concurrent_age_ms_max: int = Field(86_400_000, ge=0, le=DURATION_MS_MAX)
     """A session that began longer ago and has no stop is taken for lost: it stands in no driver's way."""
     group_status: GroupStatus = GroupStatus.INHERIT
 
@@ -128,26 +131,26 @@ class AuthoriseByMode(Clause):
 
 
 class StorageRules(Clause):
-    journal_bytes_max: int = Field(1 << 30, ge=1 << 16)
+    journal_bytes_max: int = Field(1 << 30, ge=1 << 16, le=WHOLE_MAX)
     """Hard limit: the stream refuses, nothing is acknowledged, charge points keep their data."""
     soft_fraction: float = Field(0.8, gt=0, lt=1)
     """Above it no new session begins, so that the reserve finishes the running ones."""
-    telemetry_bytes_max: int = Field(256 << 20, ge=1 << 16)
+    telemetry_bytes_max: int = Field(256 << 20, ge=1 << 16, le=WHOLE_MAX)
     """Oldest telemetry goes first, and the gap is said."""
-    retention_ms: int = Field(30 * 86_400_000, ge=0)
+    retention_ms: int = Field(30 * 86_400_000, ge=0, le=DURATION_MS_MAX)
     """Journal is kept at the site so long even when the cloud has it."""
 
 
 class RecoveryRules(Clause):
-    bound_ms: int = Field(120_000, ge=1_000)
+    bound_ms: int = Field(120_000, ge=1_000, le=DURATION_MS_MAX)
     """Then the site returns to connected with named open points."""
-    step_poll_ms: int = Field(500, ge=50)
+    step_poll_ms: int = Field(500, ge=50, le=DURATION_MS_MAX)
     """How often a step looks whether its condition holds."""
 
 
 class CheckpointRules(Clause):
-    every_ms: int = Field(60_000, ge=1_000)
-    every_entries: int = Field(1_000, ge=1)
+    every_ms: int = Field(60_000, ge=1_000, le=DURATION_MS_MAX)
+    every_entries: int = Field(1_000, ge=1, le=WHOLE_MAX)
 
 
 class Presence(StrEnum):
@@ -182,7 +185,7 @@ class UpstreamRules(Clause):
 
     presence: Presence = Presence.HOLD
     """Held by default: charge points that go offline at a CSMS open tickets, and they do work."""
-    hold_ms_max: int = Field(1_800_000, ge=0)
+    hold_ms_max: int = Field(1_800_000, ge=0, le=DURATION_MS_MAX)
     """Cut off for longer, the upstream sockets are closed all the same: by then offline is the truth."""
     strict: bool = False
     """OCPP-J Part 4 6.3: while the CSMS can't be reached the site closes the charge points' sockets, so that
@@ -198,12 +201,12 @@ class UpstreamRules(Clause):
 class Rules(Clause):
     """One bundle, as written in YAML and signed."""
 
-    version: int = Field(ge=1)
+    version: Version
     """Newer replaces older, never the other way."""
     name: str = "default"
     site: str = "*"
     """The one site it is for, or `*`."""
-    valid_until_ms: int | None = None
+    valid_until_ms: Moment | None = None
     """From then on `after_expiry` counts, and the site is degraded by reason."""
     after_expiry: AfterExpiry = AfterExpiry.KEEP
     activation: ActivationRules = ActivationRules()
@@ -242,7 +245,7 @@ class Rules(Clause):
 class SignedRules(Contract):
     """What travels on `hf.<site>.down.rules.bundle`: the exact text that was signed."""
 
-    version: int
+    version: Version
     """For finding it; the version inside the text counts."""
     text: str = Field(max_length=256 * 1024)
     key: str
@@ -330,12 +333,12 @@ class ListedToken(TokenIdentity):
     status: TokenStatus = TokenStatus.ACCEPTED
     parent: str | None = None
     """Group the token belongs to (parentIdTag, groupIdToken)."""
-    valid_until_ms: int | None = None
-    valid_from_ms: int | None = None
+    valid_until_ms: Moment | None = None
+    valid_from_ms: Moment | None = None
     """Before it the driver token is Invalid."""
     whitelist: Whitelist | None = None
     """None: the mode's rules say whether the cloud is asked."""
-    as_of_ms: int | None = None
+    as_of_ms: Moment | None = None
     """When this was said. None on a list: when the list was drawn up. None in a decision: one of before lists
     had a time."""
 
@@ -343,9 +346,9 @@ class ListedToken(TokenIdentity):
 class DriverTokenList(Contract):
     """What travels on `hf.<site>.down.driver-tokens.full`: the whole local list."""
 
-    version: int = Field(ge=1)
+    version: Version
     tokens: tuple[ListedToken, ...] = Field(max_length=TOKENS_MAX)
-    as_of_ms: int | None = None
+    as_of_ms: Moment | None = None
     """When it was drawn up; the cloud fills it in when it is published. None: older than any revocation."""
     hash: str = ""
     """`rule_service.domain.token_lists.list_hash` of the tokens, hex; empty: not checked."""
@@ -354,13 +357,13 @@ class DriverTokenList(Contract):
 class DriverTokenChanges(Contract):
     """What travels on `hf.<site>.down.driver-tokens.changes.<place>`: from one list to the next."""
 
-    version: int = Field(ge=1)
-    base_version: int = Field(ge=1)
+    version: Version
+    base_version: Version
     """Applied to this very list and to no other."""
     changed: tuple[ListedToken, ...] = Field((), max_length=TOKENS_MAX)
     """Added, or put in place of what was said before."""
     removed: tuple[TokenIdentity, ...] = Field((), max_length=TOKENS_MAX)
-    as_of_ms: int | None = None
+    as_of_ms: Moment | None = None
     hash: str = ""
     """Of the list that must result; filled in by the cloud. Empty: the changes are refused."""
 
@@ -391,7 +394,7 @@ class DriverTokensRefused(Fact):
 class FullListWanted(Contract):
     """Request of `up.driver-tokens`: changes can't be applied here; reply is `Published`."""
 
-    installed_version: int
+    installed_version: int = Field(ge=0, le=WHOLE_MAX)
     why: str
 
 
@@ -449,8 +452,8 @@ class SiteLimit(Contract):
     """What travels on `hf.<site>.down.limit.site`. See `NOT_IMPOSED`."""
 
     id: str
-    limit_a: float = Field(ge=0)
-    valid_until_ms: int | None = None
+    limit_a: Amps
+    valid_until_ms: Moment | None = None
 
 
 class Publish(Contract):

@@ -33,12 +33,13 @@ from holdfast.contracts.rollout import (
 )
 from holdfast.contracts.rules import Publish, Published, Rules, SignedRules
 from holdfast.ids import derived
+from holdfast.offload import Offload
 from rule_service.cloud_scope.bundle_registry import BundleRegistry, within_one_message
 from rule_service.cloud_scope.sites import Sites
 from rule_service.cloud_scope.targets import targets
 from rule_service.domain.bundle import lock_out, sound
 from rule_service.domain.bundle_text import read_rules, with_version
-from rule_service.domain.composing import Composed, read_source
+from rule_service.domain.composing import Composed, Source, plain, read_source
 from rule_service.domain.named_keys import named_keys
 from rule_service.domain.signatures import public_hex, sign
 
@@ -78,13 +79,15 @@ class BundlePublishing:
         self._sites = sites
         self._registry = BundleRegistry(bus)
         self._one_at_a_time = asyncio.Lock()
+        self._offload = Offload(clock)
+        """Composing for hundreds of sites takes seconds, and a driver waits for an answer meanwhile."""
 
     # --- one bundle ---
 
     async def publish(self, asked: Publish) -> Published:
         """Kind `rules`. Raise ContractError."""
-        rules = read_rules(asked.text)
-        going = self._signed_here(asked.site, asked.text, rules, asked.by)
+        composed = (await self._offload(plain, asked.text)).composed(asked.site)
+        going = self._signed_here(asked.site, composed.text, composed.rules, asked.by)
         async with self._one_at_a_time:
             return await self._go(going)
 
@@ -110,11 +113,7 @@ class BundlePublishing:
 
     async def rollout(self, asked: Rollout, _: str) -> RolledOut:
         """Raise ContractError when the draft is refused; nothing has gone out then."""
-        source = read_source(asked.draft, self._sites.names)
-        composed = []
-        for site in targets(asked, source, self._sites):
-            composed.append(source.composed(site))
-            await self._clock.sleep_ms(0)  # decisions of other requests go on between two sites
+        source, composed = await self._offload(_composed, asked, self._sites)
         results = tuple([await self._roll_out(one, asked.by) for one in composed])
         log.info(
             "rolled out",
@@ -157,14 +156,10 @@ class BundlePublishing:
                 return await self._go(self._of_record(asked.site, again))
             earlier = _earlier(asked, history)
             version = await self._newest_version(asked.site) + 1
-            text = with_version(earlier.text, version)
-            rules = read_rules(text)
-            now_ms = self._clock.now_ms()
-            if rules.valid_until_ms is not None and rules.valid_until_ms <= now_ms:
-                raise ContractError(
-                    f"version {earlier.version} has expired: publish it with another valid_until_ms"
-                )
-            going = self._signed_here(asked.site, text, rules, asked.by, earlier.version)
+            again_as = plain(with_version(earlier.text, version)).composed(asked.site)
+            going = self._signed_here(
+                asked.site, again_as.text, again_as.rules, asked.by, earlier.version
+            )
             published = await self._go(going)
         log.warning(
             "rolled back",
@@ -235,6 +230,7 @@ class BundlePublishing:
                     "raise its version"
                 )
             self._check_keys(going, newest)
+            self._check_end(going)
         if newest is None or newest.version < version:
             await self._registry.keep(site, self._record(going))
         if last is not None and is_down:
@@ -242,6 +238,14 @@ class BundlePublishing:
         id = derived("publish", site, "rules", version, sha256(data).hexdigest())
         stored = await self._bus.append(subjects.DOWNLINK, subject, data, id=id)
         return Published(site=site, version=str(version), seq=stored.seq)
+
+    def _check_end(self, going: _Going) -> None:
+        until_ms = going.rules.valid_until_ms
+        if until_ms is not None and until_ms <= self._clock.now_ms():
+            version = going.rollback_of or going.rules.version
+            raise ContractError(
+                f"version {version} has expired: publish it with another valid_until_ms"
+            )
 
     def _check_keys(self, going: _Going, newest: BundleRecord | None) -> None:
         """What the site would refuse is refused here already. What is signed elsewhere may be for a site that has not
@@ -272,6 +276,12 @@ class BundlePublishing:
             by=going.by,
             rollback_of=going.rollback_of,
         )
+
+
+def _composed(asked: Rollout, sites: Sites) -> tuple[Source, list[Composed]]:
+    """Raise ContractError."""
+    source = read_source(asked.draft, sites.names)
+    return source, [source.composed(site) for site in targets(asked, source, sites)]
 
 
 def _asked_before(asked: Rollback, history: tuple[BundleRecord, ...]) -> BundleRecord | None:

@@ -348,6 +348,11 @@ def sound(signed: SignedRules) -> Bundle:
         rules = read_rules(signed.text)
     except ContractError as error:
         raise BundleRefused(RefusedFor.INVALID_RULES, str(error)) from error
+    except (
+        Exception
+    ) as error:  # it lies in DOWNLINK: it would end every next life of the process too
+        why = f"the reader failed ({type(error).__name__}: {str(error)[:200]})"
+        raise BundleRefused(RefusedFor.INVALID_RULES, why) from error
     if signed.version != rules.version:
         raise BundleRefused(
             RefusedFor.INVALID_RULES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -13,16 +14,37 @@ from holdfast.contracts.rules import Rules
 Origins = dict[tuple[str, ...], str]
 """Path of a clause to the layer that set it, or that took it out."""
 
+BUNDLE = "bundle"
+"""As a layer: what a plain bundle states."""
 PLAIN = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]*\Z")
 
 
 def composed_text(rules: Rules, origins: Origins, site: str, above: Iterable[str]) -> str:
-    document = rules.model_dump(mode="json")
+    """Of a draft, for one site."""
     layers = ", ".join(above) or "nothing"
-    lines = [
+    return _whole_text(
+        rules,
+        origins,
         f"# Rules of site {site}, composed of the draft {_scalar(rules.name)}, version {rules.version}.",
         f"# Over the built-in rules lie: {layers}.",
         "# Beside a clause stands which of these set it; from the first section on, all others are built in.",
+    )
+
+
+def written_out(rules: Rules, stated: Origins) -> str:
+    """Of a bundle that leaves clauses out: for whom it is, it says itself."""
+    return _whole_text(
+        rules,
+        stated,
+        f"# Rules {_scalar(rules.name)}, version {rules.version}, of a bundle that does not state every clause.",
+        f"# Written out here: `{BUNDLE}` stands beside what it states; all others are built in.",
+    )
+
+
+def _whole_text(rules: Rules, origins: Origins, *head: str) -> str:
+    document = rules.model_dump(mode="json")
+    lines = [
+        *head,
         "# What each of them means: default_rules.yaml; their schema: docs/spec/rules.schema.json.",
     ]
     for key, value in document.items():
@@ -67,12 +89,21 @@ def _flow(value: Any) -> str:
             return _scalar(value)
 
 
+@lru_cache(maxsize=4096)
+def _stands_plain(word: str) -> bool:
+    return bool(PLAIN.match(word)) and yaml.safe_load(word) == word
+
+
 def _scalar(value: Any) -> str:
     """On one line, whatever it holds; a word stands plain where YAML does not take it for something else."""
     if isinstance(value, str):
-        if PLAIN.match(value) and yaml.safe_load(value) == value:
+        if _stands_plain(value):
             return value
         quoted: str = yaml.safe_dump(value, default_style='"', width=float("inf"))
         return quoted.strip()
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, int):
+        return str(value)
     plain: str = yaml.safe_dump(value, width=float("inf"))
     return plain.removesuffix("...\n").strip()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 
 from holdfast import subjects
 from holdfast.backoff import Backoff
@@ -105,7 +106,8 @@ async def run_at_site(context: Context[Config]) -> None:
         group.create_task(ask_for_missed_keys(bus, clock, config.site, bundles))
         await serve(bus, subjects.rpc(config.site, "limit"), Empty, limits.answer)
         group.create_task(limits.run())
-        await follow_downlink(context, bundles, lists, limits)
+        group.create_task(follow_lists(context, lists))
+        await follow_rules(context, bundles, limits)
 
 
 async def _recall(context: Context[Config], bundles: Bundles, lists: Lists) -> None:
@@ -144,50 +146,52 @@ async def _provisioned(context: Context[Config], bundles: Bundles, lists: Lists)
 # --- what comes from the cloud ---
 
 
-async def follow_downlink(
-    context: Context[Config], bundles: Bundles, lists: Lists, limits: Limits
-) -> None:
-    """For ever; the copy may not be there yet, or be made anew."""
-    site, backoff = context.config.site, Backoff(context.clock, context.rng)
-    topics = (
-        subjects.down_rules(site),
-        subjects.down_driver_tokens(site),
-        subjects.down_driver_token_changes_all(site),
-        subjects.down_limit(site),
-    )
-    while True:
-        try:
-            async for message in context.bus.follow(
-                subjects.DOWNLINK, subjects=topics, start="last-per-subject"
-            ):
-                backoff.reset()
-                if message.subject == subjects.down_limit(site):
-                    limits.take(message.data)
-                else:
-                    await take_downlink(site, message, bundles, lists)
-                if message.pending == 0:
-                    await lists.settle()
-        except StreamGone:
-            await backoff.wait()
-
-
-async def take_downlink(site: str, message: Message, bundles: Bundles, lists: Lists) -> None:
-    if message.subject == subjects.down_rules(site):
+async def follow_rules(context: Context[Config], bundles: Bundles, limits: Limits) -> None:
+    """For ever."""
+    site = context.config.site
+    async for message in downlink(context, subjects.down_rules(site), subjects.down_limit(site)):
+        if message.subject == subjects.down_limit(site):
+            limits.take(message.data)
+            continue
         try:
             signed = SignedRules.from_bytes(message.data)
         except ContractError as error:
             await bundles.unreadable(str(error))
         else:
             await bundles.offer(signed)
-        return
-    is_full = message.subject == subjects.down_driver_tokens(site)
-    kind = DriverTokenList if is_full else DriverTokenChanges
-    try:
-        offered = kind.from_bytes(message.data)
-    except ContractError as error:
-        await lists.refuse(None, str(error), full_wanted=False)
-    else:
-        await lists.offer(offered)
+
+
+async def follow_lists(context: Context[Config], lists: Lists) -> None:
+    """For ever. Beside the rules: a list that a full disk does not take holds up nothing but the next list."""
+    site = context.config.site
+    full, changes = (
+        subjects.down_driver_tokens(site),
+        subjects.down_driver_token_changes_all(site),
+    )
+    async for message in downlink(context, full, changes):
+        kind = DriverTokenList if message.subject == full else DriverTokenChanges
+        try:
+            offered = kind.from_bytes(message.data)
+        except ContractError as error:
+            await lists.refuse(None, str(error), full_wanted=False)
+        else:
+            await lists.offer(offered)
+        if message.pending == 0:
+            await lists.settle()
+
+
+async def downlink(context: Context[Config], *topics: str) -> AsyncIterator[Message]:
+    """For ever; the copy may not be there yet, or be made anew."""
+    backoff = Backoff(context.clock, context.rng)
+    while True:
+        try:
+            async for message in context.bus.follow(
+                subjects.DOWNLINK, subjects=topics, start="last-per-subject"
+            ):
+                backoff.reset()
+                yield message
+        except StreamGone:
+            await backoff.wait()
 
 
 # --- what the site itself says ---

@@ -43,6 +43,10 @@ ASK_AGAIN_MS = 30_000
 Offered = DriverTokenList | DriverTokenChanges
 
 
+class NotStorable(ListRefused):
+    """By its content: the very same again would not help. A disk that is full is none of it."""
+
+
 class Lists:
     def __init__(
         self,
@@ -104,7 +108,8 @@ class Lists:
         try:
             installed = await self._install(offered)
         except ListRefused as error:
-            await self.refuse(offered.version, str(error), full_wanted=True)
+            again = isinstance(offered, DriverTokenChanges) or not isinstance(error, NotStorable)
+            await self.refuse(offered.version, str(error), full_wanted=again)
             return
         self._installed, self.refused = installed, None
         self._full_wanted.clear()
@@ -153,15 +158,25 @@ class Lists:
         """Raise ListRefused. Decisions go on meanwhile, by the list that stands."""
         while True:
             try:
-                installed = await self._offload(self._store.prepare, offered)
+                installed = self._store.switch(await self._offload(self._store.prepare, offered))
             except OperationalError as error:
                 self._health.wrong(
                     CONDITION, f"list {offered.version} can't be stored: {error.orig}"
                 )
                 await self._backoff.wait()
+            except ListRefused:
+                raise
+            except (
+                Exception
+            ) as error:  # it lies in DOWNLINK: it would end every next life of this process too
+                log.exception("list not storable", extra={"version": offered.version})
+                await self._sweep()
+                why = f"{type(error).__name__}: {str(error)[:200]}"
+                raise NotStorable(f"list {offered.version} can't be stored here ({why})") from error
             else:
                 self._health.ok(CONDITION)
-                return self._store.switch(installed)
+                self._backoff.reset()
+                return installed
 
     async def _sweep(self) -> None:
         try:
