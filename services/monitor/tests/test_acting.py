@@ -26,6 +26,7 @@ from holdfast.contracts.rules import (
     DriverTokensRefused,
     RulesActivated,
 )
+from holdfast.contracts.session import SessionCapNotKept, SessionStopped
 from monitor.domain.acting import HELD_SHOWN
 from monitor.domain.answers import Verdict, answers
 from monitor.domain.fold import take
@@ -264,3 +265,20 @@ def test_a_list_that_was_taken_since_ends_it_as_does_a_new_disk():
     for after in (installed, new):
         status = from_cloud(activated("version: 2"), refused(full_wanted=True), after)
         assert must_act(status).verdict is Verdict.NO
+
+
+# --- energy caps ---
+
+
+def test_a_session_that_the_site_can_not_stop_at_its_cap_asks_for_somebody_until_it_ends():
+    names = {"charge_point": "CP-01", "session": "CP-01/7", "transaction_id": 7}
+    given_up = SessionCapNotKept(**names, connector=2, energy_wh_max=500, used_wh=900, stops=5)
+    (point,) = must_act(from_cloud(given_up)).points
+    assert "CP-01 connector 2" in point
+    assert "900 Wh of 500 Wh, stopped 5 times in vain" in point
+    assert point.endswith("stop it there")
+    assert must_act(at_site(told(given_up))).points == (point,)
+    stopped = SessionStopped(
+        **names, meter_stop_wh=950, at="", reason="Local", message_id="m", raw="{}"
+    )
+    assert must_act(at_site(told(given_up, stopped))).verdict is Verdict.NO

@@ -210,6 +210,12 @@ def _on_csms(status: SiteStatus) -> Iterable[str]:
 
 
 def _on_charge_points(status: SiteStatus) -> Iterable[str]:
+    for fact in status.state.uncapped.values():
+        yield (
+            f"{fact.charge_point} connector {fact.connector} does not stop a stranger's session at its energy cap "
+            f"({fact.used_wh} Wh of {fact.energy_wh_max} Wh, stopped {count(fact.stops, 'time')} in vain): "
+            "stop it there"
+        )
     for row in status.charge_points.value or ():
         if not row.connected and row.since_ms is not None:
             away_ms = status.now_ms - row.since_ms

@@ -51,7 +51,7 @@ from holdfast.contracts.rules import (
     RulesActivated,
     RulesRefused,
 )
-from holdfast.contracts.session import SessionStarted
+from holdfast.contracts.session import SessionCapNotKept, SessionStarted, SessionStopped
 from monitor.domain.rows import (
     CHARGE_POINTS_MAX,
     COMMANDS_MAX,
@@ -342,6 +342,12 @@ def _journal(state: SiteState, place: Place, at_ms: int, fact: Fact) -> SiteStat
             return replace(state, lives=lives, overrides=(), tokens_refused=None)
         case OverrideBegun() | OverrideEnded():
             return replace(state, overrides=fact.standing)
+        case SessionCapNotKept():
+            put = _put(state.uncapped, fact.session, fact, KEPT_MAX)
+            return replace(state, uncapped=put)
+        case SessionStopped():
+            left = {one: row for one, row in state.uncapped.items() if one != fact.session}
+            return replace(state, uncapped=left)
         case StorageLevelChanged():
             return replace(state, storage_level=fact.level, storage_since_ms=at_ms)
         case Checkpoint():

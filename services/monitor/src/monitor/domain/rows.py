@@ -12,6 +12,7 @@ from holdfast.contracts.journal import StorageLevel
 from holdfast.contracts.mode import ModeChanged, Override
 from holdfast.contracts.recovery import DisruptionReported, OpenPoint, RecoveryStepped
 from holdfast.contracts.rules import DriverTokensRefused
+from holdfast.contracts.session import SessionCapNotKept
 
 MODES_MAX = 1_000
 DECISIONS_MAX = 1_000
@@ -177,6 +178,8 @@ class SiteState:
     rules_refused: tuple[Note, ...] = ()
     tokens_refused: DriverTokensRefused | None = None
     """None: the newest driver tokens that were heard of were taken."""
+    uncapped: Mapping[str, SessionCapNotKept] = field(default_factory=dict)
+    """By session: those that run on beyond their energy cap, and that the site tries no more to stop."""
     overrides: tuple[Override, ...] = ()
     """As the journal said last; those whose time is up are over, told or not."""
     storage_level: StorageLevel = StorageLevel.OK
