@@ -206,9 +206,7 @@ def test_no_card_promises_a_stop_from_afar_where_running_sessions_are_protected(
     """It names a session that runs, and that is what `protection` keeps: whatever its row allows."""
     assert mode in Rules(version=1).commands["RemoteStopTransaction"].modes
     assert "For the operator at the site only" in stop_row(Rules(version=1), mode)
-    safe = Rules.model_validate(
-        {"version": 1, "protection": {"safety": ["RemoteStopTransaction"]}}
-    )
+    safe = Rules.model_validate({"version": 1, "protection": {"safety": ["RemoteStopTransaction"]}})
     assert "Delivered for CSMS and cloud too" in stop_row(safe, mode)
     assert "Delivered for CSMS and cloud too" in stop_row(Rules(version=1), Mode.CONNECTED)
 

@@ -96,6 +96,14 @@ def test_maintenance_is_said_and_asks_for_nobody():
     assert calm.reason.startswith("Maintenance until")
 
 
+@pytest.mark.parametrize("until_ms", [253_402_300_800_000, 10**17, 10**30, 10**400])
+@pytest.mark.parametrize("kind", OverrideKind)
+def test_an_end_that_is_in_no_calendar_is_told_as_a_number(kind, until_ms):
+    status = autonomous(override(kind, until_ms=until_ms))
+    assert f"until {until_ms} ms, by ops" in must_act(status).reason
+    assert site_page(status, (), home=False)
+
+
 def test_a_site_that_cannot_be_heard_asks_for_somebody_unless_it_was_announced():
     assert must_act(autonomous(scope="cloud", heard=False)).verdict is Verdict.YES
     calm = must_act(autonomous(override(PLANNED), scope="cloud", heard=False))

@@ -15,8 +15,15 @@ def planned(status: SiteStatus) -> str:
 
 
 def announced(override: Override) -> str:
-    until = datetime.fromtimestamp(override.until_ms / 1000, UTC)
-    return f"until {until:%Y-%m-%d %H:%M} UTC, by {override.by}: {override.why}"
+    return f"until {_moment(override.until_ms)}, by {override.by}: {override.why}"
+
+
+def _moment(at_ms: int) -> str:
+    """Told by a site: one that is in no calendar must not end the answers about all the others."""
+    try:
+        return f"{datetime.fromtimestamp(at_ms // 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):
+        return f"{at_ms} ms"
 
 
 def number(value: int) -> str:
