@@ -53,6 +53,7 @@ class Edge:
         self._store = store
         self._attendants: dict[str, Attendant] = {}
         self._strangers = Strangers(services.recorder, services.metrics)
+        self._nobodys_saved = self._strangers.ids
         self._links: set[Link] = set()
         """Connections that are served now, or wait to be."""
         services.open_sessions = self._open_sessions
@@ -71,6 +72,8 @@ class Edge:
         for identity, known in snapshot.known.items():
             state = State(charge_point=identity, known=known)
             self._attendants[identity] = Attendant(self._services, state)
+        self._strangers.restore(snapshot.nobodys)
+        self._nobodys_saved = self._strangers.ids
         journal = self._services.recorder.incarnation.journal
         stands = await bus.state(journal)
         last_seq = stands.last_seq
@@ -346,7 +349,10 @@ class Edge:
             for one in self._attendants.values()
             if one.state.known.seq > one.snapshot_seq
         }
-        self._store.save(seq, self.downlink_seq, changed)
+        nobodys = self._strangers.ids
+        news = None if nobodys is self._nobodys_saved else nobodys
+        self._store.save(seq, self.downlink_seq, changed, news)
+        self._nobodys_saved = nobodys
         for name, known in changed.items():
             self._attendants[name].snapshot_seq = known.seq
         return seq

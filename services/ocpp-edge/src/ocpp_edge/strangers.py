@@ -6,6 +6,7 @@ received, refused -> the journal; the newest ids -> memory, so that none of them
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from holdfast.contracts.command import Command, CommandReceived, CommandSettled, Disposition
 from holdfast.contracts.envelope import ContractError, Fact
@@ -26,11 +27,12 @@ class Strangers:
         self._recorder = recorder
         self._metrics = metrics
         self._ended = Memory(limit=IDS_MAX)
+        self._arriving = ""
         self._owed: dict[tuple[str, str], Read] = {}
         """While the journal is folded: received, and no disposition found yet."""
 
     def knows(self, command_id: str) -> bool:
-        return command_id in self._ended
+        return command_id in self._ended or command_id == self._arriving
 
     async def take(self, command: Command, downlink_seq: int) -> None:
         """Return once its end is in the journal. Raise AppendRefused, or ContractError if the id is another one's."""
@@ -39,6 +41,14 @@ class Strangers:
             if before != content:
                 raise ContractError(identity.used(command.id))
             return
+        self._arriving = command.id
+        try:
+            await self._end(command, downlink_seq)
+        finally:
+            self._arriving = ""
+        self._ended = self._ended.remembering(command.id, content)
+
+    async def _end(self, command: Command, downlink_seq: int) -> None:
         name, record = command.charge_point, self._recorder.record
         received = CommandReceived(charge_point=name, command=command, downlink_seq=downlink_seq)
         settled = CommandSettled(
@@ -49,10 +59,19 @@ class Strangers:
         )
         await record(received, id=arrivals.received_id(command), cause=command.id)
         await record(settled, id=commands.settled_id(command), cause=command.id)
-        self._ended = self._ended.remembering(command.id, content)
         labels = {"action": command.action, "disposition": settled.disposition.value}
         self._metrics.commands.labels(**labels).inc()
         log.warning("command refused", extra={"command": command.id, "why": settled.reason})
+
+    # --- snapshots ---
+
+    @property
+    def ids(self) -> Mapping[str, str]:
+        """With what each command was. Another object when it has changed."""
+        return self._ended.held
+
+    def restore(self, ids: Mapping[str, str]) -> None:
+        self._ended = Memory(limit=IDS_MAX, held=ids)
 
     # --- while the journal is folded ---
 

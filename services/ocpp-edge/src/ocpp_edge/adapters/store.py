@@ -54,6 +54,14 @@ _opening = Table(
     Column("at_ms", BigInteger, nullable=False),
 )
 
+_nobodys = Table(
+    "nobodys_commands",
+    _metadata,
+    Column("place", Integer, primary_key=True),
+    Column("command_id", String(64), nullable=False),
+    Column("content", String(64), nullable=False),
+)
+
 _KNOWN = TypeAdapter(Known)
 
 
@@ -62,6 +70,8 @@ class Snapshot(NamedTuple):
     """Every fact of ours up to here is folded in; a charge point may be further."""
     downlink_seq: int
     known: dict[str, Known]
+    nobodys: dict[str, str]
+    """Ids of commands to charge points that are not registered, oldest first, with what each was."""
 
 
 class Store:
@@ -79,15 +89,17 @@ class Store:
                 )
             ).first()
             if found is None:
-                return Snapshot(0, 0, {})
+                return Snapshot(0, 0, {}, {})
             rows = connection.execute(select(_known.c.charge_point, _known.c.state)).all()
+            ids = connection.execute(select(_nobodys).order_by(_nobodys.c.place)).all()
         try:
             known = {row.charge_point: _KNOWN.validate_json(row.state) for row in rows}
         except ValidationError as error:
             # The journal has it all, unless it was trimmed: better slow than never.
             log.error("snapshot unreadable, folding the journal anew: %s", error.title)  # noqa: TRY400
-            return Snapshot(0, 0, {})
-        return Snapshot(found.seq, found.downlink_seq, known)
+            return Snapshot(0, 0, {}, {})
+        nobodys = {row.command_id: row.content for row in ids}
+        return Snapshot(found.seq, found.downlink_seq, known, nobodys)
 
     def opened_at_ms(self) -> int | None:
         """When this incarnation was opened; None: not known here."""
@@ -100,13 +112,21 @@ class Store:
             connection.execute(delete(_opening))
             connection.execute(insert(_opening).values(incarnation=self._incarnation, at_ms=at_ms))
 
-    def save(self, seq: int, downlink_seq: int, changed: Mapping[str, Known]) -> None:
+    def save(
+        self,
+        seq: int,
+        downlink_seq: int,
+        changed: Mapping[str, Known],
+        nobodys: Mapping[str, str] | None = None,
+    ) -> None:
+        """`nobodys`: where they have changed."""
         with self._engine.begin() as connection:
             mine = (_position.c.incarnation == self._incarnation) & (
                 _position.c.fold_version == FOLD_VERSION
             )
             if connection.execute(select(_position.c.seq).where(mine)).first() is None:
                 connection.execute(delete(_known))
+                connection.execute(delete(_nobodys))
             connection.execute(delete(_position))
             connection.execute(
                 insert(_position).values(
@@ -116,6 +136,11 @@ class Store:
                     downlink_seq=downlink_seq,
                 )
             )
+            if nobodys is not None:
+                connection.execute(delete(_nobodys))
+                for place, (id, content) in enumerate(nobodys.items()):
+                    row = {"place": place, "command_id": id, "content": content}
+                    connection.execute(insert(_nobodys).values(row))
             for charge_point, known in changed.items():
                 connection.execute(delete(_known).where(_known.c.charge_point == charge_point))
                 state = _KNOWN.dump_json(known)
