@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from holdfast import rpc, subjects
 from holdfast.bus import BusError
 from holdfast.contracts.rules import Publish, Published, SignedRules
+from rule_service.domain.composing import plain
 from rule_service.domain.signatures import sign
 from simulation.provisioning import SITE, driver_tokens, rules_text, signing_key
 from simulation.world import SimWorld
@@ -90,8 +91,8 @@ class Publisher:
         if expiring:
             until_ms = self._world.site_clock.now_ms() + EXPIRES_AFTER_MS
             text += f"\nvalid_until_ms: {until_ms}\nafter_expiry: safe\n"
-        # Known to be good before anybody can take it.
-        self._world.good_rules.add(hash_of(text))
+        # Known to be good before anybody can take it: as the cloud signs it, with every clause.
+        self._world.good_rules.add(hash_of(plain(text).text))
         await self._taken("rules", text)
         self._to_mend = expiring
 
