@@ -260,6 +260,10 @@ def test_nothing_from_outside_steers_a_terminal():
         (["connectorId=1", "idTag=04AB", "type=Soft"], {"connectorId": 1, "idTag": "04AB", "type": "Soft"}),
         (['idTag="0123"', "x=null", 'p={"a":[1]}'], {"idTag": "0123", "x": None, "p": {"a": [1]}}),
         (['{"connectorId": 1}'], {"connectorId": 1}),
+        (["connectorId=1", "idTag=12345678"], {"connectorId": 1, "idTag": "12345678"}),
+        (["key=HeartbeatInterval", "value=0300"], {"key": "HeartbeatInterval", "value": "0300"}),
+        (["key=X", "value=true"], {"key": "X", "value": "true"}),
+        (['key=["A"]'], {"key": ["A"]}),
     ],
 )  # fmt: skip
 def test_a_payload_is_written_as_pairs_or_as_json(words, given):

@@ -39,6 +39,7 @@ from holdfast.contracts.rules import NOT_IMPOSED, Desired, Publish, Published, R
 from holdfast.rpc import serve
 from holdfast_cli.main import _parser
 from holdfast_cli.operator.arguments import parse
+from holdfast_testkit.eventually import eventually
 
 SITE = "berlin01"
 both = pytest.mark.parametrize("scope", ["site", "cloud"])
@@ -306,6 +307,7 @@ async def test_driver_tokens_are_published_whole_and_changed(a_monitor, tmp_path
         ("[1, 2]", "list of objects"),
         ("{", "no JSON"),
         ("", "must name columns"),
+        ("driver_token,status\n", "makes a stranger of everybody"),
         ('"driver_token', "line 1"),
         ("driver_token,status,status\nA,Accepted,Blocked\n", "'status' twice"),
         ("driver_token,status\n04ab,Blocked\n04AB,Accepted\n", "(Blocked, Accepted): leave one"),
@@ -321,6 +323,61 @@ async def test_a_list_that_is_none_is_refused_with_its_place(
         said = await world.ask("driver-tokens", "publish", str(file), "--version", "3")
     assert (said.code, sentence in said.err) == (2, True), said.err
     assert world.asked == []
+
+
+def stands(version: int) -> RulesStatus:
+    return RulesStatus(
+        version=1, hash="x", name="day", valid_until_ms=None, driver_tokens_version=version
+    )
+
+
+@pytest.mark.parametrize(
+    ("at_site", "wanted", "published"),
+    [(1, 0, 2), (3, 7, 8), (9, 7, 10), (None, 7, 8), (None, 0, None)],
+)
+async def test_a_list_goes_out_above_what_stands_and_what_was_published(
+    a_monitor, tmp_path: Path, at_site: int | None, wanted: int, published: int | None
+):
+    """A site is provisioned with a list of its own, and ignores whatever is not above it."""
+    file = tmp_path / "tokens.csv"
+    file.write_text("driver_token\n04AB\n")
+    async with a_monitor("cloud", connected) as world:
+        await world.serve("publish", Publish, lambda _: Published(site=SITE, version="8", seq=1))
+        if at_site is not None:
+            await world.serve("rules", Empty, lambda _: stands(at_site), at_site=True)
+
+        async def desired(_: Empty, __: str) -> Desired:
+            return Desired(rules_version=1, driver_tokens_version=wanted, limit_id=None)
+
+        await serve(world.bus.client("d"), subjects.up(SITE, "desired"), Empty, desired)
+        said = await world.ask("driver-tokens", "publish", str(file))
+        texts = [json.loads(asked.text) for verb, asked in world.asked if verb == "publish"]
+    assert [text["version"] for text in texts] == ([] if published is None else [published])
+    assert said.code == (2 if published is None else 0)
+    assert ("give --version" in said.err) == (published is None)
+
+
+async def test_whoever_stops_waiting_for_a_command_is_told_that_it_goes_on(a_monitor, capsys):
+    async with a_monitor("cloud", connected) as world:
+        await world.serve(
+            "command", SendCommand, lambda of: CommandReceipt(id=of.command.id, accepted=True)
+        )
+        words = ("command", "send", "CP-01", "ClearCache", "--id", "k9", "--wait")
+        waiting = asyncio.get_running_loop().create_task(world.ask(*words))
+        await eventually(lambda: bool(world.asked))
+        await asyncio.sleep(0.2)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        told = capsys.readouterr().err
+    assert "k9 keeps its way: `holdfast command show k9 --site berlin01`" in told
+    assert "command cancel k9" in told
+
+
+def test_nothing_is_no_decision(capsys):
+    with pytest.raises(SystemExit):
+        parse(_parser(), ["explain", ""])
+    assert "it is empty" in capsys.readouterr().err
 
 
 async def test_a_file_without_an_end_is_not_read_to_it(a_monitor):

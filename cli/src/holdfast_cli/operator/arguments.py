@@ -109,6 +109,13 @@ def duration_ms(text: str) -> int:
     return for_ms
 
 
+def some_text(text: str) -> str:
+    """An argparse type."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
 def at_most(most: int) -> Callable[[str], int]:
     """A whole number from 1 on: an argparse type."""
 
@@ -151,8 +158,20 @@ def in_name_of(arguments: argparse.Namespace) -> str:
         raise OperatorError("in whose name? this system names no user: give --by NAME") from error
 
 
+TEXTS = frozenset(
+    {
+        "idTag", "parentIdTag", "key", "value", "vendorId", "messageId", "data", "location", "type", "requestedMessage",
+        "updateType", "expiryDate", "retrieveDate", "startTime", "stopTime", "chargingProfilePurpose",
+        "chargingRateUnit",
+    }
+)  # fmt: skip
+"""Fields of OCPP 1.6 that are texts, whatever they look like: an idTag of digits alone, the value of a key."""
+
+
 def payload(words: list[str]) -> dict[str, Any]:
-    """One JSON object, or key=value pairs whose value is JSON where it reads as JSON. Raise ValueError."""
+    """One JSON object, or key=value pairs whose value is JSON where it reads as JSON, and OCPP wants no text. Raise
+    ValueError.
+    """
     if len(words) == 1 and words[0].lstrip().startswith("{"):
         try:
             document = json.loads(words[0], parse_constant=_no_number)
@@ -171,9 +190,11 @@ def payload(words: list[str]) -> dict[str, Any]:
         if key in given:
             raise ValueError(f"{key!r} is given twice")
         try:
-            given[key] = json.loads(value, parse_constant=_no_number)
+            read = json.loads(value, parse_constant=_no_number)
         except (ValueError, RecursionError):
-            given[key] = value
+            read = value
+        is_text = key in TEXTS and not isinstance(read, str | list | dict)
+        given[key] = value if is_text else read
     return given
 
 

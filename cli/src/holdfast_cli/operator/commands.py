@@ -47,7 +47,7 @@ def add_verbs(verbs: Any) -> None:
     it.add_argument("action", metavar="ACTION", choices=get_args(Action),
                     help=f"one of {', '.join(get_args(Action))}")  # fmt: skip
     it.add_argument("fields", nargs="*", metavar="key=value",
-                    help="fields of the payload; a value is JSON where it reads as JSON")  # fmt: skip
+                    help="fields of the payload; a value is JSON, where OCPP wants no text")  # fmt: skip
     it.set_defaults(late="fields")
     add_site_option(it)
     it.add_argument("--payload", metavar="JSON", help="the whole payload, one JSON object")
@@ -97,7 +97,16 @@ async def _send(client: Client, arguments: argparse.Namespace) -> int:
             print(f"follow it: holdfast command show {clean(receipt['id'])} --site {site}")
         return DONE
     receipt = await _once(client, site, body)
-    row = await _until_settled(client, site, str(receipt["id"]), body["deadline_ms"])
+    id = str(receipt["id"])
+    try:
+        row = await _until_settled(client, site, id, body["deadline_ms"])
+    except asyncio.CancelledError:  # Ctrl-C ends the waiting, and nothing else
+        print(
+            f"\n{clean(id)} keeps its way: `holdfast command show {clean(id)} --site {site}` follows it, "
+            f"`command cancel {clean(id)} --site {site}` ends it while it has not been sent",
+            file=sys.stderr,
+        )
+        raise
     if arguments.json:
         print_json(row)
     else:

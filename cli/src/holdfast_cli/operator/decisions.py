@@ -8,7 +8,13 @@ from typing import Any
 
 from holdfast.contracts.decision import DecisionMade
 from holdfast.contracts.envelope import ContractError, Envelope, Fact
-from holdfast_cli.operator.arguments import add_site, add_site_option, add_verb, at_most
+from holdfast_cli.operator.arguments import (
+    add_site,
+    add_site_option,
+    add_verb,
+    at_most,
+    some_text,
+)
 from holdfast_cli.operator.client import Client, Document
 from holdfast_cli.operator.events import Progress, envelopes
 from holdfast_cli.operator.output import clean, duration, fields, moment, print_json, table
@@ -37,7 +43,7 @@ def add_verbs(subparsers: Any) -> None:
         says="Shows one decision whole. One that is no longer among the last 1,000 is looked for in the journal.",
         examples=("holdfast explain 4f0c…", "holdfast explain 4f0c… --site berlin01 --json"),
     )  # fmt: skip
-    it.add_argument("decision", metavar="DECISION", help="its id, or how it begins")
+    it.add_argument("decision", type=some_text, metavar="DECISION", help="its id, or how it begins")
     add_site_option(it)
 
 

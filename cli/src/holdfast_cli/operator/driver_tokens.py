@@ -93,7 +93,7 @@ async def _publish(client: Client, arguments: argparse.Namespace) -> int:
     if arguments.version is not None:
         full["version"] = arguments.version
     if "version" not in full:
-        full["version"] = await _last_version(client, site) + 1
+        full["version"] = await _highest_version(client, site) + 1
     tokens = _checked(DriverTokenList, full, arguments.file)
     _each_once(tokens.tokens, arguments.file)
     body = {"full": json.loads(tokens.model_dump_json(exclude_defaults=True))}
@@ -151,9 +151,26 @@ async def _change(
     return await _send(client, arguments, site, body, what)
 
 
+async def _highest_version(client: Client, site: str) -> int:
+    """Of what was published, and of what stands: a site may have been provisioned with a list that no cloud knows, and
+    takes none that is not above it.
+    """
+    status = await client.get("sites", site, "driver-tokens")
+    wanted = _wanted(status)
+    if not status["known"] and wanted == 0:
+        raise OperatorError(
+            f"no list was ever published to {site}, and which one it has is not known ({clean(status['problem'])}): "
+            "give --version, above what stands there"
+        )
+    return max(wanted, int(status["version"] or 0))
+
+
 async def _last_version(client: Client, site: str) -> int:
     """That was published, whether or not the site has it yet."""
-    status = await client.get("sites", site, "driver-tokens")
+    return _wanted(await client.get("sites", site, "driver-tokens"))
+
+
+def _wanted(status: Document) -> int:
     if status["desired_version"] is None:
         raise OperatorError(
             f"which list was published last is not known ({clean(status['desired_problem'])}): "
@@ -245,9 +262,15 @@ def _csv_rows(text: str, file: Path) -> list[Document]:
         )
     reader.fieldnames = columns
     try:
-        return [_csv_row(row, reader.line_num, file) for row in reader]
+        rows = [_csv_row(row, reader.line_num, file) for row in reader]
     except csv.Error as error:
         raise OperatorError(f"{file}, line {reader.line_num}: {error}") from error
+    if not rows:
+        raise OperatorError(
+            f"{file} names no driver token: a list without any makes a stranger of everybody; "
+            'if that is meant, publish a JSON file with {"tokens": []}'
+        )
+    return rows
 
 
 def _csv_row(row: dict[Any, Any], line: int, file: Path) -> Document:
