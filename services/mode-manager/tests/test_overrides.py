@@ -227,7 +227,7 @@ def asked(**given):
         (asked(until_ms=NOW_MS + 7 * DAY_MS + 1), "7 days: name an earlier end"),
         (asked(by="  "), "`by` and `why`"),
         (asked(why=" "), "`by` and `why`"),
-        (asked(until_ms=0), "over already"),
+        (asked(until_ms=-5), "over already"),
         (asked(from_ms=10**14, until_ms=10**14 + 1), "7 days from now"),
     ],
 )
@@ -237,7 +237,7 @@ def test_an_override_out_of_bounds_is_refused_with_a_sentence(request_, says):
     assert says in found.why
 
 
-@pytest.mark.parametrize("moment", [-(10**30), -1, MOMENT_MS_MAX + 1, 10**30])
+@pytest.mark.parametrize("moment", [-(10**30), MOMENT_MS_MAX + 1, 10**30])
 def test_an_override_at_no_moment_of_any_calendar_is_none(moment):
     with pytest.raises(ValidationError):
         asked(until_ms=moment)

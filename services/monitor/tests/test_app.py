@@ -240,6 +240,9 @@ def test_an_open_delivery_is_settled_in_the_name_of_a_person(with_monitor) -> No
         (b'{"charge_point":"CP-01","action":"Reset","issuer":"cloud"}', 400),
         (b'{"charge_point":"CP-01","action":"Reset","id":"../x"}', 400),
         (b'{"charge_point":"CP-01","action":"Reset","deadline_ms":5}', 400),
+        (b'{"charge_point":"CP-01","action":"Reset","deadline_ms":1%s}' % (b"0" * 30), 400),
+        (b'{"charge_point":"CP-01","action":"Reset","payload":{"a":[1%s]}}' % (b"0" * 30), 400),
+        (b'{"charge_point":"CP-01","action":"Reset","payload":{"a":NaN}}', 400),
         (b" " * 40_000, 413),
     ],
 )

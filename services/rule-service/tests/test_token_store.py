@@ -12,6 +12,7 @@ from sqlalchemy import event, text
 
 from holdfast.clock import SystemClock
 from holdfast.contracts.decision import CachedToken
+from holdfast.contracts.numbers import MOMENT_MS_MAX
 from holdfast.contracts.rules import DriverTokenList, ListedToken, TokenStatus
 from holdfast.store import open_store, sqlite_url
 from rule_service.adapters.token_store import NONE_INSTALLED, TokenStore
@@ -66,6 +67,13 @@ def test_a_token_listed_twice_counts_as_listed_last(store):
     )
     store.install(twice)
     assert store.listed(store.hash("A")).status is TokenStatus.BLOCKED
+
+
+def test_a_list_installed_before_numbers_had_bounds_still_decides(engine, store):
+    store.install(tokens(1, "A"))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE listed_token SET valid_until_ms = 9999999999999999"))
+    assert store.listed(store.hash("A")).valid_until_ms == MOMENT_MS_MAX
 
 
 def test_a_long_list_is_taken(store):

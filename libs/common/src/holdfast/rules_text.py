@@ -120,13 +120,22 @@ def rules_in(document: Document) -> Rules:
         problem = first_of(error)
         line = document.lines.of(tuple(str(part) for part in problem["loc"]))
         where = "" if line is None else f"line {line}: "
-        said = f"{problem_field(problem)}: {problem_said(problem)}"
-        raise ContractError(f"rules refused as a whole: {where}{said}") from error
+        what = f"{problem_field(problem)}: {said(problem)}"
+        raise ContractError(f"rules refused as a whole: {where}{what}") from error
 
 
 def rules_of(value: Any) -> Rules:
     """Strictly, as the schema has it: true is no 1, and "2" no number. Raise ValidationError."""
     return Rules.model_validate_json(json.dumps(value), strict=True)
+
+
+def said(problem: Any) -> str:
+    """What pydantic says is wrong, in words of rules."""
+    if problem["type"] == "extra_forbidden":
+        return "there is no such clause"
+    if problem["type"] == "missing":
+        return f"{str(problem['loc'][-1])[:80]} is missing"
+    return problem_said(problem)
 
 
 def first_of(error: ValidationError) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from csms_bridge.domain.commanding import TAKEN
+from csms_bridge.domain.events import SendToSite
 from csms_bridge.domain.refusals import NEGATIVES
 from holdfast.contracts.command import Disposition, Issuer
 
@@ -408,3 +409,13 @@ def test_profiles_of_no_transaction_and_of_no_shape_pass_to_who_checks_them(scen
     scene.call("SetChargingProfile", {"connectorId": 0, "csChargingProfiles": {"stackLevel": 1}})
     scene.call("SetChargingProfile", {"csChargingProfiles": [7]}, message_id="x2")
     assert len(scene.to_site()) == 2
+
+
+@pytest.mark.parametrize("absurd", [10**30, [[[{"a": -(10**20)}]]]])
+def test_a_call_with_a_number_that_can_not_be_held_gets_its_negative_answer(scene, absurd):
+    scene.connect()
+    scene.call("DataTransfer", {"vendorId": "v", "data": absurd})
+    assert scene.answers() == [REJECTED]
+    scene.call("Reset", {"type": "Soft"}, "x2")
+    [sent] = [one.command for one in scene.effects if isinstance(one, SendToSite)]
+    assert sent.action == "Reset"

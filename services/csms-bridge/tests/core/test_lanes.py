@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from holdfast.contracts.numbers import MOMENT_MS_MAX, MOMENT_MS_MIN
+
 START = {"transactionId": 1000042, "idTagInfo": {"status": "Accepted"}}
 STATUS = "StatusNotification"
 
@@ -395,3 +397,21 @@ def test_open_deliveries_are_named_up_to_a_bound_and_then_counted(scene, facts):
     scene.journal(*(facts.stopped(local) for local in range(1, 111)))
     assert len(scene.state.kept.open) == 100
     assert scene.state.kept.open_unnamed == 10
+
+
+@pytest.mark.parametrize(
+    ("expiry", "at_ms"),
+    [
+        ("0001-01-01T00:00:00Z", MOMENT_MS_MIN),
+        ("0001-01-01T00:00:00+14:00", MOMENT_MS_MIN),
+        ("9999-12-31T23:59:59.999-12:00", MOMENT_MS_MAX),
+        ("2026-01-01T00:00:00Z", 1_767_225_600_000),
+        ("never", None),
+    ],
+)
+def test_a_verdict_ends_when_the_csms_says_whatever_calendar_it_has(scene, expiry, at_ms):
+    scene.connect()
+    scene.authorise()
+    assert scene.called()[0] == "Authorize"
+    scene.answer({"idTagInfo": {"status": "Accepted", "expiryDate": expiry}})
+    assert [one.verdict.valid_until_ms for one in scene.verdicts()] == [at_ms]

@@ -17,6 +17,7 @@ from holdfast import subjects
 from holdfast.contracts.command import CommandReceipt, CommandWord, SendWord, Word
 from holdfast.contracts.envelope import Contract
 from holdfast.contracts.mode import BeginOverride, EndOverride, OverrideKind, OverrideReceipt
+from holdfast.contracts.numbers import Amps, Moment, Version
 from holdfast.contracts.rollout import (
     DRAFT_BYTES_MAX,
     SITES_MAX,
@@ -67,7 +68,7 @@ class RolloutAsked(Asked):
 
 
 class RollbackAsked(Asked):
-    to_version: int | None = Field(None, ge=1)
+    to_version: Version | None = None
 
 
 class SignedAsked(Asked):
@@ -80,15 +81,15 @@ class TokensAsked(Asked):
 
 
 class LimitAsked(Asked):
-    limit_a: float = Field(ge=0, allow_inf_nan=False)
-    valid_until_ms: int | None = None
+    limit_a: Amps
+    valid_until_ms: Moment | None = None
     id: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
 
 
 class OverrideAsked(Asked):
     kind: OverrideKind
-    from_ms: int | None = None
-    until_ms: int
+    from_ms: Moment | None = None
+    until_ms: Moment
     why: str = Field(min_length=1, max_length=500)
 
 

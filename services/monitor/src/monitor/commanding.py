@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from holdfast.bus import NoResponder, RequestFailed, RequestTimedOut
 from holdfast.clock import Clock
 from holdfast.contracts.command import Action, Command, CommandReceipt, Issuer, SendCommand
 from holdfast.contracts.envelope import Contract, first_problem
+from holdfast.contracts.numbers import Moment, Payload
 from holdfast.rpc import call
 from holdfast.service import Context
 from monitor.answering import Problem, problem_of, read_body
@@ -31,8 +32,8 @@ class Draft(BaseModel):
     id: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
     charge_point: str = Field(min_length=1, max_length=255)
     action: Action
-    payload: dict[str, Any] = Field(default_factory=dict)
-    deadline_ms: int | None = None
+    payload: Payload = Field(default_factory=dict)
+    deadline_ms: Moment | None = None
     by: str | None = Field(None, min_length=1, max_length=100)
     """In whose name: it stands in the command, and so in the journal."""
 

@@ -18,7 +18,7 @@ from holdfast.contracts.numbers import WHOLE_MAX, Moment, Version
 from holdfast.contracts.rules import SignedRules
 
 DRAFT_BYTES_MAX = 512 * 1024
-GROUPS_MAX = 500
+GROUPS_MAX = 2_000
 """Of one draft. Each is composed once to be checked."""
 SITES_MAX = 500
 """Of one rollout; more in steps."""
@@ -49,7 +49,7 @@ class RulesDraft(Clause):
     version: Annotated[Version, Field(strict=True)]
     """Of every bundle that is composed of it."""
     name: str = "default"
-    valid_until_ms: Annotated[Moment, Field(strict=True)] | None = None
+    valid_until_ms: Annotated[Moment, Field(ge=0, strict=True)] | None = None
     after_expiry: AfterExpiry = AfterExpiry.KEEP
     default: Clauses = Field(default_factory=dict)
     """For every site."""

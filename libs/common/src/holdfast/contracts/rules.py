@@ -7,7 +7,7 @@ Every number has its unit in its name, every default its reason beside it.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -206,7 +206,7 @@ class Rules(Clause):
     name: str = "default"
     site: str = "*"
     """The one site it is for, or `*`."""
-    valid_until_ms: Moment | None = None
+    valid_until_ms: Annotated[Moment, Field(ge=0)] | None = None
     """From then on `after_expiry` counts, and the site is degraded by reason."""
     after_expiry: AfterExpiry = AfterExpiry.KEEP
     activation: ActivationRules = ActivationRules()

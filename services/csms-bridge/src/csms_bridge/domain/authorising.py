@@ -7,6 +7,7 @@ from csms_bridge.domain.payload import document_of, moment_ms
 from csms_bridge.domain.state import State
 from holdfast.contracts.csms import Phase
 from holdfast.contracts.decision import CloudVerdict
+from holdfast.contracts.numbers import held_moment
 from holdfast.contracts.rules import TokenStatus
 from holdfast.ocpp import frames
 
@@ -53,11 +54,12 @@ def verdict(state: State, request: str, answer: frames.Result | frames.Error) ->
         return _none(request)
     parent = info.get("parentIdTag")
     is_named = isinstance(parent, str) and 0 < len(parent) <= PARENT_CHARACTERS_MAX
+    until_ms = moment_ms(info.get("expiryDate"))
     given = CloudVerdict(
         known=status is not TokenStatus.INVALID,
         status=status,
         parent=parent if is_named else None,
-        valid_until_ms=moment_ms(info.get("expiryDate")),
+        valid_until_ms=None if until_ms is None else held_moment(until_ms),
     )
     return AnswerAuthorise(request=request, verdict=given)
 

@@ -10,6 +10,8 @@ import hashlib
 from dataclasses import replace
 from typing import Any, cast, get_args
 
+from pydantic import ValidationError
+
 from csms_bridge.domain import deliveries, refusals
 from csms_bridge.domain.events import (
     CommandEnded,
@@ -28,6 +30,7 @@ from csms_bridge.domain.state import FromCsms, Policy, State
 from holdfast.contracts.command import Action, Command, Disposition, Issuer
 from holdfast.contracts.command_rules import keys_of
 from holdfast.contracts.csms import Phase
+from holdfast.contracts.envelope import first_problem
 from holdfast.ocpp import frames
 
 Step = tuple[State, list[Effect]]
@@ -157,15 +160,18 @@ def _examined(
     mapped = _mapped(state, call.action, payload)
     if mapped is None:
         return "no session is known by that transactionId", None
-    command = Command(
-        id=_command_id(state, event.connection),
-        charge_point=state.charge_point,
-        action=cast(Action, call.action),  # one of TAKEN: `_obstacle` looked
-        payload=mapped,
-        issued_at_ms=event.at_ms,
-        deadline_ms=event.at_ms,
-        issuer=Issuer.CSMS,
-    )
+    try:
+        command = Command(
+            id=_command_id(state, event.connection),
+            charge_point=state.charge_point,
+            action=cast(Action, call.action),  # one of TAKEN: `_obstacle` looked
+            payload=mapped,
+            issued_at_ms=event.at_ms,
+            deadline_ms=event.at_ms,
+            issuer=Issuer.CSMS,
+        )
+    except ValidationError as error:
+        return first_problem(error), None
     deadline_ms = event.at_ms + _within_ms(policy, state, command)
     return "", command.model_copy(update={"deadline_ms": deadline_ms})
 

@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 
 from holdfast.contracts.decision import CachedToken, Revocation
+from holdfast.contracts.numbers import held_moment
 from holdfast.contracts.rules import (
     TOKENS_MAX,
     DriverTokenChanges,
@@ -305,10 +306,10 @@ class TokenStore:
             driver_token=token_hash,
             status=TokenStatus(row.status),
             parent=row.parent,
-            valid_until_ms=row.valid_until_ms,
-            valid_from_ms=row.valid_from_ms,
+            valid_until_ms=_held(row.valid_until_ms),
+            valid_from_ms=_held(row.valid_from_ms),
             whitelist=_whitelist(row),
-            as_of_ms=row.as_of_ms or 0,
+            as_of_ms=_held(row.as_of_ms or 0),
         )
 
     # --- answers of the cloud ---
@@ -407,6 +408,11 @@ class TokenStore:
             return 0
         oldest = select(_cached.c.token_hash).order_by(_cached.c.answered_at_ms).limit(excess)
         return connection.execute(delete(_cached).where(_cached.c.token_hash.in_(oldest))).rowcount
+
+
+def _held(at_ms: int | None) -> int | None:
+    """A list of an earlier version may have been installed with any number."""
+    return None if at_ms is None else held_moment(at_ms)
 
 
 def _whitelist(row: Any) -> Whitelist | None:

@@ -28,7 +28,6 @@ from rule_service.domain.draft_text import (
     Lines,
     read_document,
     read_draft,
-    said,
 )
 
 DRAFT_PARTS = frozenset({"default", "groups", "sites"})
@@ -184,7 +183,7 @@ class Draft:
         except ValidationError as error:
             problem = rules_text.first_of(error)
             path = _in_draft(tuple(str(part) for part in problem["loc"]), where)
-            raise DraftRefused(said(problem), path, self.lines.of(path)) from error
+            raise DraftRefused(rules_text.said(problem), path, self.lines.of(path)) from error
 
     # --- what must hold of the whole ---
 

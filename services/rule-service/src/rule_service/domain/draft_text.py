@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from pydantic import ValidationError
 
 from holdfast import rules_text
-from holdfast.contracts.envelope import ContractError, problem_said
+from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.rollout import DRAFT_BYTES_MAX, RulesDraft
-from holdfast.rules_text import Document, NotRead, Path, first_of
+from holdfast.rules_text import Document, NotRead, Path, first_of, said
 from holdfast.rules_text import Lines as Lines
 
 
@@ -42,12 +41,3 @@ def read_draft(document: Document) -> RulesDraft:
         problem = first_of(error)
         path = tuple(str(part) for part in problem["loc"])
         raise DraftRefused(said(problem), path, document.lines.of(path)) from error
-
-
-def said(problem: Any) -> str:
-    """What pydantic says is wrong, in words of rules."""
-    if problem["type"] == "extra_forbidden":
-        return "there is no such clause"
-    if problem["type"] == "missing":
-        return f"{problem['loc'][-1]} is missing"
-    return problem_said(problem)
