@@ -104,6 +104,23 @@ def test_nested_faults_are_found_too(schemas):
     assert read(schemas, "MeterValues", payload).code is Code.OCCURRENCE
 
 
+@pytest.mark.parametrize(
+    ("payload", "sentence"),
+    [
+        (
+            {"connectorId": 1, "idTag": 12345678},
+            "idTag: violates 'type' (has to be of type string)",
+        ),
+        ({"idTag": "4" * 21}, "idTag: violates 'maxLength' (the limit is 20)"),
+        ({"connectorId": 1}, "payload: violates 'required' (lacks idTag)"),
+        ({"idTag": "A", "4711": 1}, "payload: violates 'additionalProperties'"),
+    ],
+)
+def test_a_refusal_says_what_is_wanted_and_never_what_was_given(schemas, payload, sentence):
+    problem = schemas.problem("RemoteStartTransaction", payload)
+    assert problem.sentence == sentence
+
+
 def test_an_unknown_action_is_not_implemented(schemas):
     wrong = read(schemas, "Fly", {})
     assert (wrong.code, wrong.reason) == (Code.NOT_IMPLEMENTED, Reason.UNKNOWN_ACTION)

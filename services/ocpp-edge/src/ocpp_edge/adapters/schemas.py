@@ -49,7 +49,8 @@ class Schemas:
         error = next(validator.iter_errors(payload))
         field = ".".join(map(str, error.instance_path)) or "payload"
         code = _CODES.get(type(error.kind), Code.PROPERTY)
-        return Problem(code=code, sentence=f"{field}: violates {error.schema_path[-1]!r}")
+        violates = f"{field}: violates {error.schema_path[-1]!r}{_wanted(error.kind)}"
+        return Problem(code=code, sentence=violates)
 
 
 def read_call(schemas: Schemas, connection: str, call: frames.Call) -> calls.Call | Wrong:
@@ -83,6 +84,26 @@ _CODES = {
     ValidationErrorKind.Type: Code.TYPE,
     ValidationErrorKind.AdditionalProperties: Code.FORMATION,
 }
+
+
+_OF_THE_SCHEMA = {
+    "types": "has to be of type",
+    "options": "has to be one of",
+    "property": "lacks",
+    "limit": "the limit is",
+}
+"""What an error knows of its schema; anything else that it knows is content."""
+WANTED_CHARACTERS_MAX = 200
+
+
+def _wanted(kind: ValidationErrorKind) -> str:
+    """So that whoever wrote it knows what to write instead."""
+    for name, value in kind.as_dict().items():
+        says = _OF_THE_SCHEMA.get(name)
+        if says:
+            values = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            return f" ({says} {values[:WANTED_CHARACTERS_MAX]})"
+    return ""
 
 
 def _wrong(call: frames.Call, reason: Reason, code: Code, sentence: str) -> Wrong:
