@@ -43,7 +43,7 @@ def client(answer: Any) -> Client:
         (404, b'{"error": "site x is not known here"}', 2, "not known here"),
         (409, b'{"error": "too late"}', 1, "too late"),
         (503, b'{"error": "journal is not there"}', 2, "journal"),
-        (504, b'{"error": "may or may not"}', 3, "may or may not"),
+        (504, b'{"error": "no answer in time"}', 2, "no answer in time"),
         (200, b"<html>", 2, "is that a monitor's address?"),
         (200, b"[1]", 2, "is that a monitor's address?"),
         (200, b"[" * 100_000, 2, "is that a monitor's address?"),
@@ -58,6 +58,13 @@ async def test_an_answer_says_what_it_means_and_what_now(status, body, code, sen
     with pytest.raises(OperatorError) as raised:
         await it.get("sites")
     assert (raised.value.code, sentence in str(raised.value)) == (code, True), str(raised.value)
+
+
+async def test_a_change_without_an_answer_in_time_is_uncertain():
+    it = client(lambda _: httpx.Response(504, content=b'{"error": "may or may not"}'))
+    with pytest.raises(OperatorError, match="may or may not") as raised:
+        await it.post("x", body={})
+    assert raised.value.code == 3
 
 
 @pytest.mark.parametrize("verb", ["sites", "status", "decisions", "charge-points"])

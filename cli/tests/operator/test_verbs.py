@@ -357,6 +357,27 @@ async def test_a_list_goes_out_above_what_stands_and_what_was_published(
     assert ("give --version" in said.err) == (published is None)
 
 
+async def test_another_command_under_the_same_id_is_not_shown_as_the_end_of_this_one(a_monitor):
+    async def used(world: Any) -> None:
+        await connected(world)
+        of = Command(
+            id="x1", charge_point="CP-01", action="UnlockConnector", payload={}, issued_at_ms=1,
+            deadline_ms=2,
+        )  # fmt: skip
+        await world.tell(
+            CommandReceived(charge_point="CP-01", command=of, downlink_seq=0),
+            CommandSettled(charge_point="CP-01", command=of, disposition=Disposition.DELIVERED),
+        )
+
+    async with a_monitor("cloud", used) as world:
+        await world.serve(
+            "command", SendCommand, lambda of: CommandReceipt(id=of.command.id, accepted=True)
+        )
+        said = await world.ask("command", "send", "CP-02", "ClearCache", "--id", "x1", "--wait")
+    assert said.code == 1
+    assert "x1 is another command there (UnlockConnector for CP-01)" in said.err
+
+
 async def test_whoever_stops_waiting_for_a_command_is_told_that_it_goes_on(a_monitor, capsys):
     async with a_monitor("cloud", connected) as world:
         await world.serve(

@@ -251,9 +251,9 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             code, now = (CANNOT, "try again") if method == "GET" else (UNCERTAIN, _LOOK)
             raise OperatorError(f"{url}: {error or type(error).__name__}: {now}", code) from error
-        return self._read(response, bytes(body))
+        return self._read(response, bytes(body), changes=method != "GET")
 
-    def _read(self, response: httpx.Response, body: bytes) -> Document:
+    def _read(self, response: httpx.Response, body: bytes, *, changes: bool) -> Document:
         document = _document(body)
         if response.is_success and document is not None:
             self._answered = True
@@ -272,8 +272,8 @@ class Client:
                 )
             case 409:
                 raise OperatorError(said, NO)
-            case 504:
-                raise OperatorError(said, UNCERTAIN)
+            case 504:  # of a question nothing is uncertain
+                raise OperatorError(said, UNCERTAIN if changes else CANNOT)
             case _:
                 raise OperatorError(said, is_missing=status == 404)
 

@@ -99,7 +99,7 @@ async def _send(client: Client, arguments: argparse.Namespace) -> int:
     receipt = await _once(client, site, body)
     id = str(receipt["id"])
     try:
-        row = await _until_settled(client, site, id, body["deadline_ms"])
+        row = await _until_settled(client, site, id, body)
     except asyncio.CancelledError:  # Ctrl-C ends the waiting, and nothing else
         print(
             f"\n{clean(id)} keeps its way: `holdfast command show {clean(id)} --site {site}` follows it, "
@@ -134,11 +134,19 @@ def _payload(arguments: argparse.Namespace) -> Document:
         raise OperatorError(str(error)) from error
 
 
-async def _until_settled(client: Client, site: str, id: str, deadline_ms: int) -> Document:
-    """With a line on standard error at each change. Raise OperatorError when none came long after the deadline."""
-    clock, told = SystemClock(), ""
+async def _until_settled(client: Client, site: str, id: str, body: Document) -> Document:
+    """With a line on standard error at each change. Raise OperatorError when none came long after the deadline, or the
+    site knows the id as another command's.
+    """
+    clock, told, deadline_ms = SystemClock(), "", body["deadline_ms"]
     while True:
         row = await _find(client, site, id)
+        if row is not None and any(row[name] != body[name] for name in ("charge_point", "action")):
+            known = f"{clean(row['action'])} for {clean(row['charge_point'])}"
+            raise OperatorError(
+                f"{id} is another command there ({known}), and yours is not taken: send it with a new --id",
+                NO,
+            )
         now = _stage(row)
         if now != told:
             print(f"{id}: {now}", file=sys.stderr)
