@@ -354,6 +354,28 @@ async def test_a_published_list_replaces_the_local_one_and_the_journal_says_so(a
 
 
 @virtual_time
+async def test_a_list_of_the_installed_version_with_other_content_is_refused_and_said(a_world):
+    """A card blocked in it would go on charging, and everybody would take it for done."""
+    async with a_world() as world, world.running("cloud"), world.running("site"):
+        same = world.token_list(1, "A", status="Blocked")
+        await world.publish("driver-tokens", same)
+
+        async def said():
+            return (await world.rules_status()).driver_tokens_refused
+
+        assert "other content" in await eventually(said)
+        assert not world.health["site"].is_ok
+        await world.publish("driver-tokens", world.token_list(2, "A", status="Blocked"))
+
+        async def taken():
+            status = await world.rules_status()
+            return status.driver_tokens_version == 2 and status.driver_tokens_refused is None
+
+        await eventually(taken)
+        assert world.health["site"].is_ok
+
+
+@virtual_time
 async def test_a_list_outlives_a_restart_without_another_word(a_world):
     async with a_world("A") as world:
         for _ in range(3):

@@ -51,6 +51,7 @@ from rule_service.domain.token_lists import (
     ListRefused,
     altered,
     entry_digest,
+    list_hash,
     sum_of,
 )
 
@@ -161,6 +162,14 @@ class TokenStore:
         with self._engine.connect() as connection:
             row = connection.execute(query).first()
         return Installed(row.version, row.entries, row.hash) if row else NONE_INSTALLED
+
+    def is_installed(self, offered: DriverTokenList | DriverTokenChanges) -> bool:
+        """It is, or leads to, the very list in force."""
+        result = offered.hash
+        if isinstance(offered, DriverTokenList) and not result:
+            result = list_hash(offered.tokens)
+        before = self.installed()
+        return (before.version, before.hash) == (offered.version, keyed_hash(self._key, result))
 
     def install(self, tokens: DriverTokenList) -> Installed:
         """In place of the one before. A token listed twice counts as it was listed last. Raise ListRefused."""

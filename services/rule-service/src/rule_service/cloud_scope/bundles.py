@@ -295,7 +295,10 @@ def _earlier(asked: Rollback, history: tuple[BundleRecord, ...]) -> BundleRecord
     """Raise ContractError."""
     earlier = history[1:]
     if not earlier:
-        raise ContractError(f"there is no earlier version of the rules of {asked.site}")
+        raise ContractError(
+            f"nothing was published to {asked.site} before that; what it was provisioned with is not kept here: "
+            "publish that text with a higher version"
+        )
     if asked.to_version is None:
         return earlier[0]
     for record in earlier:

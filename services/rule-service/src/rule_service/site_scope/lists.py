@@ -97,9 +97,14 @@ class Lists:
 
     async def offer(self, offered: Offered) -> None:
         """Older, or the same again: as it should be, nothing happens."""
-        if offered.version < self.version or (
-            offered.version == self.version and not self.full_wanted
-        ):
+        if offered.version < self.version:
+            return
+        if offered.version == self.version and not self.full_wanted:
+            if not self._store.is_installed(offered):
+                reason = (
+                    f"version {offered.version} is installed with other content: raise its version"
+                )
+                await self.refuse(offered.version, reason, full_wanted=False)
             return
         if isinstance(offered, DriverTokenChanges) and offered.base_version != self.version:
             # A full list may still be on its way behind it: `settle` says.
