@@ -204,6 +204,32 @@ def test_who_gave_a_command_is_told_from_the_journal(with_monitor, scope) -> Non
     with_monitor(scope, look)
 
 
+@both
+def test_an_id_that_the_site_knows_as_another_commands_is_not_sent(with_monitor, scope) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        issuer = Issuer.CLOUD if scope == "cloud" else Issuer.OPERATOR_AT_SITE
+        of = Command(
+            id="x1", charge_point="CP-01", action="UnlockConnector", payload={"connectorId": 1},
+            issued_at_ms=1, deadline_ms=2, issuer=issuer,
+        )  # fmt: skip
+        await world.tell(CommandReceived(charge_point="CP-01", command=of, downlink_seq=0))
+        await asyncio.sleep(1)
+        same = of.model_dump(mode="json", include={"id", "charge_point", "action", "payload"})
+        path = f"/api/sites/{SITE}/commands"
+        for other in (
+            {"charge_point": "CP-02"},
+            {"action": "Reset"},
+            {"payload": {"connectorId": 2}},
+        ):
+            refused = await http.post(path, json={**same, **other})
+            assert refused.status_code == 409
+            assert "UnlockConnector for CP-01" in refused.json()["error"]
+        assert not world.commands
+        assert (await http.post(path, json=same)).status_code == 202
+
+    with_monitor(scope, look)
+
+
 def test_an_open_delivery_is_settled_in_the_name_of_a_person(with_monitor) -> None:
     async def look(world, http: httpx.AsyncClient) -> None:
         await world.begin_bridge()

@@ -63,6 +63,21 @@ def command_of(draft: Draft, scope: Literal["site", "cloud"], clock: Clock, new_
     )
 
 
+def check_id(command: Command, known: Command | None) -> None:
+    """Raise Problem when the site's journal knows the id as another command's: there it would not be taken."""
+    if known is None:
+        return
+    first, second = (
+        (one.charge_point, one.action, one.payload, one.issuer) for one in (known, command)
+    )
+    if first != second:
+        raise Problem(
+            409,
+            f"command {command.id} was not taken: the site knows the id as that of another command "
+            f"({known.action} for {known.charge_point}, of the {known.issuer}): choose a new one",
+        )
+
+
 async def send(context: Context[Config], site: str, command: Command) -> CommandReceipt:
     """To rule-service, the only publisher to DOWNLINK; at the site straight to ocpp-edge. Raise Problem."""
     request: Contract = command
