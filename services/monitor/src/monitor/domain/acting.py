@@ -96,7 +96,7 @@ def acts_on(status: SiteStatus) -> Iterable[str]:
         yield f"records are missing ({gap.cause.value}): read the charge points' own memories"
     recent = [note for note in status.state.quarantined if status.now_ms - note.at_ms <= RECENT_MS]
     if recent:
-        yield f"unreadable messages went to quarantine ({recent[-1].what}): look at their source"
+        yield f"messages that could not be taken went to quarantine ({recent[-1].what}): look at their source"
 
 
 def recent_gaps(status: SiteStatus) -> list[Gap]:
