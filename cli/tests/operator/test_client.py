@@ -136,6 +136,18 @@ def test_amperes_are_a_number_from_nothing_on(text: str):
     assert amperes("32.5") == 32.5
 
 
+async def test_rows_that_are_not_fresh_are_said_to_be_so_with_their_age():
+    def page(**told: Any) -> Client:
+        return client(lambda _: httpx.Response(200, json={"sites": [{}], "next": None, **told}))
+
+    old = {"known": False, "age_ms": 61_000, "problem": "no pulse\x1b of the site"}
+    assert await page(**old).all_told("sites") == (
+        [{}], "not fresh, as of 61 s ago: no pulse\\x1b of the site",
+    )  # fmt: skip
+    assert await page(known=True, age_ms=5, problem="").all_told("sites") == ([{}], "")
+    assert await page().all_told("sites") == ([{}], "")
+
+
 async def test_pages_that_go_round_in_a_circle_end():
     it = client(lambda _: httpx.Response(200, json={"sites": [], "next": "a"}))
     with pytest.raises(OperatorError, match="circle"):

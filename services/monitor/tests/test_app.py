@@ -30,6 +30,7 @@ from monitor.web import make_web
 SITE = "berlin01"
 RAW = '{"idTag":"TAG-é\\u0000","meterStart":1}'
 
+FRESHNESS = {"known", "as_of_ms", "age_ms", "source", "problem"}
 both = pytest.mark.parametrize("scope", ["site", "cloud"])
 
 
@@ -40,7 +41,8 @@ async def pages(http: httpx.AsyncClient, path: str, limit: int) -> list[dict[str
     while after is not None:
         got = await http.get(path, params={"limit": limit, "after": after})
         assert got.status_code == 200, got.text
-        assert set(got.json()) == {name, "next"}
+        of_the_journal = name in ("commands", "decisions", "modes", "disruptions")
+        assert set(got.json()) == {name, "next"} | (FRESHNESS if of_the_journal else set())
         rows += got.json()[name]
         after = got.json()["next"]
     return rows
@@ -183,6 +185,22 @@ def test_a_command_goes_to_the_service_that_may_take_it(with_monitor, scope) -> 
         refused = await http.post(path, json={"charge_point": "CP-01", "action": "Reset"})
         assert refused.status_code == 409
         assert "too late" in refused.json()["error"]
+
+    with_monitor(scope, look)
+
+
+@both
+@pytest.mark.parametrize("name", ["commands", "decisions", "modes", "disruptions"])
+def test_a_list_of_the_journal_says_how_fresh_it_is(with_monitor, scope, name) -> None:
+    async def look(world, http: httpx.AsyncClient) -> None:
+        path = f"/api/sites/{SITE}/{name}"
+        now = (await http.get(path)).json()
+        assert (now["known"], now["problem"]) == (True, "")
+        assert now["age_ms"] < 5_000
+        never = (await http.get(f"/api/sites/never-heard/{name}")).json()
+        if scope == "cloud":
+            assert (never[name], never["known"]) == ([], False)
+            assert never["problem"]
 
     with_monitor(scope, look)
 

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from holdfast_cli.operator.output import clean, duration
 from holdfast_cli.operator.problem import CANNOT, NO, UNCERTAIN, OperatorError
 from holdfast_cli.provision.layout import CLOUD, load_world
 
@@ -193,10 +194,20 @@ class Client:
 
     async def all(self, name: str, *before: str) -> list[Document]:
         """Every row of the list `name`."""
+        rows, _ = await self.all_told(name, *before)
+        return rows
+
+    async def all_told(self, name: str, *before: str) -> tuple[list[Document], str]:
+        """With a line that says how old they are, where they are not fresh; else it is empty."""
         rows: list[Document] = []
+        page: Document = {}
         async for page in self.pages(*before, name):
             rows += page[name]
-        return rows
+        if page.get("known", True):
+            return rows, ""
+        age_ms = page.get("age_ms")
+        age = "" if age_ms is None else f", as of {duration(age_ms)} ago"
+        return rows, f"not fresh{age}: {clean(page.get('problem') or 'not heard')}"
 
     async def of_each(self, sites: Sequence[str], *rest: str) -> list[Document]:
         """The same question about many sites, a few at a time: one that is cut off takes seconds to be known so."""

@@ -179,7 +179,7 @@ async def _find(client: Client, site: str, id: str) -> Document | None:
 
 async def _list(client: Client, arguments: argparse.Namespace) -> int:
     site = await client.site(arguments.site)
-    rows = await client.all("commands", "sites", site)
+    rows, age = await client.all_told("commands", "sites", site)
     if arguments.open:
         rows = [row for row in rows if row["open"]]
     if arguments.json:
@@ -199,6 +199,8 @@ async def _list(client: Client, arguments: argparse.Namespace) -> int:
         )
         for row in newest
     )
+    if age:
+        print(age)
     headers = ("given", "charge point", "command", "disposition", "by", "id", "why")
     print(table(headers, told, "no command"))
     return DONE

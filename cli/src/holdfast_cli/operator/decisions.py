@@ -49,7 +49,7 @@ def add_verbs(subparsers: Any) -> None:
 
 async def _decisions(client: Client, arguments: argparse.Namespace) -> int:
     site = await client.site(arguments.site)
-    rows = await client.all("decisions", "sites", site)
+    rows, age = await client.all_told("decisions", "sites", site)
     if arguments.json:
         shown = rows[-arguments.limit :] if arguments.limit else rows
         print_json({"decisions": shown, "next": None})
@@ -67,6 +67,8 @@ async def _decisions(client: Client, arguments: argparse.Namespace) -> int:
         )
         for row in newest
     )
+    if age:
+        print(age)
     headers = ("at", "charge point", "outcome", "mode", "clause", "decision", "why")
     print(table(headers, told, "no decision yet"))
     return DONE

@@ -289,7 +289,15 @@ class Api:
         after, limit = _page(request)
         state = self._watch.state(self._site(request))
         shown, following = page_by_place(rows, place_of, state, after, limit)
-        return answer({name: [view(row) for row in shown], "next": following})
+        status = self._watch.status(self._site(request))
+        told = views.reading(status.journal, status.now_ms, lambda _: None)
+        return answer(
+            {
+                name: [view(row) for row in shown],
+                "next": following,
+                **{key: told[key] for key in ("known", "as_of_ms", "age_ms", "source", "problem")},
+            }
+        )
 
     async def _call(
         self, who: str, site: str, verb: str, asked: Contract, reply: type[Reply]

@@ -101,6 +101,8 @@ class SiteStatus:
     open_points: Reading[tuple[OpenPoint, ...]]
     waiting_commands: Reading[tuple[str, ...]]
     csms: Reading[CsmsNow]
+    journal: Reading[bool] = field(default_factory=lambda: never(JOURNAL))
+    """Fresh while what was read of the site's journal is all there is, as far as can be known here."""
     rules_text: Reading[str] = field(default_factory=lambda: never("rule-service"))
     """Of the rules in force; empty: the built-in ones."""
     blind: bool = False
@@ -163,6 +165,7 @@ def at_site(
         charge_points=_charge_points(state, samples),
         sessions=samples.sessions,
         gaps=never("the cloud", "only the cloud can tell what it lacks"),
+        journal=journal,
         chain_verified=journal.map(lambda _: not state.damage),
         open_points=samples.recovery.map(lambda r: r.open_points),
         waiting_commands=samples.lanes.map(lambda lanes: (*lanes.pending, *lanes.waiting)),
@@ -261,6 +264,7 @@ def in_cloud(
         open_points=with_deliveries(as_told.map(_last_open_points), csms),
         waiting_commands=as_told.map(_unsettled),
         csms=csms,
+        journal=as_told.map(lambda _: True),
         rules_text=as_told.map(lambda s: s.rules_text or ""),
         blind=not copies.fresh,
     )
