@@ -358,21 +358,21 @@ async def test_a_list_goes_out_above_what_stands_and_what_was_published(
 
 
 async def test_another_command_under_the_same_id_is_not_shown_as_the_end_of_this_one(a_monitor):
-    async def used(world: Any) -> None:
-        await connected(world)
-        of = Command(
-            id="x1", charge_point="CP-01", action="UnlockConnector", payload={}, issued_at_ms=1,
-            deadline_ms=2,
-        )  # fmt: skip
-        await world.tell(
-            CommandReceived(charge_point="CP-01", command=of, downlink_seq=0),
-            CommandSettled(charge_point="CP-01", command=of, disposition=Disposition.DELIVERED),
-        )
+    """Given at the site, and heard of here only after this one was on its way."""
+    of = Command(
+        id="x1", charge_point="CP-01", action="UnlockConnector", payload={}, issued_at_ms=1,
+        deadline_ms=2,
+    )  # fmt: skip
+    async with a_monitor("cloud", connected) as world:
 
-    async with a_monitor("cloud", used) as world:
-        await world.serve(
-            "command", SendCommand, lambda of: CommandReceipt(id=of.command.id, accepted=True)
-        )
+        async def take(asked: SendCommand, _: str) -> CommandReceipt:
+            await world.tell(
+                CommandReceived(charge_point="CP-01", command=of, downlink_seq=0),
+                CommandSettled(charge_point="CP-01", command=of, disposition=Disposition.DELIVERED),
+            )
+            return CommandReceipt(id=asked.command.id, accepted=True)
+
+        await serve(world.bus.client("edge"), world.subject("command"), SendCommand, take)
         said = await world.ask("command", "send", "CP-02", "ClearCache", "--id", "x1", "--wait")
     assert said.code == 1
     assert "x1 is another command there (UnlockConnector for CP-01)" in said.err
