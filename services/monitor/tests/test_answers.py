@@ -199,7 +199,7 @@ def test_no_good_answer_rests_on_a_reading_that_is_not_fresh(stale: set[str]) ->
     spoilt = {name: replace(getattr(WELL, name), fresh=False) for name in stale}
     charge, safe, act, still_open = answers(replace(WELL, **spoilt))
     for answer, rests_on in (
-        (charge, {"mode", "storage", "charge_points"}),
+        (charge, {"mode", "storage", "charge_points", "rules"}),
         (safe, {"sync", "chain_verified", "storage", "charge_points"}),
         (act, {"mode", "storage", "charge_points", "rules"}),
         (still_open, {"mode", "sync", "open_points", "waiting_commands", "sessions"}),

@@ -67,7 +67,7 @@ def can_charge(status: SiteStatus) -> Answer:
         verdict,
         tone,
         reason,
-        (status.mode, status.storage, status.charge_points),
+        (status.mode, status.storage, status.charge_points, status.rules),
     )
 
 
@@ -79,6 +79,13 @@ def _charging(status: SiteStatus) -> tuple[Verdict, Tone, str]:
     )
     if mode is None or storage is None or charge_points is None:
         return Verdict.UNKNOWN, Tone.UNKNOWN, _not_heard(status)
+    if status.rules.value is None:
+        # Where the rules are known from is who decides about drivers.
+        return (
+            Verdict.UNKNOWN,
+            Tone.UNKNOWN,
+            f"{_not_heard(status)} Who may charge is decided there.",
+        )
     if storage.level is not StorageLevel.OK:
         what = (
             "nothing can be recorded, so nothing begins"
@@ -119,6 +126,7 @@ def _not_heard(status: SiteStatus) -> str:
             ("the mode", status.mode),
             ("storage", status.storage),
             ("the charge points", status.charge_points),
+            ("the rules", status.rules),
         )
         if reading.value is None
     ]
