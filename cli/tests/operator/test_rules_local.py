@@ -145,3 +145,9 @@ def test_nothing_is_signed_that_locks_its_key_out_or_for_a_site_that_can_be_none
         assert (code, out) == (2, "")
         assert why in complaint
     assert not (tmp_path / "signed").exists()
+
+
+def test_rules_that_are_over_already_are_not_ok(said, tmp_path):
+    (tmp_path / "over.yaml").write_text("version: 5\nvalid_until_ms: 5\n")
+    code, out, _ = said("check over.yaml")
+    assert (code, "has passed" in out) == (1, True)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast import subjects
+from holdfast.clock import SystemClock
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.rollout import DRAFT_BYTES_MAX
 from holdfast.contracts.rules import Rules, SignedRules
@@ -174,6 +175,7 @@ async def _check(arguments: argparse.Namespace) -> int:
     try:
         source = read_source(_text(arguments.file))
         composed = [source.composed(site) for site in _of_interest(source, arguments.site)]
+        _check_not_expired(composed)
     except ContractError as error:
         if arguments.json:
             print_json({"ok": False, "problem": str(error), "sites": []})
@@ -194,6 +196,17 @@ async def _check(arguments: argparse.Namespace) -> int:
         print(f"\n{name}, otherwise than the built-in rules:")
         print(_table(_gets(one)))
     return DONE
+
+
+def _check_not_expired(composed: list[Composed]) -> None:
+    """As the cloud does: such rules would degrade every site at once. Raise ContractError."""
+    now_ms = SystemClock().now_ms()
+    for one in composed:
+        until_ms = one.rules.valid_until_ms
+        if until_ms is not None and until_ms <= now_ms:
+            raise ContractError(
+                f"valid_until_ms: {until_ms} has passed (it is milliseconds since 1970): name a later one, or null"
+            )
 
 
 def _of_interest(source: Source, named: list[str] | None) -> list[str]:
