@@ -79,8 +79,8 @@ def _charging(status: SiteStatus) -> tuple[Verdict, Tone, str]:
     )
     if mode is None or storage is None or charge_points is None:
         return Verdict.UNKNOWN, Tone.UNKNOWN, _not_heard(status)
-    if status.rules.value is None:
-        # Where the rules are known from is who decides about drivers.
+    if status.scope == "site" and status.rules.value is None:
+        # Whoever tells the rules decides about drivers; in the cloud they are read out of the journal.
         return (
             Verdict.UNKNOWN,
             Tone.UNKNOWN,
