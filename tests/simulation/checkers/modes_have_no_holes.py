@@ -110,19 +110,23 @@ def _maintained(fact: ModeChanged, standing: dict[str, Override]) -> list[str]:
 
 
 def _decided_in(life: list[Written], *, stepped: bool) -> list[str]:
-    """Decisions follow the journal's word, a moment after it."""
+    """In the mode that stood when the decision was begun, a moment late at most. While it waited for the cloud the
+    journal may have named more than one newer.
+    """
     if stepped:
         return []
     found = []
-    mode, since_ms, before = None, 0, None
+    mode: Mode | None = None
+    ended_ms: dict[Mode, int] = {}
     for entry in life:
         match entry.fact:
             case ModeChanged(mode=now):
-                mode, since_ms, before = now, entry.envelope.at_ms, mode
+                ended_ms[mode or AUTONOMOUS] = entry.envelope.at_ms
+                mode = now
             case DecisionMade(inputs=inputs) if inputs.mode is not mode:
-                late_ms = inputs.at_ms - since_ms
-                if inputs.mode is not (before or AUTONOMOUS) or late_ms > SEEN_WITHIN_MS:
+                late_ms = inputs.at_ms - ended_ms.get(inputs.mode, -SEEN_WITHIN_MS)
+                if late_ms > SEEN_WITHIN_MS:
                     found.append(
-                        f"{entry.incarnation}:{entry.seq}: decided in {inputs.mode}, {late_ms} ms after {mode}"
+                        f"{entry.incarnation}:{entry.seq}: decided in {inputs.mode}, {late_ms} ms after its end"
                     )
     return found
