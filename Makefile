@@ -74,6 +74,7 @@ bench: setup  ## how long a driver waits at a cut-off site; how fast a day's bac
 
 docs: $(READY)  ## write the generated documents anew
 	@$(BIN)/python -m holdfast.asyncapi > docs/spec/asyncapi.json
+	@$(BIN)/python -m holdfast.ocpp > docs/spec/actions.md
 	@$(BIN)/python -m mode_manager.spec > docs/spec/modes.md
 	@$(BIN)/python -m holdfast.mode_card > docs/spec/mode-card.md
 	@$(BIN)/python -m rule_service.schema > docs/spec/rules.schema.json
