@@ -31,6 +31,7 @@ from ocpp_edge.domain.transactions import Transactions
 from ocpp_edge.downlink import follow_downlink
 from ocpp_edge.edge import SOURCE, Edge
 from ocpp_edge.metrics import Metrics
+from ocpp_edge.pace import Rates
 from ocpp_edge.position import Position
 from ocpp_edge.registry import Registry
 from ocpp_edge.services import Services
@@ -103,6 +104,12 @@ def _services(
             transaction_ms_max=config.transaction_ms_max,
             answer_ms_max=config.answer_ms_max,
             commands_max=config.commands_max,
+        ),
+        rates=Rates(
+            frames_per_s=config.frames_per_s,
+            frames_burst=config.frames_burst,
+            authorize_per_min=config.authorize_per_min,
+            authorize_burst=config.authorize_burst,
         ),
         authorise_ms_max=config.authorise_ms_max,
         takeover_ping_s=config.takeover_ping_s,

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from typing import assert_never
 
+from holdfast.contracts.charge_point import ChargePointThrottled
 from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, CommandWord, Word
 from holdfast.contracts.envelope import Entry, Fact
 from holdfast.contracts.session import (
@@ -61,6 +63,7 @@ from ocpp_edge.domain.identity import content, content_known
 from ocpp_edge.domain.sessions import Origin
 from ocpp_edge.domain.state import State
 from ocpp_edge.link import Link
+from ocpp_edge.pace import Pace, Report
 from ocpp_edge.services import Services
 from ocpp_edge.writer import Writer
 
@@ -90,6 +93,7 @@ class Attendant:
         """Who brought a command that is on its way to the journal, by its content."""
         self._worded: dict[tuple[str, Word], list[asyncio.Future[CommandReceipt]]] = {}
         self._asking: set[str] = set()
+        self._pace = Pace(services.rates)
         self._writer = Writer(services, self.handle, self._note)
         services.group.create_task(self._writer.run())
 
@@ -124,6 +128,7 @@ class Attendant:
     def tick(self) -> None:
         if self.state.waits:
             self.handle(Tick(at_ms=self._at_ms, mono_ms=self._mono_ms))
+        self._say_throttled(self._pace.report(self._mono_ms))
 
     async def take(self, command: Command, downlink_seq: int) -> CommandReceipt:
         """Return once the command is in the journal, or its id is known to be another one's. Raise NotTaken."""
@@ -162,7 +167,7 @@ class Attendant:
             self._door.release()
         reason = "ocpp-edge stops"
         try:
-            reason = await link.run(self._taker(link), lambda: self.state.has_room)
+            reason = await link.run(self._taker(link), lambda: self.state.has_room, self._wait_ms)
         finally:
             self.handle(
                 Disconnected(
@@ -218,9 +223,12 @@ class Attendant:
 
         def take(frame: str | bytes) -> None:
             self.heard_at_ms = self._at_ms
+            self._pace.took(len(frame), self._mono_ms)
             parsed = frames.parse(frame)
             match parsed:
                 case frames.Call():
+                    if parsed.action == "Authorize":
+                        self._pace.took_authorize(self._mono_ms)
                     call = read_call(self._services.schemas, link.id, parsed)
                     if isinstance(call, frames.Wrong):
                         self._refuse(link, call, frame)
@@ -246,6 +254,20 @@ class Attendant:
             self.handle(event)
 
         return take
+
+    def _wait_ms(self) -> int:
+        wait_ms = self._pace.wait_ms(self._mono_ms)
+        if wait_ms:
+            self._services.metrics.throttled.labels(because=self._pace.because).inc()
+            self._say_throttled(self._pace.report(self._mono_ms))
+        return wait_ms
+
+    def _say_throttled(self, report: Report | None) -> None:
+        if report is None:
+            return
+        log.warning("throttled", extra=self._names(**asdict(report)))
+        fact = ChargePointThrottled(charge_point=self.name, **asdict(report))
+        self._services.telemetry.offer(fact, self._link.id if self._link else self.name)
 
     def _refuse(self, link: Link, wrong: frames.Wrong, frame: str | bytes) -> None:
         self._services.metrics.refused_frames.labels(reason=wrong.reason.value).inc()

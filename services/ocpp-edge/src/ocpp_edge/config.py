@@ -30,6 +30,12 @@ class Config(ServiceConfig):
     """How long an old connection may take to answer before its successor begins."""
     frame_bytes_max: int = Field(64 * 1024, ge=1024, le=64 * 1024)
     """A larger frame closes the connection with 1009."""
+    frames_per_s: int = Field(50, ge=1, le=1_000_000)
+    """Of one charge point, 4 KiB each at most; above it, its socket is read more slowly."""
+    frames_burst: int = Field(250, ge=1, le=1_000_000)
+    """So many more at once, as when an offline queue comes in."""
+    authorize_per_min: int = Field(60, ge=1, le=60_000_000)
+    authorize_burst: int = Field(30, ge=1, le=1_000_000)
     connections_max: int = Field(2_000, ge=1)
     """Open at a time; further handshakes are answered 503."""
 

@@ -139,7 +139,7 @@ class Edge:
 
     async def serve(self, identity: str, connection: Connection, remote: str) -> None:
         """One authenticated connection, to its end."""
-        link = Link(self._ids.new(), connection, remote)
+        link = Link(self._ids.new(), connection, remote, self._services.clock)
         self._links.add(link)
         try:
             if self.turns_away:  # since the handshake

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from holdfast.clock import Clock
 from holdfast.ocpp.websocket import ConnectionEnded
 from ocpp_edge.adapters.connection import GOING_AWAY, POLICY, Connection
 
@@ -12,15 +13,18 @@ OUTBOX_MAX = 128
 """Frames a charge point may leave unread; beyond it, it is too slow and its connection closed."""
 OUTBOX_FULL = 32
 """From here on nothing more is read from it until it reads."""
+TURN_BYTES, TURN_FRAME_BYTES = 16 * 1024, 512
+"""Read from one charge point at a time, before others have their turn; a frame counts as so much at least."""
 
 
 class Link:
-    def __init__(self, id: str, connection: Connection, remote: str) -> None:
+    def __init__(self, id: str, connection: Connection, remote: str, clock: Clock) -> None:
         self.id = id
         self.connection = connection
         self.remote = remote
         self.said: set[str] = set()
         """Kinds of refused frames logged already: once each."""
+        self._clock = clock
         self._outbox: asyncio.Queue[str] = asyncio.Queue(OUTBOX_MAX)
         self._drained = asyncio.Event()
         self._closing = asyncio.Event()
@@ -39,12 +43,17 @@ class Link:
         self._end = self._end or (code, reason)
         self._closing.set()
 
-    async def run(self, take: Callable[[str | bytes], None], has_room: Callable[[], bool]) -> str:
-        """Until the connection is over; the reason."""
+    async def run(
+        self,
+        take: Callable[[str | bytes], None],
+        has_room: Callable[[], bool],
+        wait_ms: Callable[[], int],
+    ) -> str:
+        """Until the connection is over; the reason. `wait_ms`: how long the next frame is left unread."""
         lost = "connection lost"
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(take, has_room))
+                group.create_task(self._read(take, has_room, wait_ms))
                 group.create_task(self._send())
                 await self._closing.wait()
                 raise _Over
@@ -62,9 +71,17 @@ class Link:
         self._drained.set()
 
     async def _read(
-        self, take: Callable[[str | bytes], None], has_room: Callable[[], bool]
+        self,
+        take: Callable[[str | bytes], None],
+        has_room: Callable[[], bool],
+        wait_ms: Callable[[], int],
     ) -> None:
+        turn = TURN_BYTES
         while True:
+            late_ms = wait_ms()
+            if late_ms or turn <= 0:
+                await self._clock.sleep_ms(late_ms)
+                turn = TURN_BYTES
             # Room first: else each of many short connections would bring one frame beyond the bound.
             while not has_room() or self._outbox.qsize() >= OUTBOX_FULL:
                 self._drained.clear()
@@ -73,6 +90,7 @@ class Link:
             if self._closing.is_set():
                 return  # not taken, so not acknowledged: the charge point keeps it
             take(frame)
+            turn -= max(len(frame), TURN_FRAME_BYTES)
 
     async def _send(self) -> None:
         while True:

@@ -35,6 +35,12 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.throttled = Counter(
+            "holdfast_ocpp_throttled_frames",
+            "Frames read later than they came: their charge point sends faster than it may",
+            ["because"],
+            registry=registry,
+        )
         self.append_seconds = Histogram(
             "holdfast_ocpp_append_seconds",
             "From handing a fact to the journal until it is on disk",

@@ -16,6 +16,7 @@ from ocpp_edge.domain.running import Open
 from ocpp_edge.domain.state import Policy
 from ocpp_edge.domain.transactions import Transactions
 from ocpp_edge.metrics import Metrics
+from ocpp_edge.pace import Rates
 from ocpp_edge.position import Position
 from ocpp_edge.registry import Registry
 from ocpp_edge.telemetry import Telemetry
@@ -38,6 +39,7 @@ class Services:
     metrics: Metrics
     policy: Policy
     """Replaced when the storage level changes."""
+    rates: Rates
     authorise_ms_max: int
     takeover_ping_s: int
     open_sessions: Callable[[], Iterable[Open]] = tuple

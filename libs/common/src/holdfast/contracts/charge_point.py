@@ -111,6 +111,22 @@ class FrameRefused(Fact):
     """The first 2,000 characters."""
 
 
+class ChargePointThrottled(Fact):
+    """It sends faster than it may: its socket is read more slowly, and nothing is refused. Told when it begins,
+    then once a minute.
+    """
+
+    TYPE: ClassVar[str] = "charge-point.throttled"
+    STREAM: ClassVar[Literal["journal", "telemetry"]] = "telemetry"
+
+    charge_point: str
+    frames: int
+    """Read later than they came, since this was last told."""
+    waited_ms: int
+    authorize: bool
+    """Authorize, which has a bound of its own, was sent too fast."""
+
+
 class ChargePointSampled(Fact):
     """Periodic and latest-wins frames (Heartbeat, meter values outside a session, unchanged status)."""
 
