@@ -10,6 +10,7 @@ from holdfast_cli.operator import (
     completion,
     decisions,
     driver_tokens,
+    local_states,
     mode_cards,
     override,
     rules,
@@ -21,6 +22,7 @@ from holdfast_cli.operator.arguments import add_group
 
 def add_verbs(subparsers: Any, parser: argparse.ArgumentParser) -> None:
     sites.add_verbs(subparsers)
+    local_states.add_verbs(subparsers)
     mode_cards.add_verbs(subparsers)
     decisions.add_verbs(subparsers)
     commands.add_verbs(add_group(subparsers, "command", help="commands to charge points"))

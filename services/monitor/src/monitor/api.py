@@ -103,14 +103,7 @@ class Api:
                 503, f"the rules in force can't be read by this monitor: {error}"
             ) from error
         version = status.rules.last.version if status.rules.last else 0
-        told = views.reading(of, status.now_ms, lambda _: None)
-        return answer(
-            {
-                **views.mode_card(version, cards),
-                **{name: told[name] for name in ("as_of_ms", "age_ms", "source", "problem")},
-                "known": of.value is not None,
-            }
-        )
+        return answer({**views.mode_card(version, cards), **views.freshness(of, status.now_ms)})
 
     async def charge_points(self, request: Request) -> Response:
         """As a reading: where it is not fresh, the rows are what was known last, and `known` is false."""
@@ -119,13 +112,11 @@ class Api:
         rows = sorted(of.last or (), key=lambda row: row.charge_point)
         after, limit = _page(request)
         shown, following = page_by_number(rows, after, limit)
-        told = views.reading(of, status.now_ms, lambda _: None)
         return answer(
             {
                 "charge_points": [views.charge_point(row) for row in shown],
                 "next": following,
-                **{name: told[name] for name in ("as_of_ms", "age_ms", "source", "problem")},
-                "known": of.value is not None,
+                **views.freshness(of, status.now_ms),
             }
         )
 
@@ -290,12 +281,11 @@ class Api:
         state = self._watch.state(self._site(request))
         shown, following = page_by_place(rows, place_of, state, after, limit)
         status = self._watch.status(self._site(request))
-        told = views.reading(status.journal, status.now_ms, lambda _: None)
         return answer(
             {
                 name: [view(row) for row in shown],
                 "next": following,
-                **{key: told[key] for key in ("known", "as_of_ms", "age_ms", "source", "problem")},
+                **views.freshness(status.journal, status.now_ms),
             }
         )
 

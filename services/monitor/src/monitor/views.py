@@ -44,6 +44,12 @@ def reading(of: Reading[T], now_ms: int, view: Callable[[T], Any]) -> Document:
     }
 
 
+def freshness(of: Reading[Any], now_ms: int) -> Document:
+    """How fresh a list is that was made out of this reading."""
+    told = reading(of, now_ms, lambda _: None)
+    return {name: told[name] for name in ("known", "as_of_ms", "age_ms", "source", "problem")}
+
+
 def site_status(status: SiteStatus) -> Document:
     now_ms = status.now_ms
 

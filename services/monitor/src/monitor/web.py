@@ -21,6 +21,7 @@ from monitor.config import Config
 from monitor.console import Console
 from monitor.domain.paging import BadRequest
 from monitor.guard import Guard
+from monitor.local_states import LocalStates
 from monitor.metrics import SiteMetrics
 from monitor.pages.problem_page import problem_page
 from monitor.site_rules import SiteRules
@@ -39,6 +40,7 @@ def make_web(context: Context[Config], watch: Watch) -> Starlette:
             *Api(context, watch).routes(),
             *Changes(context, watch).routes(),
             *SiteRules(context, watch).routes(),
+            *LocalStates(watch).routes(),
             *Console(context, watch).routes(),
             *context.health.routes(),
         ],

@@ -52,6 +52,7 @@ from holdfast.contracts.rules import (
     RulesRefused,
 )
 from holdfast.contracts.session import SessionCapNotKept, SessionStarted, SessionStopped
+from holdfast.local_state import History
 from monitor.domain.rows import (
     CHARGE_POINTS_MAX,
     COMMANDS_MAX,
@@ -91,7 +92,7 @@ JournalFact = (
 def take(state: SiteState, place: Place, envelope: Envelope, fact: Fact) -> SiteState:
     if place.seq <= state.positions.get(place.incarnation, 0):
         return state
-    state = skip(state, place, envelope.at_ms)
+    state = _remembered(skip(state, place, envelope.at_ms), envelope.at_ms, fact)
     at_ms = envelope.at_ms
     match fact:
         case ModeChanged():
@@ -267,6 +268,17 @@ def _said_of(state: SiteState, fact: CommandObserved | CommandWorded) -> SiteSta
 
 
 # --- charge points ---
+
+
+def _remembered(state: SiteState, at_ms: int, fact: Fact) -> SiteState:
+    charge_point = getattr(fact, "charge_point", None)
+    if charge_point is None:
+        return state
+    before = state.histories.get(charge_point) or History()
+    after = before.taking(at_ms, fact)
+    if after is before:
+        return state
+    return replace(state, histories=_put(state.histories, charge_point, after, CHARGE_POINTS_MAX))
 
 
 def _connection(state: SiteState, at_ms: int, fact: ConnectionFact) -> SiteState:

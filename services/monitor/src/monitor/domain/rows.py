@@ -13,6 +13,7 @@ from holdfast.contracts.mode import ModeChanged, Override
 from holdfast.contracts.recovery import DisruptionReported, OpenPoint, RecoveryStepped
 from holdfast.contracts.rules import DriverTokensRefused
 from holdfast.contracts.session import SessionCapNotKept
+from holdfast.local_state import History
 
 MODES_MAX = 1_000
 DECISIONS_MAX = 1_000
@@ -172,6 +173,8 @@ class SiteState:
     commands: Mapping[str, CommandRow] = field(default_factory=dict)
     disruptions: tuple[DisruptionRow, ...] = ()
     charge_points: Mapping[str, ChargePointRow] = field(default_factory=dict)
+    histories: Mapping[str, History] = field(default_factory=dict)
+    """By charge point: what stands there, and what stood before."""
     rules: tuple[RulesRow, ...] = ()
     rules_text: str | None = None
     """Of those activated last; None: the built-in ones, as far as is told."""

@@ -9,6 +9,7 @@ from monitor.domain.status import SiteStatus
 from monitor.pages.band import band
 from monitor.pages.frame import chip, pairs, section, table, told
 from monitor.pages.html import Child, Html, el
+from monitor.pages.site_states import local_states
 from monitor.pages.words import DASH, ago, duration, moment, number, plural, size
 
 GAPS_SHOWN = 20
@@ -151,7 +152,7 @@ def _gaps(status: SiteStatus) -> Child:
 
 def disruptions(status: SiteStatus) -> Html:
     newest = status.state.disruptions[-10:][::-1]
-    items = [_disruption(row, status.now_ms, first=not i) for i, row in enumerate(newest)]
+    items = [_disruption(status, row, first=not i) for i, row in enumerate(newest)]
     return section(
         "disruptions",
         "Disruptions",
@@ -160,7 +161,8 @@ def disruptions(status: SiteStatus) -> Html:
     )
 
 
-def _disruption(row: DisruptionRow, now_ms: int, first: bool) -> Html:
+def _disruption(status: SiteStatus, row: DisruptionRow, first: bool) -> Html:
+    now_ms = status.now_ms
     lasted = (row.ended_ms or now_ms) - row.began_ms
     word, kind = _disruption_word(row)
     report = row.report
@@ -213,6 +215,7 @@ def _disruption(row: DisruptionRow, now_ms: int, first: bool) -> Html:
         if terms
         else el("p", "Its report is written during recovery.", cls="empty"),
         steps,
+        local_states(status, row),
         id=f"disruption-{row.disruption}",
         open=first and (row.ended_ms is None or bool(row.open_points)),
     )

@@ -1,0 +1,80 @@
+"""Configuration keys of 1.6 and variables of 2.x, as `configuration/<name>`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.contracts.command import Command
+from holdfast.local_state.payload import mapping, objects
+from holdfast.local_state.state import Told
+
+
+def told(command: Command, answer: Mapping[str, Any]) -> Told:
+    """By the charge point's answer to a command that sets or asks."""
+    payload = command.payload
+    match command.action:
+        case "ChangeConfiguration":
+            return _key_set(payload, answer.get("status"))
+        case "GetConfiguration":
+            return _keys(answer)
+        case "SetVariables":
+            return _variables_set(payload, answer)
+        case _:
+            return variables(answer.get("getVariableResult"))
+
+
+def _key_set(payload: Mapping[str, Any], status: object) -> Told:
+    if status not in ("Accepted", "RebootRequired"):
+        return {}
+    late = " (after a boot)" if status == "RebootRequired" else ""
+    return {f"configuration/{payload.get('key')}": f"{payload.get('value')}{late}"}
+
+
+def _keys(answer: Mapping[str, Any]) -> Told:
+    return {
+        f"configuration/{one['key']}": str(one["value"])
+        for one in objects(answer.get("configurationKey"))
+        if isinstance(one.get("key"), str) and one.get("value") is not None
+    }
+
+
+def _variables_set(payload: Mapping[str, Any], answer: Mapping[str, Any]) -> Told:
+    """Answers come in any order: component and variable tell which is whose."""
+    taken = {
+        _variable(one)
+        for one in objects(answer.get("setVariableResult"))
+        if one.get("attributeStatus") in ("Accepted", "RebootRequired")
+    }
+    return {
+        f"configuration/{name}": str(one.get("attributeValue"))
+        for one in objects(payload.get("setVariableData"))
+        for name in [_variable(one)]
+        if name in taken
+    }
+
+
+def variables(results: object) -> Told:
+    return {
+        f"configuration/{_variable(one)}": str(one["attributeValue"])
+        for one in objects(results)
+        if one.get("attributeStatus") == "Accepted" and one.get("attributeValue") is not None
+    }
+
+
+def _variable(one: Mapping[str, Any]) -> str:
+    """`OCPPCommCtrlr.HeartbeatInterval`; instance, EVSE and attribute where they are named."""
+    component, variable = mapping(one.get("component")), mapping(one.get("variable"))
+    evse = mapping(component.get("evse")).get("id")
+    kind = one.get("attributeType", "Actual")
+    return (
+        _name(component)
+        + (f"@{evse}" if evse is not None else "")
+        + f".{_name(variable)}"
+        + (f".{kind}" if kind != "Actual" else "")
+    )
+
+
+def _name(of: Mapping[str, Any]) -> str:
+    instance = of.get("instance")
+    return f"{of.get('name')}" + (f"[{instance}]" if instance is not None else "")

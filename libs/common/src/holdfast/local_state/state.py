@@ -1,0 +1,107 @@
+"""Named values of one charge point, bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from holdfast.contracts.decision import ProfileInstalled
+
+STANDS_MAX = 1_000
+"""Per charge point: the one that was told longest ago is forgotten. A device model has a few hundred variables."""
+VALUE_CHARACTERS_MAX = 500
+KEY_CHARACTERS_MAX = 200
+SECRET = "(secret)"  # noqa: S105  what is shown instead of one
+_SECRET_PARTS = ("authorizationkey", "password", "secret", "privatekey", "passphrase")
+
+
+Told = dict[str, str | None]
+"""Values by key; None: there is none any more."""
+
+
+class Aspect(StrEnum):
+    """First part of a key."""
+
+    CONNECTION = "connection"
+    BOOT = "boot"
+    FIRMWARE = "firmware"
+    STATUS = "status"
+    AVAILABILITY = "availability"
+    SESSION = "session"
+    RESERVATION = "reservation"
+    PROFILE = "profile"
+    LIST = "list"
+    CONFIGURATION = "configuration"
+    CLOCK = "clock"
+
+
+LOCAL = (
+    Aspect.FIRMWARE,
+    Aspect.AVAILABILITY,
+    Aspect.PROFILE,
+    Aspect.LIST,
+    Aspect.CONFIGURATION,
+    Aspect.RESERVATION,
+)
+"""What somebody set at the charge point and what stays there: what "which local states changed" asks about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    value: str
+    since_ms: int
+    """When the site first heard of this value: it may have stood before."""
+    heard_ms: int
+    """When it was told last."""
+
+    def is_as(self, other: Stand | None) -> bool:
+        """A secret that was set anew reads the same, and is another one."""
+        if other is None or self.value != other.value:
+            return False
+        return self.value != SECRET or self.since_ms == other.since_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalState:
+    stands: Mapping[str, Stand] = field(default_factory=dict)
+    """By key: aspect, then what of it, with slashes."""
+    profiles: tuple[ProfileInstalled, ...] = ()
+    """As structures, for what replaces and clears them."""
+    offsets_ms: tuple[int, ...] = ()
+    """Of the last few timestamps: said less heard."""
+
+    def value(self, key: str) -> str | None:
+        stand = self.stands.get(key)
+        return stand.value if stand else None
+
+    def telling(self, values: Told, at_ms: int, *, is_set: bool = False) -> LocalState:
+        """What was told, or with `is_set` set: None is gone. The same value again is only heard of anew."""
+        left = dict(self.stands)
+        for whole, value in values.items():
+            key = whole[:KEY_CHARACTERS_MAX]
+            before = left.pop(key, None)
+            if value is None:
+                continue
+            shown = SECRET if is_secret(key) else value[:VALUE_CHARACTERS_MAX]
+            is_same = before is not None and before.value == shown
+            is_new = not is_same or (is_set and shown == SECRET)
+            since_ms = at_ms if is_new or before is None else before.since_ms
+            left[key] = Stand(shown, since_ms, at_ms)
+        while len(left) > STANDS_MAX:
+            del left[next(iter(left))]
+        return replace(self, stands=left)
+
+    def without(self, is_gone: Callable[[str], bool]) -> LocalState:
+        left = {key: stand for key, stand in self.stands.items() if not is_gone(key)}
+        return self if len(left) == len(self.stands) else replace(self, stands=left)
+
+
+def aspect_of(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def is_secret(key: str) -> bool:
+    """Keys of configurations whose value nobody may read: shown as set, and when."""
+    plain = key.casefold().replace("_", "").replace("-", "")
+    return any(part in plain for part in _SECRET_PARTS)
