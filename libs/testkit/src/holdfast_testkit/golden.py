@@ -52,6 +52,8 @@ TEXTS = {
     "protocol": "ocpp1.6",
 }
 """Text fields that say more with a value of their kind; the others hold their own name."""
+ABSENT = {"RelayReply": ("code", "description", "reason")}
+"""Fields that can't be there together with the others."""
 
 
 def contracts() -> list[type[Contract]]:
@@ -77,7 +79,11 @@ def facts() -> list[type[Fact]]:
 def example(kind: type[Contract]) -> Contract:
     if kind is Envelope:
         return envelope_of(FACTS["session.stopped"])
-    fields = {name: _value(name, field) for name, field in kind.model_fields.items()}
+    fields = {
+        name: _value(name, field)
+        for name, field in kind.model_fields.items()
+        if name not in ABSENT.get(kind.__name__, ())
+    }
     return kind.model_validate(fields)
 
 
@@ -112,6 +118,8 @@ def _of(name: str, annotation: Any, least: int = 0) -> Any:
         return parts[0]
     if origin in (Union, types.UnionType):
         return _of(name, parts[0], least)  # of an optional field: the value, not its absence
+    if origin is tuple and parts[-1] is not Ellipsis:
+        return tuple(_of(name, part, least) for part in parts)
     if origin is tuple:
         return (_of(name.removesuffix("s"), parts[0], least),)
     if origin is dict:

@@ -60,11 +60,11 @@ class _Start(NamedTuple):
 def _follow(running: dict[int, _Start], found: Found) -> None:
     """A newer start on its connector ends a session whose own stop was lost."""
     match found.fact:
-        case SessionStarted(transaction_id=local, connector=connector):
+        case SessionStarted(transaction_id=int() as local, connector=int() as connector):
             for other in [one for one, start in running.items() if start.connector == connector]:
                 del running[other]
             running[local] = _Start(found.place, found.stream_seq, connector)
-        case SessionStopped(transaction_id=local):
+        case SessionStopped(transaction_id=int() as local):
             running.pop(local, None)
 
 

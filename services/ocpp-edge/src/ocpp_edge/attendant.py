@@ -419,7 +419,8 @@ class Attendant:
                 return
             case _:
                 return
-        self._services.transactions.owned(self.name, fact.transaction_id)
+        if isinstance(fact.transaction_id, int):  # those of 2.x are their charge point's own
+            self._services.transactions.owned(self.name, fact.transaction_id)
 
     # --- names ---
 

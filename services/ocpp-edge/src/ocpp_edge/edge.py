@@ -360,7 +360,11 @@ class Edge:
 
 def view_of(state: State, heard_at_ms: int | None) -> ChargePointView:
     known, live = state.known, state.live
-    running = {session.connector: session.transaction_id for session in known.running()}
+    running = {
+        session.connector: session.transaction_id
+        for session in known.running()
+        if session.connector is not None
+    }
     connectors = sorted({*known.connectors, *running})
     return ChargePointView(
         charge_point=state.charge_point,

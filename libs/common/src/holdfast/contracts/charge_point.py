@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from holdfast.contracts.envelope import Contract, Fact
+from holdfast.contracts.transaction import TransactionId
+from holdfast.ocpp.versions import OcppVersion
 
 
 class ChargePointConnected(Fact):
@@ -14,6 +16,10 @@ class ChargePointConnected(Fact):
     connection: str
     """One life of one socket. Every effect names it, so a late close of an old one touches nothing."""
     protocol: str
+    """The subprotocol that was agreed on."""
+    version: OcppVersion = OcppVersion.V16
+    security_profile: int = 1
+    """OCPP's 0 to 3: how it proved who it is."""
     remote: str
     replaced: str | None = None
     """The connection that this one took over from: the newest authenticated one wins."""
@@ -46,6 +52,9 @@ class ChargePointBooted(Fact):
     serial: str | None
     firmware: str | None
     status: Literal["Accepted", "Pending", "Rejected"]
+    reason: str | None = None
+    """Why it booted (2.x)."""
+    version: OcppVersion = OcppVersion.V16
     raw: str
     """The CALL's payload, byte for byte."""
 
@@ -57,10 +66,15 @@ class ConnectorStatusChanged(Fact):
 
     charge_point: str
     connector: int
+    """1.6: connectorId. 2.x: evseId."""
+    plug: int | None = None
+    """2.x: connectorId on that EVSE."""
     status: str
     error_code: str
+    """2.x has none in a StatusNotification: NoError."""
     message_id: str
     action: str = "StatusNotification"
+    version: OcppVersion = OcppVersion.V16
     raw: str
 
 
@@ -94,6 +108,23 @@ class DataTransferred(Fact):
     vendor: str
     message_id: str
     action: str = "DataTransfer"
+    version: OcppVersion = OcppVersion.V16
+    raw: str
+
+
+class ChargePointSaid(Fact):
+    """A message that the site keeps and does not interpret, stored before it was acknowledged."""
+
+    TYPE: ClassVar[str] = "charge-point.said"
+
+    charge_point: str
+    version: OcppVersion
+    action: str
+    kind: str
+    """Class of the action, as the table of actions has it: T, G or L."""
+    key: str
+    """Digest of its business key: a repeat has the same."""
+    message_id: str
     raw: str
 
 
@@ -109,6 +140,7 @@ class FrameRefused(Fact):
     """The CALLERROR code answered; None where nothing could be answered."""
     frame: str
     """The first 2,000 characters."""
+    version: OcppVersion = OcppVersion.V16
 
 
 class ChargePointThrottled(Fact):
@@ -138,6 +170,7 @@ class ChargePointSampled(Fact):
     message_id: str
     left_out: int = 0
     """So many of its kind, on its connector, before this one were left out by rule (`buffering`)."""
+    version: OcppVersion = OcppVersion.V16
     raw: str
 
 
@@ -149,7 +182,7 @@ class ConnectorView(Contract):
     status: str | None
     """None: no StatusNotification came yet."""
     error_code: str | None
-    transaction_id: int | None
+    transaction_id: TransactionId | None
     """Of the session that runs on it."""
 
 
@@ -160,6 +193,8 @@ class ChargePointView(Contract):
     connected: bool
     connection: str | None
     connected_at_ms: int | None
+    version: OcppVersion | None = None
+    """Of its last connection; None: it never connected."""
     heard_at_ms: int | None
     """When its last frame came; None since ocpp-edge started."""
     booted_at_ms: int | None

@@ -7,11 +7,14 @@ count. Any number of followers get a copy, and their answers are recorded, not a
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from holdfast.contracts.envelope import Contract
 from holdfast.contracts.mode import CsmsState
+from holdfast.contracts.transaction import TransactionId
+from holdfast.ocpp.versions import OcppVersion
 
 
 class InstanceAlive(Contract):
@@ -53,6 +56,40 @@ class AskCsms(Contract):
     driver_token: str = Field(min_length=1, max_length=255)
     budget_ms: int = Field(ge=1, le=60_000)
     """After it nobody waits for the answer any more."""
+
+
+class RelayRequest(Contract):
+    """Request of `up.relay`: a charge point asks its CSMS something that only the CSMS can answer (class R)."""
+
+    site: str = ""
+    """The subject names it; filled in where one instance asks another."""
+    charge_point: str
+    version: OcppVersion
+    action: str
+    message_id: str
+    raw: str
+    """The CALL's payload, byte for byte."""
+    budget_ms: int = Field(ge=1, le=60_000)
+    """After it nobody waits for the answer any more."""
+
+
+class RelayReply(Contract):
+    """Reply of `up.relay`: exactly one of `raw`, `code` and `reason`."""
+
+    raw: str | None = None
+    """Payload of the CSMS's CALLRESULT."""
+    code: str | None = None
+    """Of the CSMS's CALLERROR."""
+    description: str = ""
+    """Of the CALLERROR."""
+    reason: str | None = None
+    """Why there is no answer: away, not attached, too late."""
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> Self:
+        if sum(part is not None for part in (self.raw, self.code, self.reason)) != 1:
+            raise ValueError("exactly one of raw, code and reason")
+        return self
 
 
 class CaughtUpRequest(Contract):
@@ -99,8 +136,8 @@ class OpenDelivery(Contract):
     charge_point: str
     trouble: Trouble
     what: str
-    transaction: int | None = None
-    """The local id of the session it is about."""
+    transaction: TransactionId | None = None
+    """The local id of the session it is about (2.x: the station's own)."""
     incarnation: str = ""
     seq: int = 0
     """The journal entry it is about; 0: about the charge point as a whole."""

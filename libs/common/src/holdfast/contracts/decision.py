@@ -12,6 +12,7 @@ from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.numbers import Moment
 from holdfast.contracts.rules import ListedToken, TokenStatus, TokenType, Whitelist
+from holdfast.contracts.transaction import TransactionId
 
 
 class Basis(StrEnum):
@@ -90,7 +91,7 @@ class RunningSession(Contract):
 
     session: str
     charge_point: str
-    connector: int
+    connector: int | None
     started_at_ms: int
     """Clock of the site; 0: not known."""
 
@@ -134,8 +135,8 @@ class AuthoriseVerdict(Contract):
 class RunningOn(Contract):
     """A session that runs on the charge point."""
 
-    connector: int
-    transaction_id: int
+    connector: int | None
+    transaction_id: TransactionId
     started_at_ms: int = 0
     """Clock of the site; 0: not known."""
 
@@ -147,7 +148,7 @@ class ProfileInstalled(Contract):
     profile_id: int
     purpose: str
     stack_level: int
-    transaction_id: int | None = None
+    transaction_id: TransactionId | None = None
     lowest_a: float
     """Of its whole schedule, per phase; watts are taken for three phases of 230 V."""
     highest_a: float
@@ -164,7 +165,7 @@ class ConnectorState(Contract):
     """The charge point has an open OCPP connection."""
     status: str | None
     """Last StatusNotification of the connector; None when none came."""
-    transaction_id: int | None
+    transaction_id: TransactionId | None
     """Running on the connector (or the one the command names)."""
     booted_at_ms: int | None
     running: tuple[RunningOn, ...] | None = None

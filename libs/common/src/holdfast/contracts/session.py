@@ -1,7 +1,9 @@
 """Sessions: one OCPP transaction each, normalised over versions, with the raw payload beside it.
 
 A session's key is `<charge point>/<transaction id>`. Transaction ids are unique over restarts and
-incarnations, so the parts of a session that a wiped disk tore apart find each other again.
+incarnations, so the parts of a session that a wiped disk tore apart find each other again. In 1.6 the site gives
+them out (integers), in 2.x the station does (a text of its own). A session of 2.x is made of TransactionEvents:
+Started, Updated and Ended are `SessionStarted`, `SessionMetered` and `SessionStopped`.
 """
 
 from __future__ import annotations
@@ -14,9 +16,14 @@ from pydantic import Field
 from holdfast.contracts.decision import AuthMethod, Basis
 from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.rules import TokenStatus, TokenType
+from holdfast.contracts.transaction import TransactionId as TransactionId
+from holdfast.ocpp.versions import OcppVersion
+
+SeqRange = tuple[int, int]
+"""From and to, both included."""
 
 
-def session_key(charge_point: str, transaction_id: int) -> str:
+def session_key(charge_point: str, transaction_id: TransactionId) -> str:
     return f"{charge_point}/{transaction_id}"
 
 
@@ -27,7 +34,11 @@ def may_stop(
 
     `parent` comes from the stopper's own verdict; whether that one is accepted is the caller's question.
     """
-    is_same = token_type is started.token_type and _same(driver_token, started.driver_token)
+    is_same = (
+        started.driver_token is not None
+        and token_type is started.token_type
+        and _same(driver_token, started.driver_token)
+    )
     return is_same or (
         parent is not None and started.parent is not None and _same(parent, started.parent)
     )
@@ -45,40 +56,70 @@ class Reading(Contract):
     energy_wh: int
 
 
+class SessionAuthorised(Contract):
+    """What a driver was told about the idToken that a TransactionEvent carried."""
+
+    driver_token: str
+    token_type: TokenType
+    status: TokenStatus
+    parent: str | None = None
+    basis: Basis
+    flagged: bool = False
+    energy_wh_max: int | None = None
+    decision: str
+
+
 class SessionStarted(Fact):
     TYPE: ClassVar[str] = "session.started"
 
     charge_point: str
-    connector: int
+    connector: int | None
+    """1.6: connectorId. 2.x: evse.id; None where a station does not know it yet (token first, cable later)."""
     session: str
-    transaction_id: int
-    driver_token: str
-    """Needed for billing and the CSMS. Never logged, never a metric label."""
-    meter_start_wh: int
+    transaction_id: TransactionId
+    driver_token: str | None
+    """Needed for billing and the CSMS. Never logged, never a metric label. None: the cable came first (2.x)."""
+    meter_start_wh: int | None
+    """None: the event carried no energy register (2.x)."""
     at: str
     """The charge point's timestamp; may be older than the envelope's: it may come from an offline queue."""
-    status: TokenStatus
-    """What the charge point was told."""
+    status: TokenStatus | None
+    """What the charge point was told; None where it asked nothing."""
     parent: str | None = None
     """Group of the driver token, as it was told: a repeated start gets the same answer, after a restart too."""
-    basis: Basis
+    basis: Basis | None
     flagged: bool
     energy_wh_max: int | None = None
     """Cap of a session that the rule for unknown driver tokens accepted: ocpp-edge stops it there."""
     token_type: TokenType = TokenType.ID_TAG
-    decision: str
+    decision: str | None
+    """None where no driver token came: there was nothing to decide."""
     message_id: str
     action: str = "StartTransaction"
+    version: OcppVersion = OcppVersion.V16
+    plug: int | None = None
+    """2.x: the connectorId on that EVSE."""
+    seq_no: int | None = None
+    offline: bool = False
+    """The station says that it happened while it was offline."""
+    trigger: str | None = None
+    """triggerReason."""
+    charging_state: str | None = None
+    remote_start_id: int | None = None
+    """Of the RequestStartTransaction that began it."""
+    reservation_id: int | None = None
     raw: str
 
 
 class SessionMetered(Fact):
+    """A MeterValues of a transaction; or (2.x) a TransactionEvent Updated, whatever it carries."""
+
     TYPE: ClassVar[str] = "session.metered"
 
     charge_point: str
-    connector: int
+    connector: int | None
     session: str
-    transaction_id: int
+    transaction_id: TransactionId
     readings: tuple[Reading, ...]
     """Energy.Active.Import.Register in Wh; empty when the message had other measurands only."""
     left_out: int = 0
@@ -86,6 +127,18 @@ class SessionMetered(Fact):
     a restart of ocpp-edge forgets the count."""
     message_id: str
     action: str = "MeterValues"
+    version: OcppVersion = OcppVersion.V16
+    plug: int | None = None
+    at: str | None = None
+    """The event's own timestamp (2.x)."""
+    seq_no: int | None = None
+    offline: bool = False
+    trigger: str | None = None
+    charging_state: str | None = None
+    left_out_seq: tuple[SeqRange, ...] = ()
+    """seqNos left out by rule since the last one that was kept: they are no gap."""
+    authorised: SessionAuthorised | None = None
+    """Where the event carried an idToken."""
     raw: str
 
 
@@ -94,14 +147,24 @@ class SessionStopped(Fact):
 
     charge_point: str
     session: str
-    transaction_id: int
-    meter_stop_wh: int
+    transaction_id: TransactionId
+    meter_stop_wh: int | None
+    """None: the event carried no energy register (2.x)."""
     at: str
     reason: str
     left_out: int = 0
     """As for `SessionMetered`."""
     message_id: str
     action: str = "StopTransaction"
+    version: OcppVersion = OcppVersion.V16
+    connector: int | None = None
+    """2.x, where the event named the EVSE."""
+    plug: int | None = None
+    seq_no: int | None = None
+    offline: bool = False
+    trigger: str | None = None
+    left_out_seq: tuple[SeqRange, ...] = ()
+    authorised: SessionAuthorised | None = None
     raw: str
 
 
@@ -112,11 +175,32 @@ class SessionStopRepeated(Fact):
 
     charge_point: str
     session: str
-    transaction_id: int
-    meter_stop_wh: int
-    first_meter_stop_wh: int
+    transaction_id: TransactionId
+    meter_stop_wh: int | None
+    first_meter_stop_wh: int | None
     message_id: str
     action: str = "StopTransaction"
+    version: OcppVersion = OcppVersion.V16
+    seq_no: int | None = None
+    raw: str
+
+
+class SessionEventConflicted(Fact):
+    """A TransactionEvent whose seqNo its transaction has already used for another one: the first counts, this is kept
+    and shown.
+    """
+
+    TYPE: ClassVar[str] = "session.event-conflicted"
+
+    charge_point: str
+    session: str
+    transaction_id: TransactionId
+    seq_no: int
+    event: str
+    """Started, Updated or Ended."""
+    message_id: str
+    action: str = "TransactionEvent"
+    version: OcppVersion = OcppVersion.V201
     raw: str
 
 
@@ -126,9 +210,10 @@ class SessionMessageUnmatched(Fact):
     TYPE: ClassVar[str] = "session.message-unmatched"
 
     charge_point: str
-    transaction_id: int
+    transaction_id: TransactionId
     message_id: str
     action: str
+    version: OcppVersion = OcppVersion.V16
     reason: str
     raw: str
 
@@ -139,9 +224,9 @@ class SessionCapNotKept(Fact):
     TYPE: ClassVar[str] = "session.cap-not-kept"
 
     charge_point: str
-    connector: int
+    connector: int | None
     session: str
-    transaction_id: int
+    transaction_id: TransactionId
     energy_wh_max: int
     used_wh: int
     """When it was given up."""
@@ -171,7 +256,7 @@ class SessionView(Contract):
     session: str
     charge_point: str
     connector: int | None
-    transaction_id: int
+    transaction_id: TransactionId
     state: SessionState
     meter_start_wh: int | None
     meter_stop_wh: int | None

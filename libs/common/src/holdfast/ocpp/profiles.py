@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 from holdfast.contracts.decision import ProfileInstalled
+from holdfast.contracts.transaction import TransactionId
 
 WATTS_PER_AMPERE = 3 * 230
 """A limit in watts is taken for three phases of 230 V: of all ways to read it, the one that leaves least per phase."""
@@ -86,7 +87,7 @@ def moment_ms(text: Any) -> int | None:
         return None
 
 
-def _place(one: ProfileInstalled) -> tuple[int, str, int, int | None]:
+def _place(one: ProfileInstalled) -> tuple[int, str, int, TransactionId | None]:
     return one.connector, one.purpose, one.stack_level, one.transaction_id
 
 

@@ -72,7 +72,7 @@ def item_of(place: Place, stream_seq: int, at_ms: int, fact: Fact, *, live: bool
     in the journal, where they are shown.
     """
     match fact:
-        case SessionStarted():
+        case SessionStarted(transaction_id=int() as transaction):
             return Item(
                 place=place,
                 stream_seq=stream_seq,
@@ -80,12 +80,15 @@ def item_of(place: Place, stream_seq: int, at_ms: int, fact: Fact, *, live: bool
                 part=Part.START,
                 action=fact.action,
                 raw=fact.raw,
-                transaction=fact.transaction_id,
+                transaction=transaction,
                 connector=fact.connector,
                 was_accepted=fact.status is TokenStatus.ACCEPTED,
                 live=live,
             )
-        case SessionMetered() | SessionStopped():
+        case (
+            SessionMetered(transaction_id=int() as transaction)
+            | SessionStopped(transaction_id=int() as transaction)
+        ):
             return Item(
                 place=place,
                 stream_seq=stream_seq,
@@ -93,7 +96,7 @@ def item_of(place: Place, stream_seq: int, at_ms: int, fact: Fact, *, live: bool
                 part=Part.METER if isinstance(fact, SessionMetered) else Part.STOP,
                 action=fact.action,
                 raw=fact.raw,
-                transaction=fact.transaction_id,
+                transaction=transaction,
                 live=live,
             )
         case ConnectorStatusChanged():

@@ -198,6 +198,8 @@ def _decided(
 ) -> SiteState:
     """A decision, or the session that began by one."""
     if isinstance(fact, SessionStarted):
+        if fact.decision is None:  # no driver token came with it (2.x)
+            return state
         begun = Begun(session=fact.session, connector=fact.connector, at_ms=envelope.at_ms)
         return replace(state, begun=_put(state.begun, fact.decision, begun, DECISIONS_MAX))
     if isinstance(fact.inputs, AdmitInputs):

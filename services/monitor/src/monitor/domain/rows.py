@@ -57,7 +57,7 @@ class Begun:
     """The session that began by a decision."""
 
     session: str
-    connector: int
+    connector: int | None
     at_ms: int
 
 

@@ -24,7 +24,7 @@ def to_fact(fact: Fact) -> str:
 
 
 def to_start(fact: SessionStarted) -> str:
-    information = _token_information(fact.status, fact.parent)
+    information = _token_information(fact.status or TokenStatus.INVALID, fact.parent)
     return _text({"idTagInfo": information, "transactionId": fact.transaction_id})
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 
-def digest(*parts: str | int) -> str:
+def digest(*parts: str | int | None) -> str:
     """Stands for the parts, in every process and every life: a key, or a fact's id."""
     joined = "\x1f".join(map(str, parts))
     return sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from holdfast.contracts.command import Command, CommandSettled, Disposition, Issuer
 from holdfast.contracts.session import SessionCapNotKept, SessionMetered, session_key
+from holdfast.contracts.transaction import TransactionId
 from ocpp_edge.domain.consequences import answered_status
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.identity import SITE_PREFIX
@@ -29,7 +30,7 @@ AGAIN_MS = 60_000
 """From the end of a stop that did nothing to the next one, doubled with each."""
 
 
-def command_id(charge_point: str, transaction_id: int, number: int = 1) -> str:
+def command_id(charge_point: str, transaction_id: TransactionId, number: int = 1) -> str:
     first = SITE_PREFIX + digest("energy cap", session_key(charge_point, transaction_id))
     return first if number == 1 else f"{first}-{number}"
 
@@ -82,7 +83,7 @@ def _goes_on(state: State, session: Session) -> bool:
 
 
 def _used_wh(session: Session) -> int:
-    return (session.last_wh or 0) - session.meter_start_wh
+    return (session.last_wh or 0) - (session.meter_start_wh or 0)
 
 
 def _stop(charge_point: str, session: Session, number: int, at_ms: int) -> Command:

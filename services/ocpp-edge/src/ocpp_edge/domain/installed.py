@@ -11,6 +11,7 @@ from typing import Any
 
 from holdfast.contracts.command import Command, CommandSettled, Disposition
 from holdfast.contracts.decision import ProfileInstalled
+from holdfast.contracts.transaction import TransactionId
 from holdfast.ocpp.profiles import installed_with, is_cleared, moment_ms, profile_of
 from ocpp_edge.domain.consequences import answered
 from ocpp_edge.domain.dedupe import Memory
@@ -82,7 +83,9 @@ def after_start(installed: Installed, raw: str) -> Installed:
     return _over(installed, answered(raw).get("reservationId"))
 
 
-def after_stop(installed: Installed, connector: int, transaction_id: int) -> Installed:
+def after_stop(
+    installed: Installed, connector: int | None, transaction_id: TransactionId
+) -> Installed:
     """A TxProfile is for one transaction."""
     left = [
         one

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
 
 from holdfast.contracts.command import Command
+from holdfast.contracts.transaction import TransactionId
 from ocpp_edge.domain import consequences, dedupe
 from ocpp_edge.domain.dedupe import Memory
 from ocpp_edge.domain.installed import Installed
@@ -22,14 +26,30 @@ CONNECTORS_MAX = 64
 UNCERTAIN_MAX = 32
 
 
+def _key_text(id: TransactionId) -> str:
+    return f"={id}" if isinstance(id, str) else str(id)
+
+
+def _key(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    return text[1:] if text.startswith("=") else int(text)
+
+
+TransactionKey = Annotated[
+    TransactionId, PlainSerializer(_key_text, return_type=str), BeforeValidator(_key)
+]
+"""As a key of JSON, where 1001 and "1001" would be one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """An open session."""
 
-    transaction_id: int
-    connector: int
-    driver_token: str
-    meter_start_wh: int
+    transaction_id: TransactionId
+    connector: int | None
+    driver_token: str | None
+    meter_start_wh: int | None
     message_id: str
     """Of its start."""
     at: str
@@ -56,7 +76,7 @@ class Session:
 class PastStart:
     """The start of a session that has ended."""
 
-    transaction_id: int
+    transaction_id: TransactionId
     message_id: str
     answer: str
 
@@ -65,7 +85,7 @@ class PastStart:
 class Ended:
     """The first stop of a session: the one that counts."""
 
-    meter_stop_wh: int
+    meter_stop_wh: int | None
     at: str
     reason: str
 
@@ -106,9 +126,9 @@ class Known:
     """Connected by the journal; whether it still lives only the process knows that has the socket."""
     booted: Booted | None = None
     connectors: Mapping[int, Connector] = field(default_factory=dict)
-    sessions: Mapping[int, Session] = field(default_factory=dict)
+    sessions: Mapping[TransactionKey, Session] = field(default_factory=dict)
     """Open ones by transaction id, in the order they began."""
-    ended: Mapping[int, Ended] = field(default_factory=dict)
+    ended: Mapping[TransactionKey, Ended] = field(default_factory=dict)
     starts: Memory = field(default_factory=lambda: Memory(limit=128))
     ended_starts: Mapping[str, PastStart] = field(default_factory=dict)
     """By business key: those of `starts` whose session has ended. They are past at the next boot."""
@@ -135,14 +155,19 @@ class Known:
         return on_it[-1] if on_it else None
 
     def running(self) -> list[Session]:
-        """At most one per connector."""
-        return list({one.connector: one for one in self.sessions.values()}.values())
+        """At most one per connector; and those of which the charge point has not said where (2.x)."""
+        newest = {one.connector: one for one in self.sessions.values() if one.connector is not None}
+        nowhere = [one for one in self.sessions.values() if one.connector is None]
+        return [*newest.values(), *nowhere]
 
     def transaction_ids(self) -> tuple[int, ...]:
-        return (*self.ended, *self.sessions)
+        """Those that the site gave out (1.6)."""
+        return tuple(one for one in (*self.ended, *self.sessions) if isinstance(one, int))
 
 
-def start_key(connector: int, driver_token: str, meter_start_wh: int, at: str) -> str:
+def start_key(
+    connector: int | None, driver_token: str | None, meter_start_wh: int | None, at: str
+) -> str:
     return dedupe.digest("start", connector, driver_token, meter_start_wh, at)
 
 

@@ -32,6 +32,7 @@ def elsewhere(
         )
         for where, session in open_sessions
         if session.accepted
+        and session.driver_token is not None
         and session.driver_token.casefold() == wanted
         and (where, session.connector) != (charge_point, connector)
     ]

@@ -21,6 +21,7 @@ from holdfast.contracts.session import (
     SessionStopRepeated,
     session_key,
 )
+from holdfast.contracts.transaction import TransactionId
 from ocpp_edge.domain import answers
 from ocpp_edge.domain.calls import Call, Meter, Start, Stop
 from ocpp_edge.domain.dedupe import digest
@@ -111,7 +112,7 @@ def fact_of(known: Known, charge_point: str, call: Call, origin: Origin) -> tupl
 
 def _bound(
     known: Known, charge_point: str, request: Meter | Stop, origin: Origin
-) -> int | Unmatched:
+) -> TransactionId | Unmatched:
     transaction_id = request.transaction_id
     assert transaction_id is not None
     if transaction_id <= 0:
@@ -125,7 +126,7 @@ def _bound(
     return transaction_id
 
 
-def _bound_without_id(known: Known, request: Meter | Stop) -> int | Unmatched:
+def _bound_without_id(known: Known, request: Meter | Stop) -> TransactionId | Unmatched:
     """OCPP 1.6 errata 3.18: a charge point that got no answer to its start writes -1."""
     if isinstance(request, Meter):
         session = known.session_on(request.connector)
@@ -142,7 +143,9 @@ def _bound_without_id(known: Known, request: Meter | Stop) -> int | Unmatched:
     )
 
 
-def _metered(charge_point: str, call: Call, meter: Meter, transaction_id: int) -> tuple[Fact, str]:
+def _metered(
+    charge_point: str, call: Call, meter: Meter, transaction_id: TransactionId
+) -> tuple[Fact, str]:
     fact = SessionMetered(
         charge_point=charge_point,
         connector=meter.connector,
@@ -156,7 +159,7 @@ def _metered(charge_point: str, call: Call, meter: Meter, transaction_id: int) -
 
 
 def _stopped(
-    known: Known, charge_point: str, call: Call, stop: Stop, transaction_id: int
+    known: Known, charge_point: str, call: Call, stop: Stop, transaction_id: TransactionId
 ) -> tuple[Fact, str]:
     session = session_key(charge_point, transaction_id)
     first = known.ended.get(transaction_id)

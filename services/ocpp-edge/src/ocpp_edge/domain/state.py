@@ -12,6 +12,7 @@ from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDis
 from holdfast.contracts.command import CommandSettled
 from holdfast.contracts.decision import ConnectorState
 from holdfast.contracts.envelope import Fact
+from holdfast.contracts.transaction import TransactionId
 from ocpp_edge.domain.calls import Call
 from ocpp_edge.domain.events import CallReceived, Record
 from ocpp_edge.domain.known import Known
@@ -103,7 +104,7 @@ class Live:
     """Facts of connections that were left out since the last one that was recorded."""
     samples: Mapping[tuple[str, int], Kept] = field(default_factory=dict)
     """Telemetry, by action and connector."""
-    metered: Mapping[int, Kept] = field(default_factory=dict)
+    metered: Mapping[TransactionId, Kept] = field(default_factory=dict)
     """Meter values of open sessions, by transaction id."""
     arriving: Mapping[str, str] = field(default_factory=dict)
     """Commands on their way to the journal, by id: what they are, see `identity.py`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast.contracts.command import Command
 from holdfast.contracts.decision import ConnectorState, RunningOn
+from holdfast.contracts.transaction import TransactionId
 from holdfast.ocpp.profiles import transaction_of
 from ocpp_edge.domain.known import Known
 from ocpp_edge.domain.state import State
@@ -51,7 +52,7 @@ def _connector(known: Known, command: Command) -> int | None:
     return own[0] if len(own) == 1 else None
 
 
-def _transaction(known: Known, command: Command, connector: int | None) -> int | None:
+def _transaction(known: Known, command: Command, connector: int | None) -> TransactionId | None:
     running = known.running()
     named = transaction_of(command.payload)
     match command.action:

@@ -22,6 +22,7 @@ from holdfast.contracts.decision import Basis, auth_method
 from holdfast.contracts.envelope import Entry, Fact
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
+    SessionEventConflicted,
     SessionMetered,
     SessionStarted,
     SessionState,
@@ -29,8 +30,9 @@ from holdfast.contracts.session import (
     SessionStopRepeated,
     SessionView,
 )
+from holdfast.contracts.transaction import TransactionId
 
-FOLD_VERSION = 2
+FOLD_VERSION = 3
 """Raised with every change that gives the same entries another session or digest."""
 
 MARK_BYTES = 8
@@ -40,7 +42,9 @@ and beyond the stream's own window) counts as one more reading; start, stop and 
 
 _MODULUS = 1 << 256
 
-SessionFact = SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated
+SessionFact = (
+    SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated | SessionEventConflicted
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,7 @@ class Session:
 
     key: str
     charge_point: str
-    transaction_id: int
+    transaction_id: TransactionId
     connector: int | None = None
     """None while only a stop is known: StopTransaction names no connector."""
     meter_start_wh: int | None = None
@@ -81,14 +85,14 @@ class Session:
 
     @property
     def state(self) -> SessionState:
-        if self.meter_start_wh is None:
+        if self.started_at is None:
             return SessionState.FRAGMENT
-        return SessionState.RUNNING if self.meter_stop_wh is None else SessionState.STOPPED
+        return SessionState.RUNNING if self.stopped_at is None else SessionState.STOPPED
 
     @property
     def energy_wh(self) -> int | None:
         """None where begin or end is missing, or the register ran backwards: never a guess, never negative."""
-        end_wh = self.last_reading_wh if self.meter_stop_wh is None else self.meter_stop_wh
+        end_wh = self.last_reading_wh if self.stopped_at is None else self.meter_stop_wh
         if self.meter_start_wh is None or end_wh is None or end_wh < self.meter_start_wh:
             return None
         return end_wh - self.meter_start_wh
@@ -132,6 +136,9 @@ def step(session: Session | None, entry: Entry, fact: SessionFact) -> Session:
             return _stopped(session, fact, entry.envelope.at_ms)
         case SessionStopRepeated():
             return replace(session, stops_differing=session.stops_differing + 1)
+        case SessionEventConflicted(event=event):
+            differing = session.stops_differing + (event == "Ended")
+            return replace(session, stops_differing=differing)
         case _:
             assert_never(fact)
 
@@ -222,16 +229,16 @@ def join(site: str, parts: Sequence[tuple[str, Session]]) -> SessionView:
 
 
 def _started(session: Session, fact: SessionStarted, seen_ms: int) -> Session:
-    if session.meter_start_wh is not None:
+    if session.started_at is not None:
         return replace(session, duplicates=session.duplicates + 1)
     return replace(
         session,
-        connector=fact.connector,
+        connector=_first(fact.connector, session.connector),
         meter_start_wh=fact.meter_start_wh,
         started_at=fact.at,
-        status=fact.status,
-        basis=fact.basis,
-        flagged=fact.flagged,
+        status=fact.status or session.status,
+        basis=fact.basis or session.basis,
+        flagged=fact.flagged or session.flagged,
         started_seen_ms=seen_ms,
     )
 
@@ -242,6 +249,7 @@ def _metered(session: Session, fact: SessionMetered) -> Session:
         connector=_first(session.connector, fact.connector),
         left_out=session.left_out + fact.left_out,
     )
+    session = _authorised(session, fact)
     if not fact.readings:
         return session
     return replace(
@@ -255,10 +263,23 @@ def _metered(session: Session, fact: SessionMetered) -> Session:
     )
 
 
+def _authorised(session: Session, fact: SessionMetered | SessionStopped) -> Session:
+    """In 2.x a driver may show a token when the session has long begun: the first one counts."""
+    if fact.authorised is None or session.status is not None:
+        return session
+    return replace(
+        session,
+        status=fact.authorised.status,
+        basis=fact.authorised.basis,
+        flagged=fact.authorised.flagged,
+    )
+
+
 def _stopped(session: Session, fact: SessionStopped, seen_ms: int) -> Session:
-    if session.meter_stop_wh is None:
+    if session.stopped_at is None:
         return replace(
-            session,
+            _authorised(session, fact),
+            connector=_first(session.connector, fact.connector),
             meter_stop_wh=fact.meter_stop_wh,
             stopped_at=fact.at,
             reason=fact.reason,
@@ -274,23 +295,24 @@ def _stopped(session: Session, fact: SessionStopped, seen_ms: int) -> Session:
 
 
 def _joined(older: Session, newer: Session) -> Session:
-    if older.meter_start_wh is None:
+    if older.started_at is None:
         begin = newer
         again = 0
     else:
         begin = older
-        again = int(newer.meter_start_wh is not None)
-    end = newer if older.meter_stop_wh is None else older
-    stopped_again = older.meter_stop_wh is not None and newer.meter_stop_wh is not None
+        again = int(newer.started_at is not None)
+    end = newer if older.stopped_at is None else older
+    stopped_again = older.stopped_at is not None and newer.stopped_at is not None
+    vouched = older if older.status is not None else newer
     reading = older if newer.last_reading_wh is None else newer
     return replace(
         older,
         connector=_first(begin.connector, _first(older.connector, newer.connector)),
         meter_start_wh=begin.meter_start_wh,
         started_at=begin.started_at,
-        status=begin.status,
-        basis=begin.basis,
-        flagged=begin.flagged,
+        status=vouched.status,
+        basis=vouched.basis,
+        flagged=vouched.flagged,
         meter_stop_wh=end.meter_stop_wh,
         stopped_at=end.stopped_at,
         reason=end.reason,
