@@ -9,6 +9,7 @@ is slowed down to the rate. Who sends on regardless answers no pings in time, an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 BYTES_PER_FRAME = 4_096
 """A larger frame counts as several: it is work for as many."""
@@ -55,7 +56,7 @@ class Bucket:
         if self._tokens >= 0:
             return 0
         due_ms = self._at_ms - self._tokens / self._per_ms
-        return max(0, int(due_ms - mono_ms) + 1)
+        return max(0, ceil(due_ms - mono_ms))
 
 
 class Pace:
