@@ -211,7 +211,7 @@ async def test_a_path_without_identity_or_a_wrong_subprotocol_is_refused(central
     async with central() as (_, port):
         with pytest.raises(InvalidStatus, match="404"):
             await station(port, "")
-        for offered in (None, ["ocpp2.0.1"]):
+        for offered in (None, ["ocpp1.5"]):
             with pytest.raises(InvalidHandshake):
                 await station(port, subprotocols=offered)
 

@@ -1,4 +1,4 @@
-"""A simulated OCPP 1.6J central system with switchable quirks and a ledger of its own."""
+"""A simulated central system of OCPP 1.6J, 2.0.1 and 2.1 with switchable quirks and a ledger of its own."""
 
 from holdfast_simulators.csms.config import Config, load
 from holdfast_simulators.csms.program import run

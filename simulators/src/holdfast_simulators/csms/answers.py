@@ -18,9 +18,10 @@ from typing import Any
 from holdfast_simulators.csms import frames, rows
 from holdfast_simulators.csms.book import Book
 from holdfast_simulators.csms.config import Config
+from holdfast_simulators.csms.event_book import EventBook
 from holdfast_simulators.csms.frames import Call
 from holdfast_simulators.csms.payloads import wrong_field
-from holdfast_simulators.csms.quirks import EVERY, BootStatus, Deed, OwnCall, Quirks, take
+from holdfast_simulators.csms.quirks import EVERY, GOOD, BootStatus, Deed, OwnCall, Quirks, take
 from holdfast_simulators.csms.rows import Row
 
 
@@ -53,6 +54,8 @@ class Desk:
 
     config: Config
     book: Book
+    events: EventBook
+    """Transactions of 2.x."""
 
     def token_status(self, id_tag: str, quirks: Quirks) -> str:
         if id_tag in quirks.refuse_token:
@@ -63,6 +66,15 @@ class Desk:
         parent = self.config.parent_tokens.get(id_tag)
         return {"status": status} | ({} if parent is None else {"parentIdTag": parent})
 
+    def token_info_2(self, token: str, status: str) -> dict[str, Any]:
+        """As 2.x words it."""
+        parent = self.config.parent_tokens.get(token)
+        group = {} if parent is None else {"groupIdToken": {"idToken": parent, "type": "Central"}}
+        return {"status": status} | group
+
+
+Handler = Callable[[Desk, Quirks, Call], Decision]
+
 
 def decide(desk: Desk, quirks: Quirks, call: Call) -> tuple[Quirks, Decision]:
     """Counts of the quirks go down; a CALL that is ignored or refused leaves the book as it is."""
@@ -72,7 +84,9 @@ def decide(desk: Desk, quirks: Quirks, call: Call) -> tuple[Quirks, Decision]:
         return taken[0], _marked(Decision(reply=None), Deed.IGNORE, call)
     if (taken := take(quirks, Deed.CALLERROR, call)) is not None:
         left, rule = taken
-        reply = frames.error(call.id_text, rule.code, "as it was told to answer")
+        reply = None
+        if not call.is_send:
+            reply = frames.error(call.id_text, rule.code, "as it was told to answer")
         return left, _marked(Decision(reply=reply), Deed.CALLERROR, call)
     decision = _process(desk, quirks, call)
     for deed, fate in ((Deed.LOSE_ANSWER, Fate.LOSE), (Deed.CRASH_ON, Fate.CRASH)):
@@ -92,14 +106,19 @@ def _marked(decision: Decision, deed: Deed, call: Call) -> Decision:
 
 
 def _process(desk: Desk, quirks: Quirks, call: Call) -> Decision:
-    handler = HANDLERS.get(call.action)
+    handler = HANDLERS_OF[call.version].get(call.action)
     if handler is None:
         problem = f"action {call.action[:50]} is not known here"
         return Decision(reply=frames.error(call.id_text, quirks.unknown_action_code, problem))
-    wrong = wrong_field(call.action, call.payload)
+    wrong = wrong_field(call.action, call.payload, call.version)
     if wrong is not None:
-        return Decision(reply=frames.error(call.id_text, quirks.bad_payload_code, wrong))
+        code = quirks.bad_payload_code
+        if call.version != frames.V16 and code == GOOD.bad_payload_code:
+            code = "FormatViolation"
+        return Decision(reply=frames.error(call.id_text, code, wrong))
     decision = handler(desk, quirks, call)
+    if call.is_send:
+        decision.reply = None
     if quirks.answer_delay_s:
         decision.delay_s = quirks.delay_s(call.action)
     return decision
@@ -121,9 +140,13 @@ def _boot(desk: Desk, quirks: Quirks, call: Call) -> Decision:
         call,
         {"status": chosen.status, "currentTime": now, "interval": interval_s},
         reports=[{"event": "boot", "charge_point": call.charge_point, "status": chosen.status}],
-        calls=() if chosen.status == "Rejected" else quirks.calls_after_boot,
+        calls=() if chosen.status == "Rejected" else _calls_after_boot(quirks, call),
         boot_status=chosen.status,
     )
+
+
+def _calls_after_boot(quirks: Quirks, call: Call) -> tuple[OwnCall, ...]:
+    return tuple(one for one in quirks.calls_after_boot if call.version in one.versions)
 
 
 def _heartbeat(desk: Desk, quirks: Quirks, call: Call) -> Decision:
@@ -200,10 +223,87 @@ def _data_transfer(desk: Desk, quirks: Quirks, call: Call) -> Decision:
 
 
 def _acknowledge(desk: Desk, quirks: Quirks, call: Call) -> Decision:
-    return _answer(call, {})
+    return _answer(call, {}, rows=(rows.said(call),), is_durable=True)
 
 
-Handler = Callable[[Desk, Quirks, Call], Decision]
+def _authorize_2(desk: Desk, quirks: Quirks, call: Call) -> Decision:
+    token = call.payload["idToken"]["idToken"]
+    status = desk.token_status(token, quirks)
+    return _answer(call, {"idTokenInfo": desk.token_info_2(token, status)})
+
+
+def _event(desk: Desk, quirks: Quirks, call: Call) -> Decision:
+    """Known again by transaction and seqNo: the station chose them."""
+    said = desk.events.look(call, quirks.dedupe)
+    token = call.payload.get("idToken")
+    answer: dict[str, Any] = {}
+    status: str | None = None
+    if token is not None:
+        status = said.status if said.is_repeat else _event_status(desk, quirks, call)
+        answer["idTokenInfo"] = desk.token_info_2(token["idToken"], status or "Accepted")
+    if said.is_repeat:
+        return _answer(call, answer, is_durable=True)
+    reason = said.problem
+    kind = call.payload["eventType"]
+    if reason is None and kind == "Ended" and _is_ahead(call, quirks.future_stop_s):
+        reason = "stop in the future"
+    if reason is None and quirks.drop_unknown_meter_values and said.is_stray:
+        reason = "event of an unknown or ended transaction"
+    if reason is not None:
+        return _answer(call, answer, rows=(rows.failed(call, reason),), is_durable=True)
+    desk.events.enter(call, status)
+    report: dict[str, Any] = {
+        "event": {"Started": "transaction-started", "Ended": "transaction-stopped"}.get(kind, ""),
+        "charge_point": call.charge_point,
+        "transaction_id": call.payload["transactionInfo"]["transactionId"],
+    }
+    if kind == "Started":
+        report |= {"connector": call.payload.get("evse", {}).get("id"), "status": status}
+    elif kind == "Ended":
+        report["failed"] = None
+    reports = [report] if report["event"] else []
+    return _answer(call, answer, rows=(rows.event(call, status),), is_durable=True, reports=reports)
+
+
+def _event_status(desk: Desk, quirks: Quirks, call: Call) -> str:
+    token = call.payload["idToken"]["idToken"]
+    status = desk.token_status(token, quirks)
+    is_start = call.payload["eventType"] == "Started"
+    if quirks.concurrent_tx_check and is_start and status == "Accepted":
+        return "ConcurrentTx" if desk.events.has_open(token) else status
+    return status
+
+
+def _said(answer: dict[str, Any]) -> Handler:
+    """Kept, and answered with this."""
+
+    def handler(_desk: Desk, _quirks: Quirks, call: Call) -> Decision:
+        return _answer(call, answer, rows=(rows.said(call),), is_durable=True)
+
+    return handler
+
+
+def _chain_status(desk: Desk, quirks: Quirks, call: Call) -> Decision:
+    """Good, of each certificate that was asked about."""
+    asked = call.payload.get("certificateStatusRequests", [])
+    until = _timestamp(call.at_ms + 86_400_000)
+    status = [
+        {
+            "certificateHashData": one["certificateHashData"],
+            "source": one["source"],
+            "status": "Good",
+            "nextUpdate": until,
+        }
+        for one in asked
+    ]
+    return _answer(call, {"certificateStatus": status}, rows=(rows.said(call),), is_durable=True)
+
+
+def _vat_number(desk: Desk, quirks: Quirks, call: Call) -> Decision:
+    answer = {"vatNumber": call.payload["vatNumber"], "status": "Accepted"}
+    return _answer(call, answer, rows=(rows.said(call),), is_durable=True)
+
+
 HANDLERS: dict[str, Handler] = {
     "BootNotification": _boot,
     "Heartbeat": _heartbeat,
@@ -215,7 +315,54 @@ HANDLERS: dict[str, Handler] = {
     "DataTransfer": _data_transfer,
     "DiagnosticsStatusNotification": _acknowledge,
     "FirmwareStatusNotification": _acknowledge,
+    "SecurityEventNotification": _acknowledge,
+    "SignedFirmwareStatusNotification": _acknowledge,
+    "LogStatusNotification": _acknowledge,
+    "SignCertificate": _said({"status": "Accepted"}),
 }
+HANDLERS_201: dict[str, Handler] = {
+    "BootNotification": _boot,
+    "Heartbeat": _heartbeat,
+    "Authorize": _authorize_2,
+    "TransactionEvent": _event,
+    "StatusNotification": _status,
+    "MeterValues": _acknowledge,
+    "DataTransfer": _said({"status": "UnknownVendorId"}),
+    "ClearedChargingLimit": _acknowledge,
+    "FirmwareStatusNotification": _acknowledge,
+    "Get15118EVCertificate": _said({"status": "Accepted", "exiResponse": "gAEC"}),
+    "GetCertificateStatus": _said({"status": "Accepted", "ocspResult": "MAMKAQA="}),
+    "LogStatusNotification": _acknowledge,
+    "NotifyChargingLimit": _acknowledge,
+    "NotifyCustomerInformation": _acknowledge,
+    "NotifyDisplayMessages": _acknowledge,
+    "NotifyEVChargingNeeds": _said({"status": "Accepted"}),
+    "NotifyEVChargingSchedule": _said({"status": "Accepted"}),
+    "NotifyEvent": _acknowledge,
+    "NotifyMonitoringReport": _acknowledge,
+    "NotifyReport": _acknowledge,
+    "PublishFirmwareStatusNotification": _acknowledge,
+    "ReportChargingProfiles": _acknowledge,
+    "ReservationStatusUpdate": _acknowledge,
+    "SecurityEventNotification": _acknowledge,
+    "SignCertificate": _said({"status": "Accepted"}),
+}
+HANDLERS_21: dict[str, Handler] = {
+    **HANDLERS_201,
+    "BatterySwap": _acknowledge,
+    "ClosePeriodicEventStream": _acknowledge,
+    "GetCertificateChainStatus": _chain_status,
+    "NotifyDERAlarm": _acknowledge,
+    "NotifyDERStartStop": _acknowledge,
+    "NotifyPeriodicEventStream": _acknowledge,
+    "NotifyPriorityCharging": _acknowledge,
+    "NotifySettlement": _acknowledge,
+    "OpenPeriodicEventStream": _said({"status": "Accepted"}),
+    "PullDynamicScheduleUpdate": _said({"status": "Rejected"}),
+    "ReportDERControl": _acknowledge,
+    "VatNumberValidation": _vat_number,
+}
+HANDLERS_OF = {frames.V16: HANDLERS, frames.V201: HANDLERS_201, frames.V21: HANDLERS_21}
 
 
 def _is_ahead(call: Call, allowed_s: float | None) -> bool:

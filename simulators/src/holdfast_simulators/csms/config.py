@@ -12,6 +12,7 @@ from typing import Any
 
 from holdfast_simulators import document
 from holdfast_simulators.csms import forms
+from holdfast_simulators.csms.frames import VERSIONS
 from holdfast_simulators.csms.quirks import GOOD, KINDS, Quirks
 from holdfast_simulators.document import Check, is_one_of, is_text, is_whole
 
@@ -38,6 +39,8 @@ class Config:
     heartbeat_s: int = 300
     first_transaction_id: int = 1_000_001
     """High, so that it is never taken for an id that somebody else gave."""
+    versions: tuple[str, ...] = VERSIONS
+    """What it speaks."""
     quirks: Quirks = GOOD
 
 
@@ -46,6 +49,7 @@ CHECKS: dict[str, Check] = {
     "heartbeat_s": is_whole(0, 1_000_000),
     "first_transaction_id": is_whole(1, 2**31 - 1),
 }
+OTHERS = ("tls", "kind", "quirks", "versions")
 TABLES: dict[str, Check] = {
     "passwords": is_text(255),
     "tokens": is_token_status,
@@ -61,14 +65,17 @@ def load(file: Path) -> Config:
 
 class _Reader(document.Reader):
     def config(self, given: Any) -> Config:
-        table = self.table("document", given, {*CHECKS, *TABLES, "tls", "kind", "quirks"})
+        table = self.table("document", given, {*CHECKS, *TABLES, *OTHERS})
         values = {name: table[name] for name in CHECKS if name in table}
         self.check("", values, CHECKS)
         values |= {name: self._names(name, table[name]) for name in TABLES if name in table}
+        versions = table.get("versions", list(VERSIONS))
+        self.check("", {"versions": versions}, {"versions": forms.are_versions})
         kind = table.get("kind", "plain")
         self.check("", {"kind": kind}, {"kind": is_one_of(*KINDS)})
         quirks = self._quirks(KINDS[kind], table.get("quirks", {}))
-        return Config(**values, tls=self._tls(table.get("tls")), quirks=quirks)
+        tls = self._tls(table.get("tls"))
+        return Config(**values, tls=tls, versions=tuple(versions), quirks=quirks)
 
     def _names(self, where: str, value: Any) -> dict[str, str] | None:
         if where == "passwords" and value is None:

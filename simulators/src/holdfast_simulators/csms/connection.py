@@ -42,9 +42,15 @@ class Ordered:
 
 class Connection:
     def __init__(
-        self, socket: ServerConnection, charge_point: str, number: int, house: House
+        self,
+        socket: ServerConnection,
+        charge_point: str,
+        number: int,
+        house: House,
+        version: str = frames.V16,
     ) -> None:
         self.charge_point = charge_point
+        self.version = version
         self.number = number
         self._socket = socket
         self._house = house
@@ -102,7 +108,7 @@ class Connection:
 
     async def _receive(self, text: str | bytes) -> None:
         self._house.log_wire(self, "in", text)
-        frame = frames.parse(text, self.charge_point, self._house.now_ms())
+        frame = frames.parse(text, self.charge_point, self._house.now_ms(), self.version)
         if isinstance(frame, Call):
             await self._take(frame)
         elif frame is None:

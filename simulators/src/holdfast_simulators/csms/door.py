@@ -23,7 +23,6 @@ from holdfast_simulators.csms.connection import Connection
 from holdfast_simulators.csms.house import House
 from holdfast_simulators.csms.quirks import EVERY
 
-SUBPROTOCOL = Subprotocol("ocpp1.6")
 FRAME_BYTES_MAX = 1024 * 1024
 BACKLOG = 512
 CLOSE_TIMEOUT_S = 1.0
@@ -40,6 +39,7 @@ class Door:
         self.listening_on = listen
         self._house = house
         self._tls = None if house.config.tls is None else _context(house.config.tls)
+        self._spoken = tuple(Subprotocol(f"ocpp{one}") for one in house.config.versions)
         self._server: Server | None = None
         self._held: set[ServerConnection] = set()
         """Accepted in a black hole; they wait for the answer to their handshake."""
@@ -56,7 +56,7 @@ class Door:
                 host,
                 port,
                 ssl=self._tls,
-                subprotocols=[SUBPROTOCOL],
+                subprotocols=list(self._spoken),
                 select_subprotocol=self._subprotocol,
                 process_request=self._admit,
                 compression=None,
@@ -112,16 +112,21 @@ class Door:
         return password is not None and _credentials(request) == f"{charge_point}:{password}"
 
     def _subprotocol(self, _socket: ServerConnection, offered: object) -> Subprotocol | None:
-        if isinstance(offered, list | tuple) and SUBPROTOCOL in offered:
-            return SUBPROTOCOL
+        """The first of the client's that is spoken here."""
+        if isinstance(offered, list | tuple):
+            for one in offered:
+                if one in self._spoken:
+                    return Subprotocol(one)
         if self._house.quirks.any_subprotocol:
             return None
-        raise NegotiationError(f"offer the subprotocol {SUBPROTOCOL}")
+        raise NegotiationError(f"offer a subprotocol of {', '.join(self._spoken)}")
 
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None, "a connection is served after its handshake"
         identity = _identity(socket.request)
-        connection = Connection(socket, identity, self._house.next_connection(), self._house)
+        version = (socket.subprotocol or "ocpp1.6").removeprefix("ocpp")
+        number = self._house.next_connection()
+        connection = Connection(socket, identity, number, self._house, version)
         self._house.enter(connection)
         try:
             await connection.run()

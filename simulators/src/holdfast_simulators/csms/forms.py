@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from holdfast_simulators.csms.frames import VERSIONS
 from holdfast_simulators.csms.quirks import EVERY, BootStatus, Deed, OwnCall, Quirks, Rule
 from holdfast_simulators.document import (
     Check,
@@ -21,6 +22,7 @@ from holdfast_simulators.document import (
 )
 
 TOKEN_STATUSES = ("Accepted", "Blocked", "Expired", "Invalid", "ConcurrentTx")
+"""Of 1.6; 2.x has them too."""
 BOOT_STATUSES = ("Accepted", "Pending", "Rejected")
 OWN_CALLS_MAX = 20
 COUNT_MAX = 1_000_000
@@ -95,12 +97,20 @@ def _are_own_calls(value: Any) -> str | None:
     right = isinstance(value, list) and len(value) <= OWN_CALLS_MAX
     right = right and all(
         isinstance(one, dict)
-        and set(one) <= {"action", "payload"}
+        and set(one) <= {"action", "payload", "versions"}
         and isinstance(one.get("action"), str)
         and isinstance(one.get("payload", {}), dict)
+        and are_versions(one.get("versions", list(VERSIONS))) is None
         for one in value
     )
-    return None if right else f'write a list of up to {OWN_CALLS_MAX} {{"action", "payload"}}'
+    remedy = f'write a list of up to {OWN_CALLS_MAX} {{"action", "payload", "versions"}}'
+    return None if right else remedy
+
+
+def are_versions(value: Any) -> str | None:
+    """The remedy; None: it is a list of versions."""
+    right = isinstance(value, list) and value and all(one in VERSIONS for one in value)
+    return None if right else f"write a list of {', '.join(VERSIONS)}"
 
 
 IS_NAME = is_text(255)
@@ -163,7 +173,12 @@ def _put_refuse_token(quirks: Quirks, values: dict[str, Any]) -> Quirks:
 
 def _put_own_calls(quirks: Quirks, values: dict[str, Any]) -> Quirks:
     calls = (
-        OwnCall(action=one["action"], payload=one.get("payload", {})) for one in values["value"]
+        OwnCall(
+            action=one["action"],
+            payload=one.get("payload", {}),
+            versions=tuple(one.get("versions", VERSIONS)),
+        )
+        for one in values["value"]
     )
     return replace(quirks, calls_after_boot=tuple(calls))
 

@@ -1,4 +1,4 @@
-"""OCPP-J frames. A CALL keeps the very characters of its id and payload: the ledger is judged by them.
+"""OCPP-J frames of 1.6, 2.0.1 and 2.1. A CALL keeps the characters of its id and payload: the ledger is judged by them.
 
 text -> Call | Answer | None
 """
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 STRING = r'"(?:[^"\\]|\\.)*"'
-CALL_HEAD = re.compile(rf"\s*\[\s*2\s*,\s*({STRING})\s*,\s*({STRING})\s*,\s*(?=\{{)")
+CALL_HEAD = re.compile(rf"\s*\[\s*([26])\s*,\s*({STRING})\s*,\s*({STRING})\s*,\s*(?=\{{)")
+V16, V201, V21 = "1.6", "2.0.1", "2.1"
+VERSIONS = (V16, V201, V21)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +29,9 @@ class Call:
     payload_text: str
     at_ms: int
     """When it arrived, by this machine's clock."""
+    version: str = V16
+    is_send: bool = False
+    """A SEND of OCPP-J 2.1: nothing is answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +44,15 @@ class Answer:
     description: str = ""
 
 
-def parse(text: str | bytes, charge_point: str, at_ms: int) -> Call | Answer | None:
+def parse(
+    text: str | bytes, charge_point: str, at_ms: int, version: str = V16
+) -> Call | Answer | None:
     """None: no frame of OCPP-J."""
     if not isinstance(text, str):
         return None
     try:
         head = CALL_HEAD.match(text)
-        if head is None:
+        if head is None or (head[1] == "6" and version != V21):
             return _answer(json.loads(text))
         # Everything between the action and the last bracket is the payload, or the frame is none.
         payload_text = text[head.end() : text.rindex("]")].rstrip()
@@ -53,12 +60,14 @@ def parse(text: str | bytes, charge_point: str, at_ms: int) -> Call | Answer | N
             _assert_storable(text)
         return Call(
             charge_point=charge_point,
-            message_id=json.loads(head[1]),
-            id_text=head[1],
-            action=json.loads(head[2]),
+            message_id=json.loads(head[2]),
+            id_text=head[2],
+            action=json.loads(head[3]),
             payload=json.loads(payload_text),
             payload_text=payload_text,
             at_ms=at_ms,
+            version=version,
+            is_send=head[1] == "6",
         )
     except (ValueError, RecursionError):
         return None

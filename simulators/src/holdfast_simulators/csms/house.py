@@ -57,7 +57,7 @@ class House:
     def forget(self) -> None:
         """Everything that is not in the ledger, as at a start. Quirks belong to whoever sets them."""
         book = self._ledger.book(self.config.first_transaction_id)
-        self._desk = Desk(config=self.config, book=book)
+        self._desk = Desk(config=self.config, book=book, events=self._ledger.events())
         for memory in self._known.values():
             memory.boot = None
             memory.counts.clear()
@@ -107,7 +107,8 @@ class House:
         memory.connections.append(connection)
         if not self._air.is_set():
             connection.hold()
-        self.report("connected", charge_point=name, connection=connection.number)
+        number, version = connection.number, connection.version
+        self.report("connected", charge_point=name, connection=number, version=version)
         if older:
             together = len(older) + 1
             self._ledger.add([Row(Write.DOUBLED, (self.now_ms(), name, together))])
@@ -176,7 +177,7 @@ class House:
         points = [self._status_of(name, memory) for name, memory in sorted(self._known.items())]
         return {
             "connections": sum(one["connections"] for one in points),
-            "transactions": len(self._desk.book),
+            "transactions": len(self._desk.book) + len(self._desk.events),
             "quirks": self.quirks.changed(),
             "charge_points": points,
         }
@@ -188,6 +189,7 @@ class House:
             "connected": count > 0,
             "connections": count,
             "boot": memory.boot,
-            "open_transactions": self._desk.book.open_of(name),
+            "open_transactions": [*self._desk.book.open_of(name), *self._desk.events.open_of(name)],
+            "version": memory.connections[-1].version if memory.connections else None,
             "counts": dict(memory.counts),
         }

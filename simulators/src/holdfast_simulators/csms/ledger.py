@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from holdfast_simulators.control import CannotStart
 from holdfast_simulators.csms.book import Book, Transaction
+from holdfast_simulators.csms.event_book import EventBook
 from holdfast_simulators.csms.rows import SCHEMA, Row, Write
 
 COMMIT_AFTER_S = 0.05
@@ -67,6 +69,14 @@ class Ledger:
         """All transactions, as a process that just started knows them."""
         self.commit()
         return Book(first_id, _transactions(self._db))
+
+    def events(self) -> EventBook:
+        """All transactions of 2.x, in the same way."""
+        self.commit()
+        rows = self._db.execute(
+            "SELECT charge_point, message_id, payload, status FROM transaction_event ORDER BY n"
+        )
+        return EventBook((row[0], row[1], json.loads(row[2]), row[3]) for row in rows)
 
     def last_connection(self) -> int:
         """The highest number that a connection ever had in `wire`."""

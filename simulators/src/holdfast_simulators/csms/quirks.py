@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from holdfast_simulators.csms.frames import Call
+from holdfast_simulators.csms.frames import V16, V21, V201, VERSIONS, Call
 
 EVERY = "*"
 """As a charge point or an action: all of them."""
@@ -68,6 +68,8 @@ class OwnCall:
 
     action: str
     payload: dict[str, Any]
+    versions: tuple[str, ...] = VERSIONS
+    """To charge points of these only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +123,27 @@ KINDS: dict[str, Quirks] = {
     ),
     "citrineos": Quirks(
         one_call_at_a_time=True,
-        calls_after_boot=(OwnCall(action="GetConfiguration", payload={}),),
+        calls_after_boot=(
+            OwnCall(action="GetConfiguration", payload={}, versions=(V16,)),
+            OwnCall(
+                action="GetBaseReport",
+                payload={"requestId": 1, "reportBase": "FullInventory"},
+                versions=(V201, V21),
+            ),
+            OwnCall(
+                action="SetVariables",
+                payload={
+                    "setVariableData": [
+                        {
+                            "attributeValue": "300",
+                            "component": {"name": "OCPPCommCtrlr"},
+                            "variable": {"name": "HeartbeatInterval"},
+                        }
+                    ]
+                },
+                versions=(V201, V21),
+            ),
+        ),
         older_connection="keep",
         any_subprotocol=True,
         unknown_action_code="InternalError",

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from holdfast_simulators.csms.book import Transaction, stop_of
-from holdfast_simulators.csms.frames import Call
+from holdfast_simulators.csms.frames import V16, Call
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS transactions (
@@ -42,6 +42,17 @@ CREATE TABLE IF NOT EXISTS doubled (
     n INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, charge_point TEXT NOT NULL,
     connections INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS transaction_event (
+    n INTEGER PRIMARY KEY AUTOINCREMENT, charge_point TEXT NOT NULL, transaction_id TEXT NOT NULL,
+    event_type TEXT NOT NULL, seq_no INTEGER NOT NULL, offline INTEGER NOT NULL, status TEXT,
+    version TEXT NOT NULL, message_id TEXT NOT NULL, payload TEXT NOT NULL,
+    arrived_ms INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS said (
+    n INTEGER PRIMARY KEY AUTOINCREMENT, charge_point TEXT NOT NULL, version TEXT NOT NULL,
+    action TEXT NOT NULL, send INTEGER NOT NULL, message_id TEXT NOT NULL, payload TEXT NOT NULL,
+    arrived_ms INTEGER NOT NULL
+);
 """
 
 
@@ -69,6 +80,14 @@ class Write(StrEnum):
     WIRE = (
         "INSERT INTO wire (at_ms, charge_point, connection, direction, frame) "
         "VALUES (?, ?, ?, ?, ?)"
+    )
+    EVENT = (
+        "INSERT INTO transaction_event (charge_point, transaction_id, event_type, seq_no, offline, "
+        "status, version, message_id, payload, arrived_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    SAID = (
+        "INSERT INTO said (charge_point, version, action, send, message_id, payload, arrived_ms) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)"
     )
     DOUBLED = "INSERT INTO doubled (at_ms, charge_point, connections) VALUES (?, ?, ?)"
 
@@ -111,6 +130,26 @@ def failed(call: Call, reason: str) -> Row:
 
 
 def status(call: Call) -> Row:
-    said = call.payload
-    place = (call.charge_point, said["connectorId"])
-    return Row(Write.STATUS, (*place, said["status"], call.payload_text, call.at_ms))
+    """In 2.x the place is EVSE/connector."""
+    known = call.payload
+    if call.version == V16:
+        place, word = known["connectorId"], known["status"]
+    else:
+        place = f"{known['evseId']}/{known['connectorId']}"
+        word = known["connectorStatus"]
+    return Row(Write.STATUS, (call.charge_point, place, word, call.payload_text, call.at_ms))
+
+
+def event(call: Call, status: str | None) -> Row:
+    """A TransactionEvent; `status` as its idToken was answered, None where it had none."""
+    known = call.payload
+    named = (call.charge_point, known["transactionInfo"]["transactionId"], known["eventType"])
+    numbers = (known["seqNo"], bool(known.get("offline", False)))
+    told = (call.version, call.message_id, call.payload_text, call.at_ms)
+    return Row(Write.EVENT, (*named, *numbers, status, *told))
+
+
+def said(call: Call) -> Row:
+    """What is neither of a transaction nor a status: kept, in the order in which it came."""
+    named = (call.charge_point, call.version, call.action, call.is_send)
+    return Row(Write.SAID, (*named, call.message_id, call.payload_text, call.at_ms))

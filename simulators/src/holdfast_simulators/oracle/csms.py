@@ -9,7 +9,8 @@
 - A start or stop that no charge point ever sent is `invented`.
 
 Payloads are compared field by field but for the transaction id, which whoever stands between rewrites. What is
-missing and was acknowledged inside a gap that the product names is listed apart, as in `judge.py`.
+missing and was acknowledged inside a gap that the product names is listed apart, as in `judge.py`. What charge points
+of 2.x said is judged by `csms_events.py`, and counted here too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from holdfast_simulators.oracle import csms_events
 from holdfast_simulators.oracle.account import NamedGap
 from holdfast_simulators.oracle.csms_ledger import Fields, Kept, KeptTransaction, fields_of
 from holdfast_simulators.oracle.ledger import Acknowledged, TrueSession, Truth
@@ -40,12 +42,26 @@ class CsmsVerdict:
     start_never_acknowledged: list[str] = field(default_factory=list)
     """Sessions of which the charge point itself gave up the start: nobody can be blamed."""
     meter_values: dict[str, int] = field(default_factory=dict)
+    transaction_events: dict[str, int] = field(default_factory=dict)
+    """Of 2.x."""
     doubled_connections: int = 0
 
 
-def judge(truth: Truth, kept: Kept, gaps: tuple[NamedGap, ...]) -> CsmsVerdict:
+def judge(
+    truth: Truth,
+    kept: Kept,
+    gaps: tuple[NamedGap, ...],
+    left_out: csms_events.LeftOut | None = None,
+) -> CsmsVerdict:
+    """`left_out`: what the product says it left out by rule, of 2.x."""
     judgement = _Judgement(truth, kept, gaps)
     verdict = judgement.run()
+    events = csms_events.judge(truth, kept, gaps, left_out or {})
+    verdict.transactions += events.transactions
+    verdict.oracle_transactions += events.oracle_transactions
+    verdict.differences += events.differences
+    verdict.in_named_gaps += events.in_named_gaps
+    verdict.transaction_events = events.counts
     if len(verdict.differences) > DIFFERENCES_MAX:
         more = len(verdict.differences) - DIFFERENCES_MAX
         verdict.differences = [*verdict.differences[:DIFFERENCES_MAX], {"kind": "more", "n": more}]
@@ -59,6 +75,8 @@ class _Told:
     start: Acknowledged | None = None
     stop: Acknowledged | None = None
     readings: list[Acknowledged] = field(default_factory=list)
+    is_of_events: bool = False
+    """It is of 2.x, and judged elsewhere."""
 
 
 class _Judgement:
@@ -82,7 +100,8 @@ class _Judgement:
         self._why = {_key(one.charge_point, one.fields): one.reason for one in kept.not_taken}
         self._sent: dict[str, set[Key]] = defaultdict(set)
         for charge_point, action, payload in truth.sent:
-            self._sent[action].add(_key(charge_point, fields_of(payload)))
+            if action != csms_events.ACTION:
+                self._sent[action].add(_key(charge_point, fields_of(payload)))
         self._not_taken = [one for one in kept.not_taken if one.charge_point in known]
         self._taken: set[int] = set()
         self._counts = dict.fromkeys(("acknowledged", "received", "missing", "repeated"), 0)
@@ -115,6 +134,8 @@ class _Judgement:
     def _judge_session(
         self, session: TrueSession, said: _Told, found: list[KeptTransaction]
     ) -> None:
+        if said.is_of_events:
+            return
         if said.start is None:
             self._explain(session)
             return
@@ -186,6 +207,8 @@ class _Judgement:
                 what = f"MeterValues of transaction {reading.transaction_id}: never sent"
                 self._invent(reading.charge_point, what)
         for refused in self._not_taken:
+            if refused.action == csms_events.ACTION:
+                continue  # the events' own judgement says what is not there
             if _key(refused.charge_point, refused.fields) not in self._sent[refused.action]:
                 what = f"{refused.action} ({refused.reason}): never sent"
                 self._invent(refused.charge_point, what)
@@ -258,6 +281,8 @@ def _told(acknowledged: Iterable[Acknowledged]) -> dict[tuple[str, str], _Told]:
                 said.start = said.start or one
             case "StopTransaction":
                 said.stop = said.stop or one
+            case csms_events.ACTION:
+                said.is_of_events = True
             case _:
                 said.readings.append(one)
     return told

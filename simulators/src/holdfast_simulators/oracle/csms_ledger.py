@@ -36,6 +36,14 @@ class KeptReading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptEvent:
+    """A TransactionEvent of 2.x."""
+
+    charge_point: str
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotTaken:
     """Acknowledged and not taken; the central system says why."""
 
@@ -52,6 +60,8 @@ class Kept:
     not_taken: tuple[NotTaken, ...]
     doubled: tuple[str, ...]
     """The charge point of each moment in which it had two connections."""
+    events: tuple[KeptEvent, ...] = ()
+    """In the order in which they came."""
 
 
 def fields_of(payload: str) -> Fields:
@@ -104,4 +114,8 @@ def _kept(db: sqlite3.Connection) -> Kept:
             for row in db.execute("SELECT * FROM failed ORDER BY n")
         ),
         doubled=tuple(row["charge_point"] for row in db.execute("SELECT * FROM doubled")),
+        events=tuple(
+            KeptEvent(charge_point=row["charge_point"], fields=json.loads(row["payload"]))
+            for row in db.execute("SELECT * FROM transaction_event ORDER BY n")
+        ),
     )

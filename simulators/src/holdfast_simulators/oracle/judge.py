@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from holdfast_simulators.oracle import csms
+from holdfast_simulators.oracle import csms, csms_events
 from holdfast_simulators.oracle.account import Account, NamedGap, RecordedFact, RecordedSession
 from holdfast_simulators.oracle.csms_ledger import Kept
 from holdfast_simulators.oracle.ledger import Acknowledged, TrueSession, Truth
@@ -79,7 +79,8 @@ def judge(truth: Truth, account: Account, kept: Kept | None = None) -> Verdict:
     _judge_sessions(verdict, truth, account, wounded)
     _judge_commands(verdict, truth, facts, account.gaps)
     if kept is not None:
-        verdict.csms = csms.judge(truth, kept, account.gaps)
+        left_out = csms_events.left_out_of(facts)
+        verdict.csms = csms.judge(truth, kept, account.gaps, left_out)
     if len(verdict.unexplained) > UNEXPLAINED_MAX:
         more = len(verdict.unexplained) - UNEXPLAINED_MAX
         verdict.unexplained = [*verdict.unexplained[:UNEXPLAINED_MAX], f"and {more} more"]
