@@ -68,9 +68,10 @@ drills: setup  ## the long campaign: every scenario, then every kill in the stan
 	@for it in cli/src/holdfast_cli/scenarios/*.yaml; do $(BIN)/holdfast drill --quiet --scenario $$it || exit 1; done
 	@HOLDFAST_KILL_SCENARIO=standard $(BIN)/pytest tests/integration -k killing -n 2
 
-bench: setup  ## how long a driver waits at a cut-off site; how fast a day's backlog goes up (EVENTS=100000)
+bench: setup  ## a driver's wait, a day's backlog (EVENTS=100000), ocpp-edge's hot path beside a naive broker (ROUNDS=3)
 	@$(BIN)/python tests/bench/authorise.py
 	@$(BIN)/python tests/bench/replay.py --events $(or $(EVENTS),100000)
+	@$(BIN)/python tests/bench/edge.py --rounds $(or $(ROUNDS),3)
 
 docs: $(READY)  ## write the generated documents anew
 	@$(BIN)/python -m holdfast.asyncapi > docs/spec/asyncapi.json
