@@ -16,6 +16,7 @@ from holdfast.contracts.charge_point import (
     ChargePointBooted,
     ChargePointConnected,
     ChargePointDisconnected,
+    ChargePointSaid,
     ConnectorStatusChanged,
 )
 from holdfast.contracts.command import Action, Command, CommandSettled, Disposition
@@ -26,6 +27,7 @@ from holdfast.contracts.session import SessionStarted, SessionStopped
 from holdfast.local_state import History, LocalState, diff, fold
 from holdfast.local_state.history import CHANGES_MAX
 from holdfast.local_state.state import SECRET, STANDS_MAX
+from holdfast.ocpp.versions import OcppVersion
 
 CP = "CP-01"
 
@@ -124,6 +126,18 @@ def booted(firmware: str | None) -> ChargePointBooted:
     )
 
 
+def said(action: str, payload: dict[str, Any]) -> ChargePointSaid:
+    return ChargePointSaid(
+        charge_point=CP,
+        version=OcppVersion.V201,
+        action=action,
+        kind="G",
+        key="k",
+        message_id="m",
+        raw=json.dumps(payload),
+    )
+
+
 def values(*facts: Fact) -> dict[str, str]:
     state = LocalState()
     for number, fact in enumerate(facts, 1):
@@ -202,6 +216,7 @@ def test_connection_boot_status_and_availability_stand() -> None:
     )
     found = values(connected, booted("1.2"), booted(None), status("Faulted", "GroundFailure"), off)
     assert found["connection/state"] == "connected"
+    assert (found["connection/version"], found["connection/security-profile"]) == ("1.6", "1")
     assert found["firmware/version"] == "1.2"
     assert found["status/1"] == "Faulted, GroundFailure"
     assert found["availability/1"] == "Inoperative"
@@ -242,6 +257,32 @@ def test_variables_of_2_x_are_told_by_component_and_variable_whatever_their_orde
     ]
     assert variables(result) == {"configuration/EVSE@2.Power.MaxSet": "3"}
     assert variables("nonsense") == {}
+
+
+def test_a_report_tells_variables_and_firmware_its_status() -> None:
+    report = {
+        "reportData": [
+            {
+                "component": {"name": "OCPPCommCtrlr"},
+                "variable": {"name": "HeartbeatInterval"},
+                "variableAttribute": [{"value": "60"}, {"type": "Target", "value": "90"}, {}],
+            },
+            {
+                "component": {"name": "SecurityCtrlr"},
+                "variable": {"name": "BasicAuthPassword"},
+                "variableAttribute": [{"value": "0123456789abcdef"}],
+            },
+        ]
+    }
+    found = values(
+        said("NotifyReport", report), said("FirmwareStatusNotification", {"status": "Installed"})
+    )
+    assert found == {
+        "configuration/OCPPCommCtrlr.HeartbeatInterval": "60",
+        "configuration/OCPPCommCtrlr.HeartbeatInterval.Target": "90",
+        "configuration/SecurityCtrlr.BasicAuthPassword": SECRET,
+        "firmware/status": "Installed",
+    }
 
 
 def test_the_same_value_again_is_heard_of_and_no_change() -> None:

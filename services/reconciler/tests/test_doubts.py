@@ -86,3 +86,15 @@ def test_another_tolerance_is_another_judgement():
     assert clauses(view) == ["billing.register_back_wh_max", "billing.clock_ahead_ms_max"]
     lenient = BillingRules(register_back_wh_max=50, clock_ahead_ms_max=600_000)
     assert clauses(view, lenient) == []
+
+
+@pytest.mark.parametrize("state", [SessionState.STOPPED, SessionState.FRAGMENT])
+def test_events_that_never_came_are_told_with_their_numbers(state):
+    view = session(state=state, seq_missing=((3, 3), (7, 9)))
+    (doubt,) = [one for one in doubted(view, RULES).doubts if "seqNo" in one.says]
+    assert doubt.says == "TransactionEvents never came: seqNo 3, 7 to 9"
+
+
+def test_events_that_are_missing_from_a_session_that_runs_may_still_come():
+    view = session(state=SessionState.RUNNING, stopped_at=None, seq_missing=((3, 3),))
+    assert [one for one in doubted(view, RULES).doubts if "seqNo" in one.says] == []

@@ -287,6 +287,8 @@ class SessionView(Contract):
     highest_reading_wh: int | None = None
     left_out: int = 0
     """Messages of periodic readings that the rules left out, as far as was counted."""
+    seq_missing: tuple[SeqRange, ...] = ()
+    """Of a transaction of 2.x: seqNos up to the highest known that never came, and that no rule left out."""
     doubts: tuple[SessionDoubt, ...] = ()
     """By the rules in force when it was asked."""
 

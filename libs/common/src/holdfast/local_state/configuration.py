@@ -62,6 +62,18 @@ def variables(results: object) -> Told:
     }
 
 
+def reported(payload: Mapping[str, Any]) -> Told:
+    """A NotifyReport: each variable with its attributes."""
+    return {
+        f"configuration/{_variable({**one, 'attributeType': attribute.get('type', 'Actual')})}": str(
+            attribute["value"]
+        )
+        for one in objects(payload.get("reportData"))
+        for attribute in objects(one.get("variableAttribute"))
+        if attribute.get("value") is not None
+    }
+
+
 def _variable(one: Mapping[str, Any]) -> str:
     """`OCPPCommCtrlr.HeartbeatInterval`; instance, EVSE and attribute where they are named."""
     component, variable = mapping(one.get("component")), mapping(one.get("variable"))

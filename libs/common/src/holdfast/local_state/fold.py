@@ -9,12 +9,13 @@ from holdfast.contracts.charge_point import (
     ChargePointBooted,
     ChargePointConnected,
     ChargePointDisconnected,
+    ChargePointSaid,
     ConnectorStatusChanged,
 )
 from holdfast.contracts.command import CommandSettled, Disposition
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.session import SessionMetered, SessionStarted, SessionStopped
-from holdfast.local_state import commands
+from holdfast.local_state import commands, configuration
 from holdfast.local_state.payload import object_of
 from holdfast.local_state.state import Aspect, LocalState, Told
 from holdfast.ocpp.profiles import moment_ms
@@ -26,11 +27,8 @@ CLOCK_STEP_MS = 5_000
 
 def fold(state: LocalState, at_ms: int, fact: Fact) -> LocalState:
     match fact:
-        case ChargePointConnected():
-            told: Told = {"connection/state": "connected"}
-            return state.telling({**told, "connection/protocol": fact.protocol}, at_ms)
-        case ChargePointDisconnected():
-            return state.telling({"connection/state": "disconnected"}, at_ms)
+        case ChargePointConnected() | ChargePointDisconnected():
+            return state.telling(_connection(fact), at_ms)
         case ChargePointBooted():
             return _booted(state, at_ms, fact)
         case ConnectorStatusChanged():
@@ -40,15 +38,27 @@ def fold(state: LocalState, at_ms: int, fact: Fact) -> LocalState:
             return state.telling({f"availability/{fact.connector}": fact.availability}, at_ms)
         case SessionStarted():
             state = _clock(state, at_ms, fact.at)
-            return state.telling({f"session/{fact.connector}": fact.session}, at_ms)
+            return state.telling({_session_key(fact.connector): fact.session}, at_ms)
         case SessionMetered() if fact.readings:
             return _clock(state, at_ms, fact.readings[-1].at)
         case SessionStopped():
             return _stopped(_clock(state, at_ms, fact.at), fact)
+        case ChargePointSaid():
+            return state.telling(_said(fact), at_ms)
         case CommandSettled(disposition=Disposition.DELIVERED):
             return commands.answered(state, at_ms, fact)
         case _:
             return state
+
+
+def _connection(fact: ChargePointConnected | ChargePointDisconnected) -> Told:
+    if isinstance(fact, ChargePointDisconnected):
+        return {"connection/state": "disconnected"}
+    return {
+        "connection/state": "connected",
+        "connection/version": fact.version.value,
+        "connection/security-profile": str(fact.security_profile),
+    }
 
 
 def _booted(state: LocalState, at_ms: int, fact: ChargePointBooted) -> LocalState:
@@ -66,7 +76,24 @@ def _booted(state: LocalState, at_ms: int, fact: ChargePointBooted) -> LocalStat
 def _status(state: LocalState, at_ms: int, fact: ConnectorStatusChanged) -> LocalState:
     is_sound = fact.error_code in ("", "NoError")
     says = fact.status if is_sound else f"{fact.status}, {fact.error_code}"
-    return state.telling({f"status/{fact.connector}": says}, at_ms)
+    plug = f".{fact.plug}" if fact.plug is not None else ""
+    return state.telling({f"status/{fact.connector}{plug}": says}, at_ms)
+
+
+def _session_key(connector: int | None) -> str:
+    return f"session/{'nowhere yet' if connector is None else connector}"
+
+
+def _said(fact: ChargePointSaid) -> Told:
+    """Of what the site keeps and hands on, the little that is state."""
+    payload = object_of(fact.raw)
+    match fact.action:
+        case "FirmwareStatusNotification" | "SignedFirmwareStatusNotification":
+            return {"firmware/status": str(payload.get("status"))}
+        case "NotifyReport":
+            return configuration.reported(payload)
+        case _:
+            return {}
 
 
 def _stopped(state: LocalState, fact: SessionStopped) -> LocalState:

@@ -358,8 +358,10 @@ def _write_view(connection: Connection, site: str, key: str) -> None:
 def _part_of(row: Any) -> Session:
     content = json.loads(row.content)
     status, basis = content.pop("status"), content.pop("basis")
+    seen = tuple((begin, end) for begin, end in content.pop("seq_seen"))
     return Session(
         **content,
+        seq_seen=seen,
         status=TokenStatus(status) if status else None,
         basis=Basis(basis) if basis else None,
         marks=bytes(row.marks),

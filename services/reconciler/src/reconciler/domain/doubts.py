@@ -13,9 +13,17 @@ from datetime import UTC, datetime
 from holdfast.contracts.data_rules import BillingRules
 from holdfast.contracts.session import SessionDoubt, SessionState, SessionView
 
+SEQUENCES_TOLD = 10
+
 
 def doubted(view: SessionView, rules: BillingRules) -> SessionView:
-    found = (*_energy(view, rules), *_clock(view, rules), *_order(view), *_stops(view))
+    found = (
+        *_energy(view, rules),
+        *_clock(view, rules),
+        *_order(view),
+        *_stops(view),
+        *_sequence(view),
+    )
     return view.model_copy(update={"doubts": found}) if found else view
 
 
@@ -63,6 +71,15 @@ def _stops(view: SessionView) -> Iterator[SessionDoubt]:
         yield SessionDoubt(
             clause="", says=f"the charge point stopped it again {times}, with other values"
         )
+
+
+def _sequence(view: SessionView) -> Iterator[SessionDoubt]:
+    """While it runs, what is missing may be on its way still."""
+    if view.seq_missing and view.state is not SessionState.RUNNING:
+        told = [f"{a}" if a == b else f"{a} to {b}" for a, b in view.seq_missing[:SEQUENCES_TOLD]]
+        more = len(view.seq_missing) - len(told)
+        says = ", ".join(told) + (f" and {more} more" if more > 0 else "")
+        yield SessionDoubt(clause="", says=f"TransactionEvents never came: seqNo {says}")
 
 
 def _moment(at: str | None) -> int | None:

@@ -31,6 +31,7 @@ from holdfast.contracts.session import (
     SessionView,
 )
 from holdfast.contracts.transaction import TransactionId
+from reconciler.domain.sequence import Ranges, missing, seen
 
 FOLD_VERSION = 3
 """Raised with every change that gives the same entries another session or digest."""
@@ -78,6 +79,9 @@ class Session:
     highest_reading_wh: int | None = None
     left_out: int = 0
     """Messages that the rules left out, as later ones counted them."""
+    seq_seen: Ranges = ()
+    """seqNos of a transaction of 2.x that came, or that the rules left out."""
+    seq_highest: int | None = None
     first_seq: int
     last_seq: int
     marks: bytes = b""
@@ -127,6 +131,7 @@ def step(session: Session | None, entry: Entry, fact: SessionFact) -> Session:
     if _has_mark(session.marks, mark):
         return replace(session, duplicates=session.duplicates + 1)
     session = replace(session, marks=(session.marks + mark)[-MARK_BYTES * MARKS_MAX :])
+    session = _numbered(session, fact)
     match fact:
         case SessionStarted():
             return _started(session, fact, entry.envelope.at_ms)
@@ -225,6 +230,19 @@ def join(site: str, parts: Sequence[tuple[str, Session]]) -> SessionView:
         stopped_seen_ms=whole.stopped_seen_ms,
         highest_reading_wh=whole.highest_reading_wh,
         left_out=whole.left_out,
+        seq_missing=missing(whole.seq_seen, whole.seq_highest),
+    )
+
+
+def _numbered(session: Session, fact: SessionFact) -> Session:
+    number = None if isinstance(fact, SessionEventConflicted) else fact.seq_no
+    if number is None:
+        return session
+    left_out = fact.left_out_seq if isinstance(fact, SessionMetered | SessionStopped) else ()
+    return replace(
+        session,
+        seq_seen=seen(session.seq_seen, (number, number), *left_out),
+        seq_highest=_highest(session.seq_highest, number),
     )
 
 
@@ -323,6 +341,8 @@ def _joined(older: Session, newer: Session) -> Session:
         stopped_seen_ms=end.stopped_seen_ms,
         highest_reading_wh=_highest(older.highest_reading_wh, newer.highest_reading_wh),
         left_out=older.left_out + newer.left_out,
+        seq_seen=seen(older.seq_seen, *newer.seq_seen),
+        seq_highest=_highest(older.seq_highest, newer.seq_highest),
         duplicates=older.duplicates + newer.duplicates + again + stopped_again,
         stops_differing=older.stops_differing
         + newer.stops_differing
