@@ -1,6 +1,7 @@
 """Provisioning: once made nothing changes, and secrets are readable by their owner only."""
 
 import json
+import ssl
 import stat
 import tomllib
 from pathlib import Path
@@ -16,6 +17,7 @@ from holdfast_cli.provision.rules import default_rules_text, laid_over_default
 from holdfast_cli.provision.secrets import write_private
 from holdfast_cli.provision.services import toml
 from holdfast_cli.provision.step import provision
+from ocpp_edge.config import Config as EdgeConfig
 from rule_service.domain.bundle import sound
 
 
@@ -38,9 +40,38 @@ def test_secrets_are_private(tmp_path: Path):
     world, _ = make(tmp_path / "world")
     files = [path for path in world.secrets.rglob("*") if path.is_file()]
     assert files
-    public = {"ca.pem", "cloud.pem"}
-    assert all(stat.S_IMODE(p.stat().st_mode) == 0o600 for p in files if p.name not in public)
+    # Certificates are for everybody; the folder they are in is not.
+    assert all(stat.S_IMODE(p.stat().st_mode) == 0o600 for p in files if p.suffix != ".pem")
     assert stat.S_IMODE(world.secrets.stat().st_mode) == 0o700
+
+
+def test_charge_points_come_by_the_profiles_they_are_given_with_certificates_of_their_site(
+    tmp_path: Path,
+):
+    world, _ = make(
+        tmp_path / "world", sites=("berlin01", "munich01"), security_profiles={"CP-03": 3}
+    )
+    registry = json.loads((world.conf / "munich01" / "charge-points.json").read_text())
+    assert [it.get("security_profile", 1) for it in registry.values()] == [3, 1]
+    folder = world.ocpp_tls("munich01")
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+    context.load_cert_chain(folder / "CP-03.pem", folder / "CP-03.key")
+    edge = EdgeConfig.load(world.config("munich01", "ocpp-edge"))
+    assert edge.client_ca_file == folder / "ca.pem"
+    assert str(edge.tls_port) in world.ocpp_tls_url("munich01")
+    other = (world.ocpp_tls("berlin01") / "ca.pem").read_bytes()
+    assert other != (folder / "ca.pem").read_bytes()
+
+
+def test_what_an_operator_did_to_the_registry_stands(tmp_path: Path):
+    world, _ = make(tmp_path / "world")
+    path = world.conf / "berlin01" / "charge-points.json"
+    registry = json.loads(path.read_text())
+    del registry["CP-02"]
+    registry["CP-01"]["security_profile"] = 2
+    path.write_text(json.dumps(registry, indent=2) + "\n")
+    assert make(tmp_path / "world")[1] == []
+    assert json.loads(path.read_text()) == registry
 
 
 def test_no_password_stands_in_a_service_configuration(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Certificates: a CA of one's own, and server certificates for the names a server is reached by."""
+"""Certificates: a CA of one's own, server certificates for the names a server is reached by, and charge points' own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from holdfast_cli.provision.secrets import write_private, write_whole
 
 LOCAL_NAMES = ("127.0.0.1", "localhost")
 CA_DAYS = 3650
-SERVER_DAYS = 825
+LEAF_DAYS = 825
 """The longest that common TLS clients take."""
 RENEW_BEFORE = timedelta(days=60)
 CLOCK_SKEW = timedelta(days=1)
@@ -44,12 +44,12 @@ class Issued:
         write_whole(certificate, self.certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def ensure_ca(folder: Path) -> list[Made]:
-    """`ca.pem` and `ca.key`, kept when they are there: every site pins this CA."""
+def ensure_ca(folder: Path, name: str = "Holdfast CA") -> list[Made]:
+    """`ca.pem` and `ca.key`, kept when they are there: others pin this CA."""
     certificate, key = folder / "ca.pem", folder / "ca.key"
     made = not (certificate.exists() and key.exists())
     if made:
-        make_ca("Holdfast CA", now_ms=SystemClock().now_ms()).write(certificate, key)
+        make_ca(name, now_ms=SystemClock().now_ms()).write(certificate, key)
     return [(certificate, made), (key, made)]
 
 
@@ -66,13 +66,28 @@ def ensure_server_certificate(folder: Path, name: str, names: Sequence[str]) -> 
     return [(certificate, made), (key, made)]
 
 
+def ensure_client_certificate(folder: Path, name: str) -> list[Made]:
+    """`<name>.pem` and `<name>.key` of a charge point that goes by that name; made anew when the end is near."""
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    now_ms = SystemClock().now_ms()
+    made = not (certificate.exists() and key.exists()) or not _lasts(
+        x509.load_pem_x509_certificate(certificate.read_bytes()), now_ms
+    )
+    if made:
+        ca = _read(folder / "ca.pem", folder / "ca.key")
+        make_client(ca, name, now_ms=now_ms).write(certificate, key)
+    return [(certificate, made), (key, made)]
+
+
+def _lasts(certificate: x509.Certificate, now_ms: int) -> bool:
+    lasts_until = datetime.fromtimestamp(now_ms // 1000, UTC) + RENEW_BEFORE
+    return certificate.not_valid_after_utc > lasts_until
+
+
 def _serves(certificate: x509.Certificate, names: Sequence[str], now_ms: int) -> bool:
     extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     held = set(extension.value)
-    lasts_until = datetime.fromtimestamp(now_ms // 1000, UTC) + RENEW_BEFORE
-    return certificate.not_valid_after_utc > lasts_until and all(
-        _alternative(name) in held for name in names
-    )
+    return _lasts(certificate, now_ms) and all(_alternative(name) in held for name in names)
 
 
 def _read(certificate: Path, key: Path) -> Issued:
@@ -95,19 +110,40 @@ def make_ca(name: str, *, now_ms: int) -> Issued:
 
 def make_server(ca: Issued, name: str, *, names: Sequence[str] = (), now_ms: int) -> Issued:
     """For TLS servers reached as 127.0.0.1, localhost, `name` or any of `names` (hosts or addresses)."""
-    key = ec.generate_private_key(ec.SECP256R1())
     alternatives = [_alternative(one) for one in dict.fromkeys((*LOCAL_NAMES, name, *names))]
-    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
-    certificate = (
-        _builder(_name(name), ca.certificate.subject, key, now_ms, SERVER_DAYS)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(authority, critical=False)
-        .sign(ca.key, hashes.SHA256())
+    return _leaf(
+        ca,
+        name,
+        ExtendedKeyUsageOID.SERVER_AUTH,
+        now_ms,
+        x509.SubjectAlternativeName(alternatives),
     )
-    return Issued(certificate, key)
+
+
+def make_client(ca: Issued, name: str, *, now_ms: int) -> Issued:
+    """For a charge point: its name is the common name."""
+    return _leaf(ca, name, ExtendedKeyUsageOID.CLIENT_AUTH, now_ms)
+
+
+def _leaf(
+    ca: Issued,
+    name: str,
+    purpose: x509.ObjectIdentifier,
+    now_ms: int,
+    *more: x509.ExtensionType,
+) -> Issued:
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
+    builder = (
+        _builder(_name(name), ca.certificate.subject, key, now_ms, LEAF_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(authority, critical=False)
+    )
+    for extension in more:
+        builder = builder.add_extension(extension, critical=False)
+    return Issued(builder.sign(ca.key, hashes.SHA256()), key)
 
 
 def _builder(

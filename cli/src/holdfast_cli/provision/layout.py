@@ -105,7 +105,18 @@ class World:
         return f"http://127.0.0.1:{self.port(f'{scope}.monitor.api')}"
 
     def ocpp_url(self, site: str) -> str:
+        """For charge points of security profiles 0 and 1."""
         return f"ws://127.0.0.1:{self.port(f'{site}.ocpp')}/ocpp"
+
+    def ocpp_tls_url(self, site: str) -> str:
+        """For charge points of security profiles 2 and 3."""
+        return f"wss://127.0.0.1:{self.port(f'{site}.ocpp-tls')}/ocpp"
+
+    def ocpp_tls(self, site: str) -> Path:
+        """The site's own CA (`ca.pem`), the certificate of its door (`server.pem`) and of each charge point
+        (`CP-01.pem`), each with its `.key`.
+        """
+        return self.secrets / "ocpp" / site
 
     @property
     def csms_url(self) -> str:
@@ -144,7 +155,8 @@ def port_names(sites: tuple[str, ...]) -> list[str]:
     names = [f"{CSMS}.ocpp", "cloud.nats", "cloud.leaf", "cloud.monitor.api"]
     names += [f"cloud.{service}.health" for service in CLOUD_SERVICES]
     for site in sites:
-        names += [f"{site}.nats", f"{site}.wan", f"{site}.ocpp", f"{site}.monitor.api"]
+        names += [f"{site}.nats", f"{site}.wan", f"{site}.ocpp", f"{site}.ocpp-tls"]
+        names += [f"{site}.monitor.api"]
         names += [f"{site}.{service}.health" for service in SITE_SERVICES]
     return names
 

@@ -66,8 +66,3 @@ def signing_key(path: Path) -> tuple[str, bool]:
         serialization.Encoding.Raw, serialization.PublicFormat.Raw
     )
     return public.hex(), made
-
-
-def charge_point_password() -> str:
-    """20 characters: OCPP's AuthorizationKey has 16 to 20 bytes."""
-    return secrets.token_urlsafe(15)

@@ -102,6 +102,10 @@ def _site(world: World, site: str, service: str, rules_key: str) -> dict[str, An
             return {
                 "host": "127.0.0.1",
                 "port": world.port(f"{site}.ocpp"),
+                "tls_port": world.port(f"{site}.ocpp-tls"),
+                "certificate_file": world.ocpp_tls(site) / "server.pem",
+                "key_file": world.ocpp_tls(site) / "server.key",
+                "client_ca_file": world.ocpp_tls(site) / "ca.pem",
                 "charge_points_file": world.conf / site / "charge-points.json",
             }
         case "reconciler":

@@ -12,13 +12,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.rules import DriverTokenList, ListedToken, TokenStatus
+from holdfast.passwords import hash_password, random_password
 from holdfast_cli.provision import secrets
-from holdfast_cli.provision.certificates import ensure_ca, ensure_server_certificate
+from holdfast_cli.provision.certificates import (
+    ensure_ca,
+    ensure_client_certificate,
+    ensure_server_certificate,
+)
 from holdfast_cli.provision.csms import backends, csms_config
 from holdfast_cli.provision.layout import CLOUD, MadeBy, ProvisionError, World, plan_world
 from holdfast_cli.provision.nats_conf import CloudNode, SiteAccess, SiteNode, cloud_conf, site_conf
 from holdfast_cli.provision.services import service_configs
-from ocpp_edge.registry import hash_password
 from rule_service.domain.composing import Composed, read_source
 from rule_service.domain.signatures import sign
 
@@ -60,12 +64,14 @@ def provision(
     rules_text: str,
     rules_name: str = "the rule bundle",
     made_by: MadeBy = "up",
+    security_profiles: Mapping[str, int] | None = None,
     csms: Mapping[str, Any] | None = None,
     bridge: Mapping[str, Any] | None = None,
 ) -> tuple[World, list[str]]:
     """Idempotent. Returns the world and one line per thing made or changed.
 
-    `rules_name` is for people: the file that the rules came from. `csms` and `bridge` are laid over the simulated
+    `rules_name` is for people: the file that the rules came from. `security_profiles` are charge points' own, where it
+    is not 1 (or what an operator made of it). `csms` and `bridge` are laid over the simulated
     CSMS's configuration and the csms-bridge's.
     """
     root = root.resolve()
@@ -102,7 +108,8 @@ def provision(
     _nats(world, changes, passwords)
     _rules(world, changes, bundles)
     for site in sites:
-        _charge_points(world, changes, site)
+        _charge_points(world, changes, site, security_profiles or {})
+        _door(world, changes, site)
     _csms(world, changes, csms or {})
     for path, text in service_configs(world, site_keys, rules_key, bridge or {}).items():
         changes.write(path, text)
@@ -165,20 +172,39 @@ def _rules(world: World, changes: Changes, bundles: Mapping[str, Composed]) -> N
     )
 
 
-def _charge_points(world: World, changes: Changes, site: str) -> None:
-    """Passwords for the charge points, and their hashes for the site."""
+def _charge_points(
+    world: World, changes: Changes, site: str, security_profiles: Mapping[str, int]
+) -> None:
+    """Passwords for the charge points, and the registry that the site knows them by. What an operator did to that
+    since stands: who was removed stays away.
+    """
     secret_path = world.secrets / f"{site}.charge-points.json"
     known: dict[str, str] = json.loads(secret_path.read_text()) if secret_path.exists() else {}
-    registry_path = world.conf / site / "charge-points.json"
-    hashes: dict[str, dict[str, str]] = (
-        json.loads(registry_path.read_text()) if registry_path.exists() else {}
-    )
+    path = world.conf / site / "charge-points.json"
+    registered: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
     for charge_point in world.plan.charge_point_ids(site):
-        if charge_point not in known or charge_point not in hashes:
-            known[charge_point] = secrets.charge_point_password()
-            hashes[charge_point] = {"password_scrypt": hash_password(known[charge_point])}
+        if charge_point not in known or not path.exists():
+            known[charge_point] = random_password()
+            registered[charge_point] = {"password_scrypt": hash_password(known[charge_point])}
+        if charge_point in registered and charge_point in security_profiles:
+            registered[charge_point]["security_profile"] = security_profiles[charge_point]
     changes.write(secret_path, json.dumps(known, indent=2) + "\n", private=True)
-    changes.write(registry_path, json.dumps(hashes, indent=2) + "\n")
+    changes.write(path, json.dumps(registered, indent=2) + "\n", private=True)
+
+
+def _door(world: World, changes: Changes, site: str) -> None:
+    """A CA of the site's own: what it signs is good nowhere else. For the site's door, and a certificate for each
+    charge point, whatever its profile.
+    """
+    folder = world.ocpp_tls(site)
+    for path, made in (
+        *ensure_ca(folder, f"Holdfast site {site}"),
+        *ensure_server_certificate(folder, "server", ["127.0.0.1", "localhost"]),
+    ):
+        changes.made(path, made)
+    for charge_point in world.plan.charge_point_ids(site):
+        for path, made in ensure_client_certificate(folder, charge_point):
+            changes.made(path, made)
 
 
 def _csms(world: World, changes: Changes, overlay: Mapping[str, Any]) -> None:
@@ -187,7 +213,7 @@ def _csms(world: World, changes: Changes, overlay: Mapping[str, Any]) -> None:
     known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     for site in world.plan.sites:
         for charge_point in world.plan.charge_point_ids(site):
-            known.setdefault(charge_point, secrets.charge_point_password())
+            known.setdefault(charge_point, random_password())
     changes.write(path, json.dumps(known, indent=2) + "\n", private=True)
     changes.write(world.csms_config, csms_config(known, DEMO_TOKENS, overlay), private=True)
     changes.write(world.backends, backends(world))

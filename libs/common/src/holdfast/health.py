@@ -22,11 +22,18 @@ class Health:
         self.service = service
         self.registry = CollectorRegistry()
         self._wrong: dict[str, str] = {}
+        self._warned: dict[str, str] = {}
         self._known: set[str] = set()
 
     def ok(self, condition: str) -> None:
         self._known.add(condition)
         self._wrong.pop(condition, None)
+        self._warned.pop(condition, None)
+
+    def warn(self, condition: str, why: str) -> None:
+        """It holds, but not for long: somebody should know, and the service stays healthy."""
+        self.ok(condition)
+        self._warned[condition] = f"ok, but {why}"
 
     def wrong(self, condition: str, why: str) -> None:
         self._known.add(condition)
@@ -40,7 +47,10 @@ class Health:
         return {
             "service": self.service,
             "ok": self.is_ok,
-            "conditions": {name: self._wrong.get(name, "ok") for name in sorted(self._known)},
+            "conditions": {
+                name: self._wrong.get(name) or self._warned.get(name, "ok")
+                for name in sorted(self._known)
+            },
         }
 
     def routes(self) -> list[Route]:

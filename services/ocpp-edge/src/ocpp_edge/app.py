@@ -30,6 +30,7 @@ from ocpp_edge.domain.state import Policy
 from ocpp_edge.domain.transactions import Transactions
 from ocpp_edge.downlink import follow_downlink
 from ocpp_edge.edge import SOURCE, Edge
+from ocpp_edge.gate import Gate
 from ocpp_edge.metrics import Metrics
 from ocpp_edge.pace import Rates
 from ocpp_edge.position import Position
@@ -44,7 +45,7 @@ FOLD_BATCH = 4_000
 SNAPSHOT_PAUSE_MS = 500
 """Between two snapshots at least, however much happens."""
 
-Listen = Callable[[Config, Registry, Metrics, Reception], Awaitable[None]]
+Listen = Callable[[Config, Gate, Reception], Awaitable[None]]
 
 
 async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) -> None:
@@ -74,7 +75,7 @@ async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) 
         await rpc.serve(bus, subjects.rpc(config.site, "charge-points"), Empty, edge.charge_points)
         await strictness.look()  # before anyone is let in
         group.create_task(strictness.run())
-        await listen(config, registry, metrics, edge)
+        await listen(config, Gate(config, registry, metrics, context.health, clock), edge)
 
 
 def _services(

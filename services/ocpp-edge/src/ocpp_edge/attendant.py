@@ -213,6 +213,7 @@ class Attendant:
                 connection=link.id,
                 protocol=PROTOCOL,
                 remote=link.remote,
+                security_profile=link.security_profile,
                 replaced=old.id if old else None,
                 replaced_answered=bool(old) and answered,
             )

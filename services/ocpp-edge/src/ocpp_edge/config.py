@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from holdfast.settings import ServiceConfig
 
 
 class Config(ServiceConfig):
     host: str = "127.0.0.1"
-    """Where charge points connect. Without TLS in this milestone: a protected network only."""
+    """Where charge points connect."""
     port: int = Field(ge=0, le=65535)
-    """0: any free one (tests)."""
+    """For security profiles 0 and 1: without TLS, so for a protected network only. 0: any free one (tests)."""
+    serve_without_tls: bool = True
+    """False: `port` is not opened."""
+    tls_port: int = Field(0, ge=0, le=65535)
+    """For security profiles 2 and 3. 0: not opened."""
+    certificate_file: Path | None = None
+    """PEM: the server's certificate, and what leads from it to what charge points trust. It, the key and the
+    CA are looked at every two seconds: new connections get what stands there then.
+    """
+    key_file: Path | None = None
+    """PEM, not encrypted."""
+    client_ca_file: Path | None = None
+    """PEM: who issues this site's charge points their certificates. None: no profile 3."""
+    client_organisation: str | None = None
+    """What a client certificate must say as its organisation (O); None: whatever it says."""
+    tls_rsa_key_exchange: bool = False
+    """Take the two suites without forward secrecy, too: some charge points of OCPP 1.6 have no others."""
+    identities: Literal["plain", "any"] = "plain"
+    """plain: letters, digits and * = + | @ . _ - between them, as OCPP 2.x has it; any: whatever is
+    percent-encoded UTF-8.
+    """
     path_prefix: str = Field("/ocpp", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     """A charge point connects to `<path_prefix>/<its identity, percent-encoded>`."""
     charge_points_file: Path
-    """Registry: {"CP-01": {"password_scrypt": "..."}}. Read again when it changes."""
+    """Registry: {"CP-01": {"password_scrypt": "...", "security_profile": 1}}. Read again when it changes."""
 
     heartbeat_s: int = Field(300, ge=1, le=86_400)
     """What a charge point is told at boot."""
@@ -50,3 +71,11 @@ class Config(ServiceConfig):
     """Waiting for one charge point; further ones are refused."""
     snapshot_every_ms: int = Field(10_000, ge=100, le=20_000)
     """Below the 30 s after which the journal hands unacknowledged entries out again."""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if self.tls_port and not (self.certificate_file and self.key_file):
+            raise ValueError("tls_port needs certificate_file and key_file")
+        if not (self.tls_port or self.serve_without_tls):
+            raise ValueError("no door is open: set tls_port, or serve_without_tls = true")
+        return self

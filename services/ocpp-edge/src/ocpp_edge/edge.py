@@ -137,9 +137,11 @@ class Edge:
 
     # --- charge points ---
 
-    async def serve(self, identity: str, connection: Connection, remote: str) -> None:
+    async def serve(
+        self, identity: str, connection: Connection, remote: str, security_profile: int
+    ) -> None:
         """One authenticated connection, to its end."""
-        link = Link(self._ids.new(), connection, remote, self._services.clock)
+        link = Link(self._ids.new(), connection, remote, security_profile, self._services.clock)
         self._links.add(link)
         try:
             if self.turns_away:  # since the handshake

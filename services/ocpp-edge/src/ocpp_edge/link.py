@@ -18,10 +18,13 @@ TURN_BYTES, TURN_FRAME_BYTES = 16 * 1024, 512
 
 
 class Link:
-    def __init__(self, id: str, connection: Connection, remote: str, clock: Clock) -> None:
+    def __init__(
+        self, id: str, connection: Connection, remote: str, security_profile: int, clock: Clock
+    ) -> None:
         self.id = id
         self.connection = connection
         self.remote = remote
+        self.security_profile = security_profile
         self.said: set[str] = set()
         """Kinds of refused frames logged already: once each."""
         self._clock = clock

@@ -24,6 +24,18 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.tls_failures = Counter(
+            "holdfast_ocpp_tls_failures",
+            "TLS handshakes refused, by reason",
+            ["reason"],
+            registry=registry,
+        )
+        self.certificate_ends = Gauge(
+            "holdfast_ocpp_certificate_ends_timestamp_seconds",
+            "When the server's certificate, and the first of the client CA's, stop being valid",
+            ["certificate"],
+            registry=registry,
+        )
         self.duplicate_connections = Counter(
             "holdfast_ocpp_duplicate_connections",
             "Connections replaced that still answered a ping: two charge points under one identity?",

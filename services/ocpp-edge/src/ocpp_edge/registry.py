@@ -1,6 +1,6 @@
-"""Which charge points may connect, and with which password.
+"""Which charge points may connect, and what they must show.
 
-    {"CP-01": {"password_scrypt": "scrypt$4096$8$1$<salt, hex>$<hash, hex>"}, ...}
+    {"CP-01": {"password_scrypt": "scrypt$4096$8$1$<salt, hex>$<hash, hex>", "security_profile": 2}, ...}
 
 scrypt is slow on purpose, so it runs in a thread, a few at a time, and a password found right is
 remembered by digest: a storm of reconnects costs one fast comparison each.
@@ -9,41 +9,50 @@ remembered by digest: a storm of reconnects costs one fast comparison each.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import json
 import logging
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from holdfast import subjects
+from holdfast.passwords import PasswordHash, as_bytes, hash_password, matches
 from holdfast.settings import ConfigError
+
+__all__ = ["Registered", "Registry", "TooManyWaiting", "hash_password"]
 
 log = logging.getLogger(__name__)
 
-SCRYPT_N, SCRYPT_R, SCRYPT_P = 4096, 8, 1
-"""About 10 ms. The passwords are random and long; a whole site must get in again within seconds."""
 VERIFYING_MAX = 2
 WAITING_MAX = 512
 """Handshakes waiting for a thread; further ones are told to come again."""
+REGISTERED_MAX = 10_000
+FILE_BYTES_MAX = 8 * 1024 * 1024
 
-
-def hash_password(password: str, salt: bytes | None = None) -> str:
-    """What stands in the registry for this password."""
-    salt = secrets.token_bytes(16) if salt is None else salt
-    key = _scrypt(password, salt, SCRYPT_N, SCRYPT_R, SCRYPT_P)
-    return f"scrypt${SCRYPT_N}${SCRYPT_R}${SCRYPT_P}${salt.hex()}${key.hex()}"
+Profile = Annotated[int, Field(ge=0, le=3)]
 
 
 class Registered(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    password_scrypt: str = Field(
-        pattern=r"^scrypt\$[0-9]{1,7}\$[0-9]{1,2}\$[0-9]{1,2}\$[0-9a-f]{2,128}\$[0-9a-f]{128}$"
-    )
+    password_scrypt: PasswordHash | None = None
+    """For profiles 1 and 2."""
+    security_profile: Profile = 1
+    next_security_profile: Profile | None = None
+    """It may come by this one, too; once it has, this is its only one (A05)."""
+    certificate_cn: str | None = Field(None, min_length=1, max_length=64)
+    """Common name of its certificate, for profile 3. None: its identity."""
+
+    @model_validator(mode="after")
+    def _has_what_it_shows(self) -> Self:
+        profiles = {self.security_profile, self.next_security_profile}
+        if profiles & {1, 2} and self.password_scrypt is None:
+            raise ValueError("security profiles 1 and 2 need password_scrypt")
+        return self
 
 
 class TooManyWaiting(Exception):
@@ -54,10 +63,11 @@ class Registry:
     def __init__(self, path: Path) -> None:
         """Raise ConfigError."""
         self._path = path
-        self._changed_ns = -1
+        self._read_as: tuple[int, ...] = ()
         self._registered: Mapping[str, Registered] = {}
         self._right: dict[str, bytes] = {}
         self._secret = secrets.token_bytes(32)
+        self._nobody = hash_password(secrets.token_hex(16))
         self._threads = asyncio.Semaphore(VERIFYING_MAX)
         self._waiting = 0
         self._read()
@@ -71,69 +81,97 @@ class Registry:
             self.refresh()
         return identity in self._registered
 
+    def now(self, identity: str) -> Registered | None:
+        """As the file says now."""
+        self.refresh()
+        return self._registered.get(identity)
+
     def identities(self) -> list[str]:
         return sorted(self._registered)
 
     def refresh(self) -> None:
         """Take over a changed file; a broken one changes nothing but the log."""
         try:
-            if self._path.stat().st_mtime_ns != self._changed_ns:
+            if self._stands_as() != self._read_as:
                 self._read()
         except (OSError, ConfigError) as error:
             log.warning("charge point registry not taken over", extra={"why": str(error)})
 
-    async def is_right(self, identity: str, password: str) -> bool:
-        """Raise TooManyWaiting. An unknown identity takes as long as a wrong password."""
-        self.refresh()
+    async def is_right(
+        self, identity: str, password: str | bytes, *, as_wrong: bool = False
+    ) -> bool:
+        """Raise TooManyWaiting. An unknown identity takes as long as a wrong password; so does a right one
+        with `as_wrong`.
+        """
         registered = self._registered.get(identity)
-        stands = registered.password_scrypt if registered else _NOBODY
-        digest = hmac.digest(self._secret, f"{stands}\n{password}".encode(), "sha256")
-        if hmac.compare_digest(self._right.get(identity, b""), digest):
+        stands = (registered and registered.password_scrypt) or self._nobody
+        data = as_bytes(password)
+        digest = hmac.digest(self._secret, stands.encode() + b"\n" + data, "sha256")
+        if not as_wrong and hmac.compare_digest(self._right.get(identity, b""), digest):
             return True
         if self._waiting >= WAITING_MAX:
             raise TooManyWaiting(f"{WAITING_MAX} handshakes wait for their password already")
         self._waiting += 1
         try:
             async with self._threads:
-                right = await asyncio.to_thread(_matches, stands, password)
+                right = await asyncio.to_thread(matches, stands, data)
         finally:
             self._waiting -= 1
-        if registered is None or not right:
-            return False
+        stood = self._registered.get(identity)
+        if not right or stood is None or stood.password_scrypt != stands:
+            return False  # it may have changed meanwhile
         self._right[identity] = digest
         return True
 
+    def _stands_as(self) -> tuple[int, ...]:
+        status = self._path.stat()
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
     def _read(self) -> None:
         try:
-            self._changed_ns = self._path.stat().st_mtime_ns
-            document: Any = json.loads(self._path.read_text("utf-8"))
-            registered = _REGISTRY.validate_python(document)
+            # Before the content: what changes in between is read again.
+            self._read_as = self._stands_as()
+            if self._read_as[1] > FILE_BYTES_MAX:
+                raise ConfigError(
+                    f"{self._path}: has over {FILE_BYTES_MAX} bytes: is it the right file?"
+                )
+            registered = _parsed(self._path.read_text("utf-8"))
         except OSError as error:
             raise ConfigError(
                 f"{self._path}: can't be read ({error.strerror}): set charge_points_file"
             ) from error
         except ValidationError as error:
             # Without what was given: it may be a password's hash.
-            problem = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(map(str, problem["loc"])) or "document"
+            problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            field = ".".join(str(part)[:80] for part in problem["loc"]) or "document"
             raise ConfigError(f"{self._path}: {field}: {problem['msg']}") from None
         except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{self._path}: is not JSON: {error}") from error
+            raise ConfigError(f"{self._path}: is not JSON: {error}") from None
         self._registered = registered
         self._right = {one: digest for one, digest in self._right.items() if one in registered}
+        like = next((it.password_scrypt for it in registered.values() if it.password_scrypt), None)
+        self._nobody = hash_password(secrets.token_hex(16), like=like)
 
 
-_REGISTRY = TypeAdapter(dict[str, Registered])
+def _parsed(text: str) -> dict[str, Registered]:
+    """Raise ValueError."""
+    document: Any = json.loads(text, object_pairs_hook=_without_repeats)
+    registered = _REGISTRY.validate_python(document)
+    if len(registered) > REGISTERED_MAX:
+        raise ValueError(f"more than {REGISTERED_MAX} charge points")
+    for identity in registered:
+        try:
+            subjects.token(identity)
+        except subjects.SubjectError as error:
+            raise ValueError(str(error)) from None
+    return registered
 
 
-def _matches(stands: str, password: str) -> bool:
-    _, n, r, p, salt, key = stands.split("$")
-    found = _scrypt(password, bytes.fromhex(salt), int(n), int(r), int(p))
-    return hmac.compare_digest(found, bytes.fromhex(key))
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands in it twice")
+    return found
 
 
-def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=128 * 1024 * 1024)
-
-
-_NOBODY = hash_password(secrets.token_hex(16))
+_REGISTRY = TypeAdapter(dict[str, Registered], config=ConfigDict(hide_input_in_errors=True))

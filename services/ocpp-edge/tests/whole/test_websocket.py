@@ -10,6 +10,7 @@ import json
 import socket
 import struct
 from base64 import b64encode
+from functools import partial
 
 import pytest
 from websockets.asyncio.client import connect
@@ -35,21 +36,21 @@ def free_port():
         return probe.getsockname()[1]
 
 
+async def is_listening(port):
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 @pytest.fixture
 async def place(new_place):
     place = await new_place(SystemClock())
     place.port = free_port()
     place.begin(sockets=True, port=place.port, takeover_ping_s=1)
-
-    async def is_listening():
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", place.port)
-        except OSError:
-            return False
-        writer.close()
-        return True
-
-    await eventually(is_listening)
+    await eventually(partial(is_listening, place.port))
     yield place
     await place.kill()
 
@@ -100,7 +101,10 @@ async def test_a_session_over_a_real_socket(place):
     await eventually(lambda: place.facts(ChargePointDisconnected))
 
 
-async def test_an_identity_of_any_characters_is_percent_encoded(place):
+async def test_an_identity_of_any_characters_is_percent_encoded_where_the_site_has_such(place):
+    await place.kill()
+    place.begin(sockets=True, port=place.port, identities="any")
+    await eventually(partial(is_listening, place.port))
     async with dial(place, "/ocpp/CP%2F%C3%A4%203?x=1", "CP/ä 3") as client:
         assert (await call(client, "Heartbeat", {}))[0] == 3
     await eventually(lambda: place.facts(ChargePointConnected))

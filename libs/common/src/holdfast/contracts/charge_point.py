@@ -19,7 +19,7 @@ class ChargePointConnected(Fact):
     """The subprotocol that was agreed on."""
     version: OcppVersion = OcppVersion.V16
     security_profile: int = 1
-    """OCPP's 0 to 3: how it proved who it is."""
+    """OCPP's: 0 nothing, 1 password, 2 TLS and password, 3 TLS and the charge point's certificate."""
     remote: str
     replaced: str | None = None
     """The connection that this one took over from: the newest authenticated one wins."""

@@ -33,6 +33,8 @@ class Reception(Protocol):
         """Nobody is let in now; they may come again."""
         ...
 
-    async def serve(self, identity: str, connection: Connection, remote: str) -> None:
+    async def serve(
+        self, identity: str, connection: Connection, remote: str, security_profile: int
+    ) -> None:
         """One authenticated connection, to its end. `remote` is the other end's address."""
         ...

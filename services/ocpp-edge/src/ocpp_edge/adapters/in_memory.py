@@ -10,8 +10,9 @@ import asyncio
 from holdfast.ocpp.websocket import ConnectionEnded
 from ocpp_edge.adapters.connection import Reception
 from ocpp_edge.config import Config
+from ocpp_edge.domain.door import BASIC
+from ocpp_edge.gate import Gate
 from ocpp_edge.metrics import Metrics
-from ocpp_edge.registry import Registry
 
 FRAMES_MAX = 64
 """In flight each way; then the sender waits, as on a full socket."""
@@ -85,9 +86,9 @@ class Door:
             edge_end.lose()  # connection refused
         return own_end
 
-    async def listen(
-        self, _: Config, registry: Registry, metrics: Metrics, reception: Reception
-    ) -> None:
+    async def listen(self, _: Config, gate: Gate, reception: Reception) -> None:
+        """Like a listener without TLS that asks for nothing: who is registered comes in."""
+        registry, metrics = gate.registry, gate.metrics
         self._arrivals = asyncio.Queue()
         self.is_open.set()
         try:
@@ -110,6 +111,6 @@ class Door:
     ) -> None:
         try:
             with metrics.connections.track_inprogress():
-                await reception.serve(identity, end, "in memory")
+                await reception.serve(identity, end, "in memory", BASIC)
         finally:
             end.lose()

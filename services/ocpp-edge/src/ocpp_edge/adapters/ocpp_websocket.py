@@ -2,30 +2,31 @@
 
     GET <prefix>/<identity, percent-encoded>   subprotocol ocpp1.6   Basic <identity>:<password>
 
+One listener without TLS for security profiles 0 and 1, one with it for 2 and 3.
+
 Without compression: it triples the memory of an idle connection and OCPP frames are small.
 """
 
 from __future__ import annotations
 
 import asyncio
-import binascii
 import logging
-from base64 import b64decode
+import ssl
+from contextlib import AsyncExitStack
 from http import HTTPStatus
-from urllib.parse import unquote_to_bytes
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from holdfast import subjects
 from holdfast.ocpp.websocket import REASON_CHARACTERS_MAX, FrameSocket, quiet
 from holdfast.settings import ConfigError
 from ocpp_edge.adapters.connection import PROTOCOL, Reception
+from ocpp_edge.adapters.tls import Tls, TlsProblem, client_certificate
 from ocpp_edge.config import Config
-from ocpp_edge.metrics import Metrics
-from ocpp_edge.registry import Registry, TooManyWaiting
+from ocpp_edge.domain.door import Offer, identity_in, password_in
+from ocpp_edge.gate import Gate, Refused
 
 log = logging.getLogger(__name__)
 
@@ -47,24 +48,39 @@ class WebSocketConnection(FrameSocket[ServerConnection]):
         await self._socket.close(code, reason[:REASON_CHARACTERS_MAX])
 
 
-async def listen(
-    config: Config, registry: Registry, metrics: Metrics, reception: Reception
+class Socket(ServerConnection):
+    """Knows as whom the gate let it in."""
+
+    identity: str = ""
+    security_profile: int = 0
+
+
+async def listen(config: Config, gate: Gate, reception: Reception) -> None:
+    """Take connections until cancelled. Raise ConfigError when the address can't be had, or a certificate not used."""
+    door = Door(config, gate, reception)
+    async with AsyncExitStack() as stack:
+        if config.serve_without_tls:
+            await _open(stack, config, door, config.port, None)
+        if config.tls_port:
+            try:
+                tls = Tls(config, gate.metrics, gate.health, gate.clock)
+            except TlsProblem as error:
+                raise ConfigError(str(error)) from None
+            await _open(stack, config, door, config.tls_port, tls.context)
+            await tls.run()
+        await asyncio.get_running_loop().create_future()
+
+
+async def _open(
+    stack: AsyncExitStack, config: Config, door: Door, port: int, tls: ssl.SSLContext | None
 ) -> None:
-    """Take connections until cancelled. Raise ConfigError when the address can't be had."""
-    door = Door(config, registry, metrics, reception)
-
-    async def handle(socket: ServerConnection) -> None:
-        assert socket.request is not None
-        identity = door.identity_of(socket.request.path)
-        assert identity is not None
-        with metrics.connections.track_inprogress():
-            await reception.serve(identity, WebSocketConnection(socket), _remote(socket))
-
     try:
         server = await serve(
-            handle,
+            door.handle,
             config.host,
-            config.port,
+            port,
+            ssl=tls,
+            create_connection=Socket,
             subprotocols=[Subprotocol(PROTOCOL)],
             process_request=door.process_request,
             compression=None,
@@ -79,90 +95,83 @@ async def listen(
         )
     except OSError as error:
         raise ConfigError(
-            f"{config.host}:{config.port}: can't listen ({error.strerror}): correct host and port"
+            f"{config.host}:{port}: can't listen ({error.strerror}): correct host and port"
         ) from error
-    door.server = server
-    async with server:
-        ports = [socket.getsockname()[1] for socket in server.sockets]
-        log.info("listening", extra={"host": config.host, "port": ports[0]})
-        await asyncio.get_running_loop().create_future()
+    door.servers.append(await stack.enter_async_context(server))
+    ports = [socket.getsockname()[1] for socket in server.sockets]
+    log.info("listening", extra={"host": config.host, "port": ports[0], "tls": tls is not None})
 
 
 class Door:
-    """Decides about handshakes. Whoever is refused learns no more than that."""
+    """Takes handshakes to the gate. Whoever is refused learns no more than that."""
 
-    def __init__(
-        self, config: Config, registry: Registry, metrics: Metrics, reception: Reception
-    ) -> None:
-        self._prefix = config.path_prefix + "/"
-        self._connections_max = config.connections_max
-        self._registry = registry
-        self._failures = metrics.auth_failures
+    def __init__(self, config: Config, gate: Gate, reception: Reception) -> None:
+        self._config = config
+        self._gate = gate
+        self._failures = gate.metrics.auth_failures
         self._reception = reception
-        self.server: Server | None = None
+        self.servers: list[Server] = []
 
-    def identity_of(self, path: str) -> str | None:
-        """The identity that stands in the path; None where it is no charge point's path."""
-        path, _, _ = path.partition("?")
-        rest = path.removeprefix(self._prefix)
-        if not path.startswith(self._prefix) or not rest or "/" in rest:
-            return None
-        data = unquote_to_bytes(rest)
-        try:
-            identity = data.decode("utf-8")
-        except UnicodeDecodeError:
-            return None
-        return identity if 0 < len(data) <= subjects.IDENTITY_BYTES_MAX else None
+    async def handle(self, socket: ServerConnection) -> None:
+        assert isinstance(socket, Socket)
+        with self._gate.metrics.connections.track_inprogress():
+            await self._reception.serve(
+                socket.identity,
+                WebSocketConnection(socket),
+                _remote(socket),
+                socket.security_profile,
+            )
 
     async def process_request(self, socket: ServerConnection, request: Request) -> Response | None:
-        identity = self.identity_of(request.path)
+        assert isinstance(socket, Socket)
+        config = self._config
+        identity = identity_in(
+            request.path, config.path_prefix, any_characters=config.identities == "any"
+        )
         if identity is None:
-            return self._refuse(socket, HTTPStatus.NOT_FOUND, "no such path")
+            return self._refuse(socket, Refused(HTTPStatus.NOT_FOUND, "no such path"))
         offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol")).split(",")
         if PROTOCOL not in {one.strip() for one in offered}:
-            return self._refuse(socket, HTTPStatus.BAD_REQUEST, "subprotocol")
+            return self._refuse(socket, Refused(HTTPStatus.BAD_REQUEST, "subprotocol"))
         if self._reception.turns_away:
-            return self._refuse(socket, HTTPStatus.SERVICE_UNAVAILABLE, "turned away")
-        if self.server and len(self.server.connections) > self._connections_max:
-            return self._refuse(socket, HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+            return self._refuse(socket, _later("turned away"))
+        if sum(len(server.connections) for server in self.servers) > config.connections_max:
+            return self._refuse(socket, _later("too many connections"))
         try:
-            refusal = await self._refusal(identity, request)
-        except TooManyWaiting:
-            return self._refuse(socket, HTTPStatus.SERVICE_UNAVAILABLE, "too many handshakes")
-        if refusal:
-            return self._refuse(socket, HTTPStatus.UNAUTHORIZED, refusal)
+            offer = _offer(socket, request, identity)
+        except ValueError:
+            refused = Refused(HTTPStatus.UNAUTHORIZED, "certificate can't be read")
+            return self._refuse(socket, refused)
+        verdict = await self._gate.judge(offer)
+        if isinstance(verdict, Refused):
+            return self._refuse(socket, verdict)
+        socket.identity, socket.security_profile = identity, verdict.security_profile
         return None
 
-    async def _refusal(self, identity: str, request: Request) -> str | None:
-        given = request.headers.get_all("Authorization")
-        password = _password(identity, given[0]) if len(given) == 1 else None
-        if password is None:
-            return "credentials"
-        if await self._registry.is_right(identity, password):
-            return None
-        return "password" if identity in self._registry else "unknown"
-
-    def _refuse(self, socket: ServerConnection, status: HTTPStatus, reason: str) -> Response:
-        self._failures.labels(reason=reason).inc()
-        response = socket.respond(status, f"{status.phrase}\n")
-        if status is HTTPStatus.UNAUTHORIZED:
+    def _refuse(self, socket: Socket, refused: Refused) -> Response:
+        self._failures.labels(reason=refused.reason).inc()
+        response = socket.respond(refused.status, f"{refused.status.phrase}\n")
+        if refused.status is HTTPStatus.UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = 'Basic realm="ocpp", charset="UTF-8"'
-        elif status is HTTPStatus.SERVICE_UNAVAILABLE:
-            response.headers["Retry-After"] = "5"
+        if refused.retry_after_s is not None:
+            response.headers["Retry-After"] = str(refused.retry_after_s)
         return response
 
 
-def _password(identity: str, header: str) -> str | None:
-    """None unless the user is the charge point itself."""
-    scheme, _, encoded = header.partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        credentials = b64decode(encoded.strip(), validate=True).decode("utf-8")
-    except (binascii.Error, ValueError):
-        return None
-    user = identity + ":"
-    return credentials.removeprefix(user) if credentials.startswith(user) else None
+def _later(reason: str) -> Refused:
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, reason, 5)
+
+
+def _offer(socket: Socket, request: Request, identity: str) -> Offer:
+    """Raise ValueError: it shows a certificate that can't be read."""
+    tls: ssl.SSLObject | None = socket.transport.get_extra_info("ssl_object")
+    return Offer(
+        identity=identity,
+        address=socket.remote_address[0] if socket.remote_address else "unknown",
+        encrypted=tls is not None,
+        certificate=client_certificate(tls),
+        password=password_in(identity, request.headers.get_all("Authorization")),
+    )
 
 
 def _remote(socket: ServerConnection) -> str:

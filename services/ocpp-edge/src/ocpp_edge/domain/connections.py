@@ -31,6 +31,7 @@ def connected(state: State, event: Connected) -> State:
         connection=event.connection,
         protocol=event.protocol,
         remote=event.remote,
+        security_profile=event.security_profile,
         replaced=event.replaced,
         replaced_answered=event.replaced_answered,
     )

@@ -38,6 +38,7 @@ class Connected(Timed):
     connection: str
     protocol: str
     remote: str
+    security_profile: int = 1
     replaced: str | None
     replaced_answered: bool
 

@@ -1,0 +1,254 @@
+"""TLS at the door: which versions and suites, which client certificates, and files that change under way.
+
+TLS 1.2 and 1.3; ECDHE with AES-GCM; no compression, no renegotiation, no resumption: every connection shows its
+certificate anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from holdfast.clock import Clock
+from holdfast.health import Health
+from ocpp_edge.config import Config
+from ocpp_edge.domain.door import ClientCertificate
+from ocpp_edge.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+SUITES = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384",
+)  # fmt: skip
+"""Of TLS 1.2; those of 1.3 are OpenSSL's, all of them with forward secrecy."""
+RSA_KEY_EXCHANGE = ("AES128-GCM-SHA256", "AES256-GCM-SHA384")
+"""Without forward secrecy. The OCPP whitepaper lets a charge point have no others."""
+LOOK_EVERY_MS = 2_000
+CONDITION = "certificates"
+DAY_MS = 86_400_000
+WARN_MS, WRONG_MS = 30 * DAY_MS, 7 * DAY_MS
+
+
+class TlsProblem(Exception):
+    """Files that no handshake can be made with; says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    context: ssl.SSLContext
+    ends_ms: dict[str, int]
+    """When each stops being valid: `server`, and the earliest of `client CA`."""
+
+
+def load(config: Config, refused: Callable[[str], None]) -> Loaded:
+    """A context of the files as they are now. Raise TlsProblem."""
+    assert config.certificate_file
+    assert config.key_file
+    context = _context(config, refused)
+    try:
+        context.load_cert_chain(config.certificate_file, config.key_file, password=_no_password)
+    except (OSError, ValueError) as error:
+        raise TlsProblem(
+            f"{config.certificate_file}, {config.key_file}: {_sentence(error)}: "
+            "a PEM certificate with its chain, and its unencrypted key"
+        ) from None
+    ends_ms = {"server": _certificates(config.certificate_file)[0]}
+    if config.client_ca_file:
+        ends_ms["client CA"] = min(_certificates(config.client_ca_file))
+        try:
+            context.load_verify_locations(config.client_ca_file)
+        except (OSError, ValueError) as error:
+            raise TlsProblem(f"{config.client_ca_file}: {_sentence(error)}") from None
+        # Optional, since profiles 2 and 3 come through one door; one that is shown must be sound.
+        context.verify_mode = ssl.CERT_OPTIONAL
+        # What stands in that file is trusted, not the root above it: that one signs for other sites, too.
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    return Loaded(context, ends_ms)
+
+
+def _context(config: Config, refused: Callable[[str], None]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    more = RSA_KEY_EXCHANGE if config.tls_rsa_key_exchange else ()
+    context.set_ciphers(":".join((*SUITES, *more)))
+    context.options |= (
+        ssl.OP_NO_COMPRESSION
+        | ssl.OP_NO_RENEGOTIATION
+        | ssl.OP_NO_TICKET
+        | ssl.OP_CIPHER_SERVER_PREFERENCE
+        | ssl.OP_SINGLE_ECDH_USE
+    )
+    context.num_tickets = 0
+
+    class Watched(ssl.SSLObject):
+        """Tells of a handshake that fails: asyncio ends it without a word."""
+
+        def do_handshake(self) -> None:
+            try:
+                super().do_handshake()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as error:
+                refused(_sentence(error))
+                raise
+
+    context.sslobject_class = Watched
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted")  # never ask the terminal
+
+
+def _certificates(path: Path) -> list[int]:
+    """When each in the file stops being valid. Raise TlsProblem."""
+    try:
+        found = x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise TlsProblem(f"{path}: {_sentence(error)}") from None
+    return [_ms(one.not_valid_after_utc) for one in found]
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)[:200]
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def client_certificate(tls: ssl.SSLObject | None) -> ClientCertificate | None:
+    """What the other end showed, if it did. Raise ValueError when it can't be read."""
+    data = tls.getpeercert(binary_form=True) if tls else None
+    if not data:
+        return None
+    certificate = x509.load_der_x509_certificate(data)
+    return ClientCertificate(
+        common_name=_only(certificate, NameOID.COMMON_NAME),
+        organisation=_only(certificate, NameOID.ORGANIZATION_NAME),
+        valid_from_ms=_ms(certificate.not_valid_before_utc),
+        valid_until_ms=_ms(certificate.not_valid_after_utc),
+    )
+
+
+def _only(certificate: x509.Certificate, name: x509.ObjectIdentifier) -> str | None:
+    found = certificate.subject.get_attributes_for_oid(name)
+    return str(found[0].value) if len(found) == 1 else None
+
+
+class Reloading(ssl.SSLContext):
+    """What the listener holds: each new handshake is made with the newest sound context."""
+
+    current: ssl.SSLContext
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
+        return self.current.wrap_bio(*arguments, **named)
+
+
+class Tls:
+    """The door's certificates, key and CA, looked at every two seconds."""
+
+    def __init__(self, config: Config, metrics: Metrics, health: Health, clock: Clock) -> None:
+        """Raise TlsProblem: a service does not begin with files that it can't use."""
+        self._config, self._metrics, self._health, self._clock = config, metrics, health, clock
+        self._stood_as: object = None
+        self._broken: str | None = None
+        self._ends_ms: dict[str, int] = {}
+        self.context = Reloading(ssl.PROTOCOL_TLS_SERVER)
+        self._take()
+        self._judge()
+
+    async def run(self) -> None:
+        while True:
+            await self._clock.sleep_ms(LOOK_EVERY_MS)
+            self.look()
+
+    def look(self) -> None:
+        """Take over changed files; broken ones change nothing but health and log."""
+        if self._files() != self._stood_as:
+            try:
+                self._take()
+                log.info("certificates taken over")
+            except TlsProblem as problem:
+                self._broken = str(problem)
+            if self._broken:
+                names = {"why": self._broken}
+                log.error("certificates not taken over: the old ones stand", extra=names)
+        self._judge()
+
+    def _take(self) -> None:
+        self._stood_as = (
+            self._files()
+        )  # before their content: what changes in between is read again
+        loaded = load(self._config, self._refused)
+        self.context.current, self._ends_ms = loaded.context, loaded.ends_ms
+        self._broken = None
+
+    def _files(self) -> object:
+        config = self._config
+        return tuple(
+            _stands_as(path)
+            for path in (config.certificate_file, config.key_file, config.client_ca_file)
+        )
+
+    def _judge(self) -> None:
+        now_ms = self._clock.now_ms()
+        for name, ends_ms in self._ends_ms.items():
+            self._metrics.certificate_ends.labels(certificate=name).set(ends_ms / 1000)
+        soonest, ends_ms = min(self._ends_ms.items(), key=lambda it: it[1])
+        left_ms = ends_ms - now_ms
+        days = f"the certificate of {soonest} ends in {left_ms // DAY_MS} days"
+        if left_ms <= 0:
+            days = f"the certificate of {soonest} has ended"
+        if self._broken:
+            self._health.wrong(CONDITION, f"new files are not usable: {self._broken}")
+        elif left_ms <= WRONG_MS:
+            self._health.wrong(CONDITION, f"{days}: put a new one in its place")
+        elif left_ms <= WARN_MS:
+            self._health.warn(CONDITION, f"{days}: put a new one in its place")
+        else:
+            self._health.ok(CONDITION)
+
+    def _refused(self, why: str) -> None:
+        self._metrics.tls_failures.labels(reason=_kind(why)).inc()
+        log.warning("TLS handshake refused", extra={"why": why})
+
+
+KINDS = (
+    ("expired", "certificate expired"),
+    ("not yet valid", "certificate not yet valid"),
+    ("certificate", "certificate"),
+    ("issuer", "certificate"),
+    ("self-signed", "certificate"),
+    ("protocol", "version"),
+    ("version", "version"),
+    ("cipher", "suite"),
+)
+
+
+def _kind(why: str) -> str:
+    """A closed set of labels, whatever OpenSSL says."""
+    return next((kind for word, kind in KINDS if word in why), "other")
+
+
+def _stands_as(path: Path | None) -> tuple[int, ...] | None:
+    try:
+        status = path.stat() if path else None
+    except OSError:
+        return ()
+    return (status.st_mtime_ns, status.st_size, status.st_ino) if status else None
