@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast_simulators.charge_point import outbox, profiles
-from holdfast_simulators.charge_point.config import Behaviour
 from holdfast_simulators.charge_point.decision import decide
-from holdfast_simulators.charge_point.device import Connector, Device, Instant, metered
+from holdfast_simulators.charge_point.device import Connector, Device, metered
 from holdfast_simulators.charge_point.events import (
     Authorised,
     EndSession,
@@ -23,7 +22,11 @@ from holdfast_simulators.charge_point.events import (
     Stopped,
 )
 from holdfast_simulators.charge_point.memory import Memory
-from holdfast_simulators.charge_point.outbox import Action, Entry, Transactional
+from holdfast_simulators.charge_point.outbox import Action, transactional
+from holdfast_simulators.common import queue_rules
+from holdfast_simulators.common.clock import Instant
+from holdfast_simulators.common.config import Behaviour
+from holdfast_simulators.common.queue_rules import Entry
 
 BEHAVIOUR = Behaviour(power_w=7_400, meter_interval_s=1)
 
@@ -123,7 +126,7 @@ def test_the_queue_never_exceeds_its_capacity_and_never_drops_starts_and_stops(s
     for step in steps:
         is_fixed_queued = len([one for one in queue if one is not Action.METER])
         if step == "begin":
-            if not outbox.may_begin_session(
+            if not queue_rules.may_begin_session(
                 starts_and_stops=is_fixed_queued, running=running, capacity=capacity
             ):
                 continue
@@ -134,10 +137,10 @@ def test_the_queue_never_exceeds_its_capacity_and_never_drops_starts_and_stops(s
             action = Action.STOP if step == "stop" else Action.METER
             running -= step == "stop"
         fixed += action is not Action.METER
-        verdict = outbox.entry(
-            action=action,
+        verdict = queue_rules.entry(
+            is_reading=action is Action.METER,
             queued=len(queue),
-            meter_values=queue.count(Action.METER),
+            readings=queue.count(Action.METER),
             reserved=running,
             capacity=capacity,
         )
@@ -150,8 +153,8 @@ def test_the_queue_never_exceeds_its_capacity_and_never_drops_starts_and_stops(s
 
 
 def test_the_id_is_the_real_one_when_known_and_else_minus_one():
-    stop = Transactional(action=Action.STOP, session="1-1", fields={"meterStop": 5})
+    stop = transactional(Action.STOP, "1-1", {"meterStop": 5})
     assert outbox.payload(stop, 7) == {"transactionId": 7, "meterStop": 5}
     assert outbox.payload(stop, None) == {"transactionId": -1, "meterStop": 5}
-    start = Transactional(action=Action.START, session="1-1", fields={"meterStart": 5})
+    start = transactional(Action.START, "1-1", {"meterStart": 5})
     assert outbox.payload(start, None) == {"meterStart": 5}

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from holdfast_simulators import control, csms, document, wan
-from holdfast_simulators.charge_point import config
 from holdfast_simulators.charge_point import program as charge_points
+from holdfast_simulators.common import config
 from holdfast_simulators.oracle import account
 from holdfast_simulators.oracle import program as oracle
 

@@ -9,16 +9,10 @@ reboot forgets it.
 from __future__ import annotations
 
 import asyncio
-import random
-import uuid
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from holdfast_simulators.charge_point import keys
-from holdfast_simulators.charge_point.clock import Clock
-from holdfast_simulators.charge_point.config import Behaviour, ChargePointConfig
 from holdfast_simulators.charge_point.decision import decide
 from holdfast_simulators.charge_point.events import (
     AskAuthorisation,
@@ -32,56 +26,15 @@ from holdfast_simulators.charge_point.events import (
     Refuse,
     StatusChanged,
 )
-from holdfast_simulators.charge_point.outbox import Entry
 from holdfast_simulators.charge_point.store import Store
+from holdfast_simulators.common.agenda import Agenda
+from holdfast_simulators.common.clock import Clock
+from holdfast_simulators.common.config import Behaviour, ChargePointConfig
+from holdfast_simulators.common.message_ids import MessageIds
+from holdfast_simulators.common.outbox import Outbox
+from holdfast_simulators.common.queue_rules import Entry
 
 Report = Callable[..., None]
-TRIGGERED_MAX = 20
-"""Messages asked for by TriggerMessage and not yet sent; the oldest are forgotten. Of notices the same."""
-
-
-class MessageIds:
-    """Fresh ids, or one pseudo-random sequence that starts anew with every boot."""
-
-    def __init__(self, config: ChargePointConfig) -> None:
-        self._seed = config.id
-        self._is_repeating = config.behaviour.message_ids == "repeating"
-        self._random = random.Random(self._seed)
-
-    def boot(self) -> None:
-        self._random = random.Random(self._seed)
-
-    def fresh(self) -> str:
-        if self._is_repeating:
-            return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
-        return str(uuid.uuid4())
-
-
-@dataclass(slots=True)
-class Agenda:
-    """What is to be sent besides the queue."""
-
-    work: asyncio.Event = field(default_factory=asyncio.Event)
-    needs_boot: bool = True
-    statuses: set[int] = field(default_factory=set)
-    authorisations: dict[int, str] = field(default_factory=dict)
-    triggered: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=TRIGGERED_MAX))
-    notices: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=TRIGGERED_MAX))
-    """(action, status) of firmware and diagnostics."""
-    retry_at_ms: int = 0
-    in_flight: int | None = None
-    """Place of the queued message that is on the wire."""
-    was_in_flight: bool = False
-    """The last connection ended with a CALL unanswered."""
-
-    def forget(self, connectors: tuple[int, ...]) -> None:
-        self.needs_boot = True
-        self.statuses = set(connectors)
-        self.authorisations.clear()
-        self.triggered.clear()
-        self.notices.clear()
-        self.retry_at_ms = 0
-        self.was_in_flight = False
 
 
 class Body:
@@ -123,8 +76,12 @@ class Body:
 
     def notice(self, action: str, status: str) -> None:
         self.report("notice", action=action, status=status)
-        self.agenda.notices.append((action, status))
+        self.agenda.notices.append((action, {"status": status}))
         self.agenda.work.set()
+
+    @property
+    def outbox(self) -> Outbox:
+        return self.store
 
     @property
     def has_room(self) -> bool:

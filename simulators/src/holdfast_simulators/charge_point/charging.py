@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from holdfast_simulators.charge_point import messages, profiles
+from holdfast_simulators.charge_point import profiles
 from holdfast_simulators.charge_point.events import Remembered
 from holdfast_simulators.charge_point.memory import Installed
 from holdfast_simulators.charge_point.reply import Reply, Situation, answer, status
+from holdfast_simulators.common.moments import timestamp
 
 DURATION_S_MAX = 86_400
 
@@ -59,7 +60,7 @@ def get_composite_schedule(situation: Situation, payload: dict[str, Any]) -> Rep
         {
             "status": "Accepted",
             "connectorId": number,
-            "scheduleStart": messages.timestamp(situation.at.device_ms),
+            "scheduleStart": timestamp(situation.at.device_ms),
             "chargingSchedule": schedule,
         }
     )

@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from holdfast_simulators.charge_point import messages, profiles
-from holdfast_simulators.charge_point.config import Behaviour
-from holdfast_simulators.charge_point.device import Connector, Device, Instant, Session, metered
+from holdfast_simulators.charge_point.device import Connector, Device, Session, metered
 from holdfast_simulators.charge_point.events import (
     AskAuthorisation,
     Authorised,
@@ -34,7 +33,9 @@ from holdfast_simulators.charge_point.events import (
     StatusChanged,
     Stopped,
 )
-from holdfast_simulators.charge_point.outbox import Action, Transactional
+from holdfast_simulators.charge_point.outbox import Action, transactional
+from holdfast_simulators.common.clock import Instant
+from holdfast_simulators.common.config import Behaviour
 
 RESERVED = "reserved for another driver token"
 
@@ -174,7 +175,7 @@ def _authorised(
         BeginSession(
             connector=connector.number, session=session, is_online=event.is_online, at=event.at
         ),
-        Enqueue(message=Transactional(action=Action.START, session=session.key, fields=start)),
+        Enqueue(message=transactional(Action.START, session.key, start)),
     ]
 
 
@@ -207,13 +208,11 @@ def _stopped(
         EndSession(
             connector=number, session=session, meter_stop_wh=meter_stop_wh, reason=reason, at=at
         ),
-        Enqueue(message=Transactional(action=Action.STOP, session=session.key, fields=stop)),
+        Enqueue(message=transactional(Action.STOP, session.key, stop)),
     ]
     if behaviour.late_meter_after_stop:
         late = messages.meter(number, meter_stop_wh, 0, at.device_ms + 1_000, "Sample.Periodic")
-        effects.append(
-            Enqueue(message=Transactional(action=Action.METER, session=session.key, fields=late))
-        )
+        effects.append(Enqueue(message=transactional(Action.METER, session.key, late)))
     return device, effects
 
 
@@ -234,9 +233,7 @@ def _readings(
         reading = messages.meter(
             connector.number, connector.register_wh, power_w, at.device_ms, context
         )
-        effects.append(
-            Enqueue(message=Transactional(action=Action.METER, session=session.key, fields=reading))
-        )
+        effects.append(Enqueue(message=transactional(Action.METER, session.key, reading)))
         if is_due:
             # Counted from now: readings missed while the process was held up are not made up for.
             later = replace(session, next_reading_ms=at.monotonic_ms + _interval_ms(behaviour))

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from holdfast_simulators.charge_point.config import Behaviour
-from holdfast_simulators.charge_point.memory import Memory, Reservation
+from holdfast_simulators.charge_point.memory import Memory
+from holdfast_simulators.common.clock import Instant
+from holdfast_simulators.common.config import Behaviour
+from holdfast_simulators.common.records import Reservation
 
 MJ_PER_WH = 3_600_000
 
@@ -23,13 +25,6 @@ class Status(StrEnum):
     FINISHING = "Finishing"
     RESERVED = "Reserved"
     UNAVAILABLE = "Unavailable"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instant:
-    monotonic_ms: int
-    true_ms: int
-    device_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast_simulators.charge_point.device import Instant, Session, Status
-from holdfast_simulators.charge_point.memory import Memory, Reservation
-from holdfast_simulators.charge_point.outbox import Transactional
+from holdfast_simulators.charge_point.device import Session, Status
+from holdfast_simulators.charge_point.memory import Memory
+from holdfast_simulators.common.clock import Instant
+from holdfast_simulators.common.outbox import Message
+from holdfast_simulators.common.records import Reservation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,7 @@ class AskAuthorisation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enqueue:
-    message: Transactional
+    message: Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from holdfast_simulators.charge_point.config import Behaviour
 from holdfast_simulators.charge_point.events import Remembered
 from holdfast_simulators.charge_point.reply import Reply, Situation, answer, status
+from holdfast_simulators.common.config import Behaviour
 
 KEYS_AT_ONCE_MAX = 50
 VALUE_CHARACTERS_MAX = 500

@@ -7,8 +7,9 @@ from typing import Any
 
 from holdfast_simulators.charge_point import keys
 from holdfast_simulators.charge_point.events import Remembered
-from holdfast_simulators.charge_point.memory import Listed, LocalList, moment_ms
 from holdfast_simulators.charge_point.reply import Reply, Situation, answer, status
+from holdfast_simulators.common.moments import moment_ms
+from holdfast_simulators.common.records import Listed, LocalList
 
 NO_LIST = -1
 """What a charge point without local lists calls its version."""

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from holdfast_simulators.charge_point import upkeep
 from holdfast_simulators.charge_point.body import Body
 from holdfast_simulators.charge_point.events import Remembered
 from holdfast_simulators.charge_point.memory import Firmware, Update
+from holdfast_simulators.common import locations
 
 FIRMWARE = "FirmwareStatusNotification"
 DIAGNOSTICS = "DiagnosticsStatusNotification"
@@ -37,7 +37,7 @@ class Maintenance:
         self._body.diagnostics = "Idle"
         firmware = self._body.device.memory.firmware
         if firmware.update is not None and firmware.update.phase == "Installing":
-            version = upkeep.version_of(firmware.update.location)
+            version = locations.version_of(firmware.update.location)
             self._keep(Firmware(version=version))
             self._body.notice(FIRMWARE, "Installed")
 
@@ -72,7 +72,7 @@ class Maintenance:
                 left_ms = update.at_ms - self._body.clock.now().device_ms
                 following = "Downloading"
             case "Downloading":
-                is_there = upkeep.can_be_used(update.location)
+                is_there = locations.can_be_used(update.location)
                 following = "Downloaded" if is_there else "DownloadFailed"
             case "Downloaded" if self._body.device.in_session:
                 return None
@@ -107,7 +107,9 @@ class Maintenance:
         left_ms = self._upload_ends_ms - self._now_ms()
         if left_ms > 0:
             return left_ms
-        self._say_diagnostics("Uploaded" if upkeep.can_be_used(self._upload_to) else "UploadFailed")
+        self._say_diagnostics(
+            "Uploaded" if locations.can_be_used(self._upload_to) else "UploadFailed"
+        )
         self._body.diagnostics = "Idle"
         self._upload_to = None
         return None

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-
-def timestamp(at_ms: int) -> str:
-    """`2026-01-31T12:00:00.123Z`: every message of a session has its own millisecond."""
-    whole, rest_ms = divmod(at_ms, 1_000)
-    moment = datetime.fromtimestamp(whole, tz=UTC).replace(microsecond=rest_ms * 1_000)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+from holdfast_simulators.common.moments import timestamp
 
 
 def boot(vendor: str, model: str, serial: str, firmware: str) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from holdfast_simulators.charge_point import keys
-from holdfast_simulators.charge_point.config import Behaviour
-from holdfast_simulators.charge_point.device import Connector, Device, Instant
-from holdfast_simulators.charge_point.memory import Installed, moment_ms
+from holdfast_simulators.charge_point.device import Connector, Device
+from holdfast_simulators.charge_point.memory import Installed
+from holdfast_simulators.common.clock import Instant
+from holdfast_simulators.common.config import Behaviour
+from holdfast_simulators.common.moments import moment_ms
 
 VOLTAGE_V = 230
 LIMIT_MAX = 1e7

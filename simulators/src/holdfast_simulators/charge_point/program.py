@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from holdfast_simulators.charge_point.body import Body
-from holdfast_simulators.charge_point.clock import Clock
-from holdfast_simulators.charge_point.config import Config
-from holdfast_simulators.charge_point.running import Restart, RunningChargePoint
+from holdfast_simulators.charge_point.running import RunningChargePoint
 from holdfast_simulators.charge_point.store import Store
+from holdfast_simulators.common.clock import Clock
+from holdfast_simulators.common.config import ChargePointConfig, Config
+from holdfast_simulators.common.reconnecting import Restart
 from holdfast_simulators.control import CannotStart, Command, CommandError, Console
 
 RESTARTS = {
@@ -58,24 +59,54 @@ def _held(state_folder: Path) -> Iterator[None]:
         yield
 
 
-def _tls(config: Config) -> ssl.SSLContext | None:
-    if not config.url.startswith("wss:"):
-        return None
-    try:
-        return ssl.create_default_context(cafile=config.ca_file)
-    except OSError as error:
-        raise CannotStart(f"ca_file {config.ca_file}: {error}; name a PEM file") from error
+def _url(config: Config, one: ChargePointConfig) -> str:
+    is_secure = one.security_profile is not None and one.security_profile > 1
+    return config.tls_url if is_secure and config.tls_url else config.url
+
+
+class _Trust:
+    """One TLS context for all that show no certificate: two thousand would each read the file."""
+
+    def __init__(self, ca_file: Path | None) -> None:
+        self._ca_file = ca_file
+        self._plain: ssl.SSLContext | None = None
+
+    def context(self, url: str, one: ChargePointConfig) -> ssl.SSLContext | None:
+        if not url.startswith("wss:"):
+            return None
+        if one.security_profile == 3:
+            return self._certified(one)
+        if self._plain is None:
+            self._plain = self._made()
+        return self._plain
+
+    def _made(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._ca_file)
+        except OSError as error:
+            raise CannotStart(f"ca_file {self._ca_file}: {error}; name a PEM file") from error
+
+    def _certified(self, one: ChargePointConfig) -> ssl.SSLContext:
+        context = self._made()
+        assert one.certificate_file is not None, "the configuration was checked"
+        try:
+            context.load_cert_chain(one.certificate_file, one.key_file)
+        except OSError as error:
+            what = f"charge point {one.id}: {one.certificate_file}, {one.key_file}: {error}"
+            raise CannotStart(f"{what}; name a PEM certificate and its key") from error
+        return context
 
 
 class ChargePoints:
     def __init__(self, config: Config, state_folder: Path, console: Console) -> None:
         self._console = console
-        tls = _tls(config)
+        trust = _Trust(config.ca_file)
         self._points: dict[str, RunningChargePoint] = {}
         for one in config.charge_points:
             store = Store(state_folder / f"{one.encoded_id}.db", one.id)
             body = Body(one, store, Clock(one.behaviour), console.report)
-            self._points[one.id] = RunningChargePoint(body, config.url, tls)
+            url = _url(config, one)
+            self._points[one.id] = RunningChargePoint(body, url, trust.context(url, one))
         self._is_quiescing = False
 
     async def run(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast_simulators.charge_point.config import Behaviour
-from holdfast_simulators.charge_point.device import Device, Instant
+from holdfast_simulators.charge_point.device import Device
 from holdfast_simulators.charge_point.events import DeviceEvent
+from holdfast_simulators.common.clock import Instant
+from holdfast_simulators.common.config import Behaviour
 
 NOT_EXECUTED = frozenset(
     {

@@ -6,8 +6,9 @@ from typing import Any
 
 from holdfast_simulators.charge_point.device import Connector
 from holdfast_simulators.charge_point.events import Reserved
-from holdfast_simulators.charge_point.memory import Reservation, moment_ms
 from holdfast_simulators.charge_point.reply import Reply, Situation, status
+from holdfast_simulators.common.moments import moment_ms
+from holdfast_simulators.common.records import Reservation
 
 
 def reserve_now(situation: Situation, payload: dict[str, Any]) -> Reply:

@@ -1,9 +1,4 @@
-"""A charge point as a running thing: powered or not, connected or trying to be.
-
-    power on -> [ connect -> talk and listen -> wait ]* -> reboot -> power on ...
-
-Reconnects for ever, with its own back-off. A power loss takes effect at once; what was in memory is gone.
-"""
+"""A 1.6 charge point as a running thing: what people do at it, its meters, what it is told to do."""
 
 from __future__ import annotations
 
@@ -11,11 +6,7 @@ import asyncio
 import json
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
-
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from holdfast_simulators.charge_point.body import Body
 from holdfast_simulators.charge_point.commands import obey
@@ -27,37 +18,21 @@ from holdfast_simulators.charge_point.events import (
     ReadingDue,
     Stopped,
 )
-from holdfast_simulators.charge_point.link import Call, Link, open_socket
 from holdfast_simulators.charge_point.maintenance import Maintenance
 from holdfast_simulators.charge_point.reply import Situation
 from holdfast_simulators.charge_point.talker import Talker
+from holdfast_simulators.common.link import Call, Link
+from holdfast_simulators.common.reconnecting import Reconnecting, Restart
 from holdfast_simulators.control import CommandError
 
 WAIT_MS_MAX = 3_600_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restart:
-    is_graceful: bool
-    reason: str
-    """Reason of StopTransaction for sessions that do not survive."""
-    always_stops: bool = False
-    """Reset.req: sessions are stopped whatever the behaviour says about reboots."""
-
-
-class RunningChargePoint:
+class RunningChargePoint(Reconnecting):
     def __init__(self, body: Body, url: str, tls: ssl.SSLContext | None) -> None:
+        super().__init__(body, url, tls)
         self.body = body
-        self.is_connected = False
-        self._url = url
-        self._tls = tls
-        self._restart: Restart | None = None
         self._maintenance = Maintenance(body, self._restart_for_firmware)
-        self._attempt: asyncio.Task[str] | None = None
-        self._interrupted = asyncio.Event()
-        self._offline_until_ms = 0
-        self._failures = 0
-        self._is_failure_said = False
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -96,21 +71,12 @@ class RunningChargePoint:
                 )
             )
 
-    def drop_link(self, for_s: float) -> None:
-        self._offline_until_ms = self._now_ms() + round(for_s * 1_000)
-        if self._attempt is not None:
-            self._attempt.cancel()
-
     def reboot(self, restart: Restart) -> None:
         self._assert_powered()
         if restart.is_graceful:
             self._stop_for(restart)
         self.body.handle(PowerLost(at=self.body.clock.now()))
-        self.body.report("rebooting", reason=restart.reason)
-        self._restart = restart
-        self._interrupted.set()
-        if self._attempt is not None:
-            self._attempt.cancel()
+        self._restart_with(restart)
 
     def status(self) -> dict[str, Any]:
         body = self.body
@@ -187,83 +153,8 @@ class RunningChargePoint:
 
     # --- the link
 
-    async def _stay_connected(self, group: asyncio.TaskGroup) -> None:
-        self._power_on("PowerLoss")
-        while True:
-            self._interrupted.clear()
-            self._attempt = group.create_task(self._connect_and_talk())
-            await asyncio.wait({self._attempt})
-            self._link_lost("dropped" if self._attempt.cancelled() else self._attempt.result())
-            await self._wait_to_reconnect()
-            if self._restart is not None:
-                await asyncio.sleep(self.body.behaviour.reboot_s)
-                self._power_on(self._restart.reason)
-                self._restart = None
-
-    async def _wait_to_reconnect(self) -> None:
-        """By the back-off, and not before an asked-for absence is over; a reboot ends the wait."""
-        waits = self.body.behaviour.reconnect_s
-        wait_ms = round(waits[min(self._failures, len(waits) - 1)] * 1_000)
-        self._failures += 1
-        until_ms = self._now_ms() + wait_ms
-        while self._restart is None:
-            left_ms = max(until_ms, self._offline_until_ms) - self._now_ms()
-            if left_ms <= 0:
-                return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left_ms / 1_000):
-                    await self._interrupted.wait()
-
-    def _now_ms(self) -> int:
-        return self.body.clock.now().monotonic_ms
-
-    def _link_lost(self, reason: str) -> None:
-        body = self.body
-        if self.is_connected:
-            body.report("disconnected", reason=reason)
-            self._is_failure_said = False
-        elif not self._is_failure_said:
-            # Said once per outage; a back-off of one second would fill the reader's log.
-            body.report("not-connected", reason=reason)
-            self._is_failure_said = True
-        if body.is_online:
-            self._failures = 0
-        self.is_connected = False
-        body.is_online = False
-        for connector, driver_token in list(body.agenda.authorisations.items()):
-            del body.agenda.authorisations[connector]
-            body.authorise_offline(connector, driver_token)
-
-    async def _connect_and_talk(self) -> str:
-        """Until the connection ends; why it did."""
-        try:
-            socket = await open_socket(self._url, self._tls, self.body.config, self.body.behaviour)
-        except (OSError, WebSocketException, TimeoutError) as error:
-            return f"{type(error).__name__}: {error}"
-        self.is_connected = True
-        self.body.report("connected")
-        link = Link(
-            socket,
-            json_spaces=self.body.behaviour.json_spaces,
-            on_call=self._called,
-            on_bad_frame=lambda frame: self.body.report("bad-frame", frame=frame),
-        )
-        reason = "closed"
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(link.listen())
-                group.create_task(Talker(self.body, link).run())
-        except* ConnectionClosed as closed:
-            reason = str(closed.exceptions[0])
-        finally:
-            await self._leave(socket)
-        return reason
-
-    async def _leave(self, socket: ClientConnection) -> None:
-        """A soft reset says goodbye; everything else just stops being there."""
-        if self._restart is not None and self._restart.is_graceful:
-            await socket.close(1001)
-        socket.transport.abort()
+    async def _talk(self, link: Link) -> None:
+        await Talker(self.body, link).run()
 
     async def _called(self, link: Link, call: Call) -> None:
         """Written down, answered, then done: as a device that obeys after it has said yes."""

@@ -1,42 +1,23 @@
-"""What one charge point remembers over reboots and kills: its queue, its meters, its ledger.
-
-One SQLite file per charge point. Each change is one transaction, so a kill leaves the queue, the
-register and the ledger in agreement. `synchronous=NORMAL` with a write-ahead log: safe against the
-death of the process, which is what is simulated; the machine's own power is not.
-
-The ledger grows with the run and is never trimmed: it is the truth the oracle judges by.
-"""
+"""What a 1.6 charge point keeps: its connectors and sessions, beside the queue and the ledger of `common/`."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from holdfast_simulators.charge_point import outbox
 from holdfast_simulators.charge_point.device import Connector, Device, Session
 from holdfast_simulators.charge_point.events import BeginSession, EndSession
-from holdfast_simulators.charge_point.memory import Memory, Reservation, remembered
-from holdfast_simulators.charge_point.outbox import Action, Entry, Transactional
+from holdfast_simulators.charge_point.memory import Memory, remembered
+from holdfast_simulators.charge_point.outbox import Action
+from holdfast_simulators.common.outbox import Outbox, Queued
+from holdfast_simulators.common.records import Reservation
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS charge_point (
-    id TEXT NOT NULL, memory TEXT
-);
 CREATE TABLE IF NOT EXISTS connector (
     number INTEGER PRIMARY KEY, register_mj INTEGER NOT NULL, is_plugged INTEGER NOT NULL,
     is_used INTEGER NOT NULL, is_operative INTEGER NOT NULL, reservation TEXT
-);
-CREATE TABLE IF NOT EXISTS queue (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, action TEXT NOT NULL, session TEXT NOT NULL,
-    fields TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, message_id TEXT, payload TEXT
-);
-CREATE TABLE IF NOT EXISTS known_token (
-    driver_token TEXT PRIMARY KEY, accepted INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS session (
     number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, connector INTEGER NOT NULL,
@@ -45,61 +26,13 @@ CREATE TABLE IF NOT EXISTS session (
     meter_stop_wh INTEGER, stopped_at_ms INTEGER, stopped_true_ms INTEGER, stop_reason TEXT,
     transaction_id INTEGER, start_acked_at_ms INTEGER, stop_acked_at_ms INTEGER
 );
-CREATE TABLE IF NOT EXISTS acknowledged (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL, action TEXT NOT NULL,
-    session TEXT, payload TEXT NOT NULL, acked_at_ms INTEGER NOT NULL, answer TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS discarded (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, action TEXT NOT NULL, session TEXT NOT NULL,
-    payload TEXT, why TEXT NOT NULL, attempts INTEGER NOT NULL, at_ms INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS command (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL, action TEXT NOT NULL,
-    payload TEXT NOT NULL, at_ms INTEGER NOT NULL, executed INTEGER NOT NULL, answer TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS authorisation (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, connector INTEGER NOT NULL, driver_token TEXT NOT NULL,
-    accepted INTEGER NOT NULL, online INTEGER NOT NULL, at_ms INTEGER NOT NULL
-);
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queued:
-    """A message at its place in the queue, with the id and text of its last transmission."""
-
-    place: int
-    message: Transactional
-    attempts: int
-    message_id: str | None
-    payload: str | None
-    transaction_id: int | None
-    """Of its session, when it is known by now."""
-
-
-class Store:
+class Store(Outbox):
     def __init__(self, file: Path, charge_point: str) -> None:
-        self._db = sqlite3.connect(file, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
+        super().__init__(file, charge_point, SCHEMA)
         self._saved = Memory()
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(SCHEMA)
-        if self._db.execute("SELECT 1 FROM charge_point").fetchone() is None:
-            self._db.execute("INSERT INTO charge_point (id) VALUES (?)", (charge_point,))
-
-    def close(self) -> None:
-        self._db.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     # --- the device
 
@@ -189,173 +122,28 @@ class Store:
             ),
         )
 
-    # --- the queue
-
-    def queue_length(self) -> int:
-        return self._count("SELECT count(*) FROM queue")
-
-    def has_room(self, running: int, capacity: int) -> bool:
-        """Whether one more session may begin."""
-        fixed = self._count("SELECT count(*) FROM queue WHERE action != ?", Action.METER)
-        return outbox.may_begin_session(starts_and_stops=fixed, running=running, capacity=capacity)
-
-    def enqueue(
-        self,
-        message: Transactional,
-        *,
-        running: int,
-        capacity: int,
-        in_flight: int | None,
-        at_ms: int,
-    ) -> Entry:
-        """`in_flight` is the place of the message being sent: what is on the wire is not dropped."""
-        oldest = self._db.execute(
-            "SELECT * FROM queue WHERE action = ? AND id IS NOT ? ORDER BY id LIMIT 1",
-            (Action.METER, in_flight),
-        ).fetchone()
-        verdict = outbox.entry(
-            action=message.action,
-            queued=self.queue_length(),
-            meter_values=0 if oldest is None else 1,
-            reserved=running,
-            capacity=capacity,
-        )
-        if verdict is Entry.DROPPED:
-            self._record_discarded(message, None, "queue full", 0, at_ms)
-            return verdict
-        if verdict is Entry.AFTER_DROPPING:
-            self._remove(self._queued(oldest), "queue full", at_ms)
-        self._db.execute(
-            "INSERT INTO queue (action, session, fields) VALUES (?, ?, ?)",
-            (message.action, message.session, json.dumps(message.fields)),
-        )
-        return verdict
-
-    def head(self) -> Queued | None:
-        row = self._db.execute("SELECT * FROM queue ORDER BY id LIMIT 1").fetchone()
-        return None if row is None else self._queued(row)
-
-    def sending(self, queued: Queued, message_id: str, payload: str) -> None:
-        """Remember what is about to be sent, so that it can be sent again as it was."""
-        self._db.execute(
-            "UPDATE queue SET message_id = ?, payload = ? WHERE id = ?",
-            (message_id, payload, queued.place),
-        )
-
-    def failed(self, queued: Queued) -> int:
-        """One transmission came to nothing; how many that makes."""
-        self._db.execute("UPDATE queue SET attempts = attempts + 1 WHERE id = ?", (queued.place,))
-        return queued.attempts + 1
-
     def acknowledged(
         self, queued: Queued, message_id: str, payload: str, answer: str, at_ms: int
     ) -> None:
-        self.record_answer(
-            message_id, queued.message.action, payload, answer, at_ms, queued.message.session
-        )
+        super().acknowledged(queued, message_id, payload, answer, at_ms)
         column = {Action.START: "start_acked_at_ms", Action.STOP: "stop_acked_at_ms"}
-        if queued.message.action in column:
+        action = Action(queued.message.action)
+        if action in column:
             self._db.execute(
-                f"UPDATE session SET {column[queued.message.action]} = ? WHERE key = ?",  # noqa: S608 - one of two names above
+                f"UPDATE session SET {column[action]} = ? WHERE key = ?",  # noqa: S608 - one of two names above
                 (at_ms, queued.message.session),
             )
-        self._db.execute("DELETE FROM queue WHERE id = ?", (queued.place,))
+
+    def transaction_id(self, session: str) -> int | None:
+        row = self._db.execute(
+            "SELECT transaction_id FROM session WHERE key = ?", (session,)
+        ).fetchone()
+        return None if row is None else row["transaction_id"]
 
     def set_transaction_id(self, session: str, transaction_id: int) -> None:
         self._db.execute(
             "UPDATE session SET transaction_id = ? WHERE key = ?", (transaction_id, session)
         )
-
-    def discard(self, queued: Queued, why: str, at_ms: int) -> None:
-        self._remove(queued, why, at_ms)
-
-    def discard_all(self, why: str, at_ms: int) -> int:
-        rows = self._db.execute("SELECT * FROM queue ORDER BY id").fetchall()
-        for row in rows:
-            self._remove(self._queued(row), why, at_ms)
-        return len(rows)
-
-    def _remove(self, queued: Queued, why: str, at_ms: int) -> None:
-        self._record_discarded(queued.message, queued.payload, why, queued.attempts, at_ms)
-        self._db.execute("DELETE FROM queue WHERE id = ?", (queued.place,))
-
-    def _record_discarded(
-        self, message: Transactional, payload: str | None, why: str, attempts: int, at_ms: int
-    ) -> None:
-        self._db.execute(
-            "INSERT INTO discarded (action, session, payload, why, attempts, at_ms) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (message.action, message.session, payload, why, attempts, at_ms),
-        )
-
-    def _queued(self, row: sqlite3.Row) -> Queued:
-        session = self._db.execute(
-            "SELECT transaction_id FROM session WHERE key = ?", (row["session"],)
-        ).fetchone()
-        return Queued(
-            place=row["id"],
-            message=Transactional(
-                action=Action(row["action"]),
-                session=row["session"],
-                fields=json.loads(row["fields"]),
-            ),
-            attempts=row["attempts"],
-            message_id=row["message_id"],
-            payload=row["payload"],
-            transaction_id=None if session is None else session["transaction_id"],
-        )
-
-    # --- the ledger, and the tokens
-
-    def record_answer(
-        self,
-        message_id: str,
-        action: str,
-        payload: str,
-        answer: str,
-        at_ms: int,
-        session: str | None = None,
-    ) -> None:
-        self._db.execute(
-            "INSERT INTO acknowledged (message_id, action, session, payload, acked_at_ms, answer) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (message_id, action, session, payload, at_ms, answer),
-        )
-
-    def record_command(
-        self, message_id: str, action: str, payload: str, at_ms: int, *, executed: bool, answer: str
-    ) -> None:
-        self._db.execute(
-            "INSERT INTO command (message_id, action, payload, at_ms, executed, answer) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (message_id, action, payload, at_ms, executed, answer),
-        )
-
-    def record_authorisation(
-        self, connector: int, driver_token: str, at_ms: int, *, accepted: bool, online: bool
-    ) -> None:
-        self._db.execute(
-            "INSERT INTO authorisation (connector, driver_token, accepted, online, at_ms) "
-            "VALUES (?, ?, ?, ?, ?)",
-            (connector, driver_token, accepted, online, at_ms),
-        )
-
-    def remember_token(self, driver_token: str, *, accepted: bool) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO known_token VALUES (?, ?)", (driver_token, accepted)
-        )
-
-    def forget_tokens(self) -> None:
-        self._db.execute("DELETE FROM known_token")
-
-    def known_token(self, driver_token: str) -> bool | None:
-        row = self._db.execute(
-            "SELECT accepted FROM known_token WHERE driver_token = ?", (driver_token,)
-        ).fetchone()
-        return None if row is None else bool(row["accepted"])
-
-    def _count(self, statement: str, *parameters: Any) -> int:
-        return int(self._db.execute(statement, parameters).fetchone()[0])
 
 
 def _connector(number: int, row: sqlite3.Row | None, session: Session | None) -> Connector:

@@ -1,119 +1,24 @@
-"""What a charge point says on one connection: boot first, then one CALL at a time.
-
-    boot accepted -> [authorise, status, asked for, heartbeat] overtake -> head of the queue
-
-OCPP 1.6 4.2: nothing before the boot is accepted. 3.7: transactional messages strictly in order, the
-others may overtake. A transmission that times out or is answered with CALLERROR counts as an attempt;
-one that ended with the connection does not, since the charge point never learned how it went.
-"""
+"""What a 1.6 charge point says, in which order: [authorise, status, asked for, heartbeat] overtake the queue."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from contextlib import suppress
 from typing import Any
 
 from holdfast_simulators.charge_point import messages, outbox
 from holdfast_simulators.charge_point.body import Body
-from holdfast_simulators.charge_point.config import Behaviour
 from holdfast_simulators.charge_point.device import Status
 from holdfast_simulators.charge_point.events import StartAnswered
-from holdfast_simulators.charge_point.link import Answer, Answered, Link
 from holdfast_simulators.charge_point.outbox import Action
-from holdfast_simulators.charge_point.store import Queued
-
-HEARTBEAT_DEFAULT_S = 60.0
-PENDING_WAIT_S = (0.1, 300.0)
-"""Bounds of the wait that a central system may ask for before the next BootNotification."""
+from holdfast_simulators.common.link import Answered, Link
+from holdfast_simulators.common.outbox import Queued
+from holdfast_simulators.common.talking import Talking
 
 
-class Talker:
+class Talker(Talking):
     def __init__(self, body: Body, link: Link) -> None:
+        super().__init__(body, link)
         self._body = body
-        self._link = link
-        self._told_heartbeat_s = HEARTBEAT_DEFAULT_S
-        self._heard_ms = 0
-
-    @property
-    def _behaviour(self) -> Behaviour:
-        """As it is configured now."""
-        return self._body.behaviour
-
-    @property
-    def _heartbeat_at_ms(self) -> int:
-        interval_s = self._behaviour.heartbeat_s or self._told_heartbeat_s
-        return self._heard_ms + round(interval_s * 1_000)
-
-    async def run(self) -> None:
-        agenda = self._body.agenda
-        if agenda.was_in_flight:
-            agenda.was_in_flight = False
-            await asyncio.sleep(self._behaviour.in_flight_silence_s)
-        if agenda.needs_boot or self._behaviour.boot_on_reconnect:
-            await self._boot()
-        elif self._behaviour.status_before_queue:
-            await self._say_all_available()
-        self._body.is_online = True
-        self._body.report("online")
-        self._heard_ms = self._now_ms()
-        while True:
-            agenda.work.clear()
-            if not await self._say_next():
-                await self._wait_for_work()
-
-    # --- boot
-
-    async def _boot(self) -> None:
-        """Ask until accepted, as slowly as told."""
-        while True:
-            accepted, wait_s = await self._boot_once()
-            if accepted:
-                break
-            await asyncio.sleep(wait_s)
-        self._body.agenda.needs_boot = False
-        self._told_heartbeat_s = wait_s or HEARTBEAT_DEFAULT_S
-        if self._behaviour.status_before_queue:
-            await self._say_all_available()
-
-    async def _boot_once(self) -> tuple[bool, float]:
-        payload = self._boot_payload()
-        if self._behaviour.boot_pipelined:
-            answer = await self._boot_pipelined(payload)
-        else:
-            answer = await self._exchange("BootNotification", payload)
-        if not isinstance(answer, Answered):
-            return False, max(PENDING_WAIT_S[0], self._behaviour.retry_interval_s)
-        status = answer.payload.get("status")
-        interval = answer.payload.get("interval")
-        wait_s = float(interval) if isinstance(interval, int | float) and interval > 0 else 0.0
-        self._body.report("boot", status=status)
-        if status == "Accepted":
-            return True, wait_s
-        return False, min(max(wait_s, PENDING_WAIT_S[0]), PENDING_WAIT_S[1])
-
-    async def _boot_pipelined(self, boot_payload: str) -> Answer | None:
-        """BootNotification and every StatusNotification in one burst, against OCPP-J 4.1.1."""
-        agenda = self._body.agenda
-        statuses = [self._status_payload(number) for number in sorted(agenda.statuses)]
-        burst = [("BootNotification", boot_payload)]
-        burst += [("StatusNotification", payload) for payload in statuses]
-        agenda.statuses.clear()
-        sent = []
-        for action, payload in burst:
-            message_id = self._body.ids.fresh()
-            sent.append((message_id, await self._link.send_call(message_id, action, payload)))
-        answers = []
-        for (action, payload), (message_id, future) in zip(burst, sent, strict=True):
-            answer = await self._link.answer_to(message_id, future, self._behaviour.call_timeout_s)
-            self._record(message_id, action, payload, answer)
-            answers.append(answer)
-        return answers[0]
-
-    async def _say_all_available(self) -> None:
-        for connector in self._body.device.connectors:
-            payload = self._status_payload(connector.number, Status.AVAILABLE)
-            await self._exchange("StatusNotification", payload)
 
     # --- what is next
 
@@ -127,8 +32,8 @@ class Talker:
             agenda.statuses.discard(number)
             await self._exchange("StatusNotification", self._status_payload(number))
         elif agenda.notices:
-            action, status = agenda.notices.popleft()
-            await self._exchange(action, self._link.text({"status": status}))
+            action, fields = agenda.notices.popleft()
+            await self._exchange(action, self._link.text(fields))
         elif agenda.triggered:
             await self._say_triggered(*agenda.triggered.popleft())
         elif self._now_ms() >= self._heartbeat_at_ms:
@@ -137,15 +42,6 @@ class Talker:
         else:
             return await self._say_head_of_queue()
         return True
-
-    async def _wait_for_work(self) -> None:
-        next_ms = self._heartbeat_at_ms
-        if self._body.store.queue_length():
-            next_ms = min(next_ms, self._body.agenda.retry_at_ms)
-        wait_s = max(0.001, (next_ms - self._now_ms()) / 1_000)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                await self._body.agenda.work.wait()
 
     async def _authorise(self, connector: int, driver_token: str) -> None:
         """Leaves the agenda only when answered: a link lost on the way is decided offline."""
@@ -190,47 +86,19 @@ class Talker:
 
     # --- the queue
 
-    async def _say_head_of_queue(self) -> bool:
-        if self._now_ms() < self._body.agenda.retry_at_ms:
-            return False
-        queued = self._body.store.head()
-        if queued is None:
-            return False
-        is_same_id = self._behaviour.retry_ids == "same"
-        message_id = (queued.message_id if is_same_id else None) or self._body.ids.fresh()
-        payload = queued.payload or self._link.text(
-            outbox.payload(queued.message, queued.transaction_id)
-        )
-        with self._body.store.transaction():
-            self._body.store.sending(queued, message_id, payload)
-        answer = await self._transmit(queued, message_id, payload)
-        self._settle(queued, message_id, payload, answer)
-        return True
+    def _text(self, queued: Queued) -> str:
+        transaction_id = self._body.store.transaction_id(queued.message.session)
+        return self._link.text(outbox.payload(queued.message, transaction_id))
 
-    async def _transmit(self, queued: Queued, message_id: str, payload: str) -> Answer | None:
-        agenda = self._body.agenda
-        agenda.in_flight = queued.place
-        agenda.was_in_flight = True
-        try:
-            answer = await self._link.call(
-                message_id, queued.message.action, payload, self._behaviour.call_timeout_s
-            )
-        finally:
-            agenda.in_flight = None
-        agenda.was_in_flight = False
-        return answer
-
-    def _settle(self, queued: Queued, message_id: str, payload: str, answer: Answer | None) -> None:
+    def _acknowledged(
+        self, queued: Queued, message_id: str, payload: str, answer: Answered
+    ) -> str | None:
         at = self._body.clock.now()
         store = self._body.store
-        is_start = queued.message.action is Action.START
-        if not isinstance(answer, Answered):
-            self._failed(queued, "no answer" if answer is None else f"CALLERROR {answer.code}")
-            return
+        is_start = queued.message.action == Action.START
         transaction_id = answer.payload.get("transactionId")
         if is_start and (not isinstance(transaction_id, int) or isinstance(transaction_id, bool)):
-            self._failed(queued, "answer without transactionId")
-            return
+            return "answer without transactionId"
 
         def acknowledge() -> None:
             text = json.dumps(answer.payload)
@@ -242,7 +110,7 @@ class Talker:
             with store.transaction():
                 acknowledge()
             self._body.queue_changed()
-            return
+            return None
         is_accepted = _is_accepted(answer.payload)
         self._body.report(
             "transaction-id",
@@ -259,42 +127,9 @@ class Talker:
             ),
             together_with=acknowledge,
         )
+        return None
 
-    def _failed(self, queued: Queued, why: str) -> None:
-        """Once more after a while, or never again."""
-        store = self._body.store
-        with store.transaction():
-            attempts = store.failed(queued)
-            is_over = outbox.is_exhausted(attempts=attempts, attempts_max=self._behaviour.attempts)
-            if is_over:
-                # The row is read anew, so that the ledger has the last payload and the right count.
-                last = store.head() or queued
-                store.discard(last, why, self._body.clock.now().true_ms)
-        if is_over:
-            self._body.report("discarded", action=queued.message.action, why=why)
-            self._body.queue_changed()
-            return
-        self._body.agenda.retry_at_ms = self._now_ms() + outbox.retry_wait_ms(
-            attempts=attempts, interval_s=self._behaviour.retry_interval_s
-        )
-
-    # --- one CALL that is not transactional
-
-    async def _exchange(self, action: str, payload: str) -> Answer | None:
-        message_id = self._body.ids.fresh()
-        answer = await self._link.call(message_id, action, payload, self._behaviour.call_timeout_s)
-        self._record(message_id, action, payload, answer)
-        return answer
-
-    def _record(self, message_id: str, action: str, payload: str, answer: Answer | None) -> None:
-        if isinstance(answer, Answered):
-            self._body.store.record_answer(
-                message_id,
-                action,
-                payload,
-                json.dumps(answer.payload),
-                self._body.clock.now().true_ms,
-            )
+    # --- payloads
 
     def _boot_payload(self) -> str:
         config, firmware = self._body.config, self._body.device.memory.firmware
@@ -302,15 +137,15 @@ class Talker:
             messages.boot(config.vendor, config.model, config.serial, firmware.version)
         )
 
-    def _status_payload(self, number: int, status: Status | None = None) -> str:
+    def _numbers(self) -> tuple[int, ...]:
+        return tuple(one.number for one in self._body.device.connectors)
+
+    def _status_payload(self, number: int, *, is_available: bool = False) -> str:
         connector = self._body.device.connector(number)
         assert connector is not None, f"connector {number} left while its status was to be sent"
-        said = connector.status if status is None else status
+        said = Status.AVAILABLE if is_available else connector.status
         at_ms = self._body.clock.now().device_ms
         return self._link.text(messages.status(number, said, at_ms))
-
-    def _now_ms(self) -> int:
-        return self._body.clock.now().monotonic_ms
 
 
 def _is_accepted(payload: dict[str, Any]) -> bool:

@@ -8,29 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from holdfast_simulators.charge_point.events import Remembered
-from holdfast_simulators.charge_point.memory import Update, moment_ms
+from holdfast_simulators.charge_point.memory import Update
 from holdfast_simulators.charge_point.reply import Reply, Situation, status
+from holdfast_simulators.common.moments import moment_ms
 
-SCHEMES = ("ftp", "ftps", "sftp", "http", "https")
-VERSION_CHARACTERS_MAX = 50
 FILE_NAME = "diagnostics.zip"
-
-
-def can_be_used(location: str) -> bool:
-    try:
-        parts = urlsplit(location)
-        return parts.scheme in SCHEMES and bool(parts.hostname)
-    except ValueError:
-        return False
-
-
-def version_of(location: str) -> str:
-    """A simulated image is called as its file is."""
-    name = urlsplit(location).path.rsplit("/", 1)[-1]
-    return name[:VERSION_CHARACTERS_MAX] or "unnamed"
 
 
 def get_diagnostics(situation: Situation, payload: dict[str, Any]) -> Reply:

@@ -18,6 +18,7 @@ from holdfast_simulators.document import Check, is_bool, is_number, is_one_of, i
 
 CHARGE_POINTS_MAX = 2_000
 CONNECTORS_MAX = 32
+SUBPROTOCOLS = {"1.6": "ocpp1.6", "2.0.1": "ocpp2.0.1", "2.1": "ocpp2.1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,12 @@ class Behaviour:
 class ChargePointConfig:
     id: str
     password: str
+    version: str = "1.6"
+    security_profile: int | None = None
+    """1: Basic; 2: Basic over TLS; 3: TLS with a client certificate. None: 1 or 2, as `url` says."""
+    certificate_file: Path | None = None
+    """Profile 3: the chain shown to the central system, PEM."""
+    key_file: Path | None = None
     vendor: str = "Holdfast"
     model: str = "Simulated"
     serial: str = ""
@@ -87,6 +94,8 @@ class ChargePointConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     url: str
+    tls_url: str | None
+    """Where charge points of profiles 2 and 3 go; None: to `url`."""
     ca_file: Path | None
     """Whom to trust on a wss:// url; None: the machine's own list."""
     charge_points: tuple[ChargePointConfig, ...]
@@ -136,9 +145,24 @@ BEHAVIOUR_CHECKS: dict[str, Check] = {
 }
 assert set(BEHAVIOUR_CHECKS) == {one.name for one in fields(Behaviour)}
 
+
+def is_profile(value: Any) -> str | None:
+    right = value in (1, 2, 3) and not isinstance(value, bool)
+    return None if value is None or right else "write 1, 2 or 3, or leave it out"
+
+
+def is_path(value: Any) -> str | None:
+    right = value is None or (isinstance(value, str) and value != "")
+    return None if right else "write a path, or leave it out"
+
+
 CHARGE_POINT_CHECKS: dict[str, Check] = {
     "id": is_text(48),
     "password": is_text(255),
+    "version": is_one_of("1.6"),
+    "security_profile": is_profile,
+    "certificate_file": is_path,
+    "key_file": is_path,
     "vendor": is_text(20, empty=True),
     "model": is_text(20),
     "serial": is_text(25, empty=True),
@@ -148,7 +172,7 @@ CHARGE_POINT_CHECKS: dict[str, Check] = {
 
 class _Reader(document.Reader):
     def config(self, given: Any) -> Config:
-        table = self.table("document", given, {"url", "ca_file", "charge_points"})
+        table = self.table("document", given, {"url", "tls_url", "ca_file", "charge_points"})
         listed = table.get("charge_points")
         if not isinstance(listed, list) or not 1 <= len(listed) <= CHARGE_POINTS_MAX:
             self.fail("charge_points", listed, f"write a list of 1 to {CHARGE_POINTS_MAX} objects")
@@ -161,39 +185,56 @@ class _Reader(document.Reader):
                 self.fail(f"charge_points[{number}].id", point.id, "give each its own id")
             seen.add(point.id)
         ca_file = table.get("ca_file")
-        if ca_file is not None and not isinstance(ca_file, str):
-            self.fail("ca_file", ca_file, "write a path, or leave it out")
+        self.check("", {"ca_file": ca_file}, {"ca_file": is_path})
+        url, tls_url = self._url("url", table.get("url")), None
+        if table.get("tls_url") is not None:
+            tls_url = self._url("tls_url", table["tls_url"])
+        for number, point in enumerate(points):
+            if (point.security_profile or 1) > 1 and not (tls_url or url).startswith("wss:"):
+                remedy = "profiles 2 and 3 need tls_url, or url, to be wss://..."
+                self.fail(
+                    f"charge_points[{number}].security_profile", point.security_profile, remedy
+                )
         return Config(
-            url=self._url(table.get("url")),
+            url=url,
+            tls_url=tls_url,
             ca_file=None if ca_file is None else Path(ca_file),
             charge_points=points,
         )
 
-    def _url(self, value: Any) -> str:
+    def _url(self, where: str, value: Any) -> str:
         remedy = "write ws://HOST:PORT/PATH or wss://..., without query and credentials"
         if not isinstance(value, str):
-            self.fail("url", value, remedy)
+            self.fail(where, value, remedy)
         try:
             parts = urlsplit(value)
             right = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
         except ValueError:
             right = False
         if not right or parts.query or parts.fragment or parts.username is not None:
-            self.fail("url", value, remedy)
+            self.fail(where, value, remedy)
         return str(value).rstrip("/")
 
     def _charge_point(self, where: str, value: Any) -> ChargePointConfig:
         table = self.table(where, value, {*CHARGE_POINT_CHECKS, "behaviour"})
-        for name in ("id", "password"):
-            if name not in table:
-                self.fail(f"{where}.{name}", None, "every charge point needs one")
+        is_certified = table.get("security_profile") == 3
+        needed = ("certificate_file", "key_file") if is_certified else ("password",)
+        for name in ("id", *needed):
+            if table.get(name) is None:
+                self.fail(f"{where}.{name}", None, "every charge point needs one, by its profile")
         plain = {name: table[name] for name in CHARGE_POINT_CHECKS if name in table}
         self.check(where, plain, CHARGE_POINT_CHECKS)
         # The Basic user name ends at the first colon, so such an id could never authenticate.
         if ":" in plain["id"]:
             self.fail(f"{where}.id", plain["id"], "leave out the colon")
+        files: dict[str, Any] = {}
+        for name in ("certificate_file", "key_file"):
+            file = plain.pop(name, None)
+            files[name] = None if file is None else Path(file)
         return ChargePointConfig(
-            **plain, behaviour=self._behaviour(f"{where}.behaviour", table.get("behaviour", {}))
+            **{"password": "", **plain},
+            **files,
+            behaviour=self._behaviour(f"{where}.behaviour", table.get("behaviour", {})),
         )
 
     def _behaviour(self, where: str, value: Any) -> Behaviour:

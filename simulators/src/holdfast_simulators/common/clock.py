@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
-from holdfast_simulators.charge_point.config import Behaviour
-from holdfast_simulators.charge_point.device import Instant
+from holdfast_simulators.common.config import Behaviour
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instant:
+    monotonic_ms: int
+    true_ms: int
+    device_ms: int
 
 
 class Clock:

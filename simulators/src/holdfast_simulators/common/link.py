@@ -19,9 +19,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import NegotiationError
 from websockets.typing import Subprotocol
 
-from holdfast_simulators.charge_point.config import Behaviour, ChargePointConfig
+from holdfast_simulators.common.config import SUBPROTOCOLS, Behaviour, ChargePointConfig
 
-SUBPROTOCOL = Subprotocol("ocpp1.6")
 FRAME_BYTES_MAX = 256 * 1024
 
 
@@ -59,11 +58,15 @@ async def open_socket(
     url: str, tls: ssl.SSLContext | None, config: ChargePointConfig, behaviour: Behaviour
 ) -> ClientConnection:
     """One attempt, no proxy, no compression: as small devices do it."""
-    pair = base64.b64encode(f"{config.id}:{config.password}".encode()).decode()
+    subprotocol = Subprotocol(SUBPROTOCOLS[config.version])
+    headers = {}
+    if config.security_profile != 3:
+        pair = base64.b64encode(f"{config.id}:{config.password}".encode()).decode()
+        headers["Authorization"] = f"Basic {pair}"
     socket = await connect(
         f"{url}/{config.encoded_id}",
-        subprotocols=[SUBPROTOCOL],
-        additional_headers={"Authorization": f"Basic {pair}"},
+        subprotocols=[subprotocol],
+        additional_headers=headers,
         compression=None,
         proxy=None,
         ssl=tls,
@@ -73,9 +76,9 @@ async def open_socket(
         close_timeout=1,
         max_size=FRAME_BYTES_MAX,
     )
-    if socket.subprotocol != SUBPROTOCOL:
+    if socket.subprotocol != subprotocol:
         socket.transport.abort()
-        raise NegotiationError(f"the central system did not agree to {SUBPROTOCOL}")
+        raise NegotiationError(f"the central system did not agree to {subprotocol}")
     return socket
 
 

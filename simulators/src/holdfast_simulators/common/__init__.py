@@ -1,0 +1,1 @@
+"""What simulated charge points of every version share: link, clocks, back-off, queue rules, ledger, configuration."""

@@ -1,0 +1,37 @@
+"""Reservations and the local list, as charge points of every version keep them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    id: int
+    id_tag: str
+    parent_id_tag: str | None
+    until_ms: int
+    """By the charge point's own clock, as all moments in payloads are."""
+
+    def is_for(self, id_tag: str, parent_id_tag: str | None) -> bool:
+        same_parent = parent_id_tag is not None and parent_id_tag == self.parent_id_tag
+        return id_tag == self.id_tag or same_parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One driver token of the local list."""
+
+    status: str
+    until_ms: int | None = None
+    parent_id_tag: str | None = None
+
+    def is_accepted(self, at_ms: int) -> bool:
+        return self.status == "Accepted" and (self.until_ms is None or at_ms < self.until_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalList:
+    version: int = 0
+    """0: there is none."""
+    tokens: dict[str, Listed] = field(default_factory=dict)
