@@ -71,6 +71,12 @@ SITE_REQUESTS = (
     Asked("csms-authorise", "csms-bridge", contracts.csms.AskCsms, contracts.decision.CloudVerdict),
     Asked("lanes", "ocpp-edge", Empty, contracts.command.CommandLanes),
     Asked("charge-points", "ocpp-edge", Empty, contracts.charge_point.ChargePointsStatus),
+    Asked(
+        "charge-point-state",
+        "ocpp-edge",
+        contracts.local_state.LocalStateRequest,
+        contracts.local_state.LocalStateView,
+    ),
     Asked("recovery", "reconciler", Empty, contracts.recovery.RecoveryStatus),
     Asked("sessions", "reconciler", contracts.session.SessionsRequest, contracts.session.Sessions),
 )

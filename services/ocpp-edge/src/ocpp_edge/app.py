@@ -15,6 +15,7 @@ from holdfast.clock import Clock
 from holdfast.contracts.command import Command, CommandWord
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.journal import StorageLevel, StorageLevelChanged
+from holdfast.contracts.local_state import LocalStateRequest
 from holdfast.contracts.rpc import Empty
 from holdfast.entries import read
 from holdfast.recorder import Incarnation, Recorder, wait_for_incarnation
@@ -73,6 +74,8 @@ async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) 
         await rpc.serve(bus, word, CommandWord, edge.command_word)
         await rpc.serve(bus, subjects.rpc(config.site, "lanes"), Empty, edge.lanes)
         await rpc.serve(bus, subjects.rpc(config.site, "charge-points"), Empty, edge.charge_points)
+        state = subjects.rpc(config.site, "charge-point-state")
+        await rpc.serve(bus, state, LocalStateRequest, edge.charge_point_state)
         await strictness.look()  # before anyone is let in
         group.create_task(strictness.run())
         await listen(config, Gate(config, registry, metrics, context.health, clock), edge)

@@ -19,6 +19,7 @@ from holdfast.contracts.command import (
 from holdfast.contracts.data_rules import Thinning
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.journal import IncarnationOpened
+from holdfast.contracts.local_state import LocalStateRequest, LocalStateView, StandView
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.rpc import Empty
 from holdfast.entries import Read, read
@@ -336,6 +337,23 @@ class Edge:
             for one in [self._attendants.get(identity)]
         )
         return ChargePointsStatus(at_ms=self._services.clock.now_ms(), charge_points=tuple(views))
+
+    async def charge_point_state(self, request: LocalStateRequest, _: str) -> LocalStateView:
+        """`rpc.charge-point-state`. Raise ContractError where nothing was ever heard of it."""
+        attendant = self._attendants.get(request.charge_point)
+        if attendant is None:
+            raise ContractError(
+                f"charge point {request.charge_point[:40]!r} has never been here: rpc.charge-points has those that have"
+            )
+        stands = attendant.state.known.local.stands
+        return LocalStateView(
+            charge_point=request.charge_point,
+            at_ms=self._services.clock.now_ms(),
+            stands=tuple(
+                StandView(key=key, value=one.value, since_ms=one.since_ms, heard_ms=one.heard_ms)
+                for key, one in sorted(stands.items())
+            ),
+        )
 
     # --- snapshots ---
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from holdfast import local_state
 from holdfast.contracts.charge_point import (
     AvailabilityChanged,
     ChargePointBooted,
@@ -68,7 +69,8 @@ wrong: then it may be, which is what counts)."""
 
 def fold(known: Known, seq: int, at_ms: int, fact: Fact) -> Known:
     known = _folded(known, at_ms, fact)
-    return replace(known, seq=max(known.seq, seq))
+    local = local_state.fold(known.local, at_ms, fact)
+    return replace(known, local=local, seq=max(known.seq, seq))
 
 
 def _folded(known: Known, at_ms: int, fact: Fact) -> Known:  # noqa: C901  one case per kind of fact

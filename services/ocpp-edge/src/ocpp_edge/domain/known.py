@@ -10,11 +10,12 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from holdfast.contracts.command import Command
 from holdfast.contracts.transaction import TransactionId
+from holdfast.local_state import LocalState
 from ocpp_edge.domain import consequences, dedupe
 from ocpp_edge.domain.dedupe import Memory
 from ocpp_edge.domain.installed import Installed
 
-FOLD_VERSION = 3
+FOLD_VERSION = 4
 """Raised with every change that gives the same facts another `Known`: then the journal is folded anew."""
 
 OPEN_SESSIONS_MAX = 32
@@ -147,6 +148,8 @@ class Known:
     installed: Installed = field(default_factory=Installed)
     late_record_at_ms: int | None = None
     """When the newest message came that the charge point had kept for a while: it may hold more."""
+    local: LocalState = field(default_factory=LocalState)
+    """What stands at the charge point, value by value, with when it was told."""
     downlink_seq: int = 0
 
     def session_on(self, connector: int) -> Session | None:
