@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from csms_bridge.adapters.backends import Backend
 from csms_bridge.adapters.upstream import NotReached, Upstream
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.ocpp.websocket import ConnectionEnded
 from simulation.charge_point import LineEnded
 from simulation.csms import Connection, SimCsms, Unreached
@@ -20,7 +21,8 @@ class Gate:
         self._connections: list[Connection] = []
         self._life = 1
 
-    async def dial(self, backend: Backend, charge_point: str) -> Upstream:
+    async def dial(self, backend: Backend, charge_point: str, version: OcppVersion) -> Upstream:
+        """Of whatever version: the frames say it."""
         life = self._life
         try:
             await self._csms.handshake()

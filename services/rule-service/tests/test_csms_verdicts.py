@@ -204,7 +204,7 @@ async def test_a_site_name_that_is_none_is_refused_at_the_start(a_world):
 
 @virtual_time
 @pytest.mark.parametrize("at_site", [False, True])
-async def test_a_csms_of_ocpp_16_is_asked_about_idtags_only(a_world, at_site):
+async def test_the_csms_is_asked_about_a_driver_token_under_its_type(a_world, at_site):
     async with a_world() as world:
         world.csms_at_site = at_site
         async with with_csms(world).running("cloud"), world.running("site"):
@@ -217,5 +217,5 @@ async def test_a_csms_of_ocpp_16_is_asked_about_idtags_only(a_world, at_site):
             )
             subject = subjects.rpc(world.site_name, "authorise")
             reply = await call(world.site, subject, asked, Authorised, timeout_ms=5_000)
-            assert (reply.verdict.status, bridge.asked) == (TokenStatus.INVALID, [])
-            assert reply.verdict.basis is Basis.UNKNOWN_POLICY
+            assert [one.token_type for one in bridge.asked] == [TokenType.EMAID]
+            assert reply.verdict.status is TokenStatus.ACCEPTED

@@ -99,6 +99,7 @@ UP_REQUESTS = (
     ),
     Asked("digest", "reconciler", contracts.recovery.DigestRequest, contracts.recovery.Digest),
     Asked("csms", "csms-bridge", contracts.csms.CaughtUpRequest, contracts.csms.CaughtUp),
+    Asked("relay", "csms-bridge", contracts.csms.RelayRequest, contracts.csms.RelayReply),
 )
 CLOUD_REQUESTS = (
     Asked("entries", "journal", contracts.journal.EntriesRequest, contracts.journal.Entries),

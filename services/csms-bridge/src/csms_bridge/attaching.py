@@ -17,6 +17,7 @@ from csms_bridge.domain.kept import met
 from csms_bridge.domain.outgoing import Place
 from csms_bridge.domain.state import State
 from holdfast.contracts.session import SessionStarted, SessionStopped
+from holdfast.contracts.transaction import TransactionId
 
 
 async def attached(source: Source, state: State, stream_seq: int) -> State:
@@ -24,7 +25,7 @@ async def attached(source: Source, state: State, stream_seq: int) -> State:
     newest = await source.newest_seq(state.site, state.charge_point)
     if newest == 0:
         return state
-    running: dict[int, _Start] = {}
+    running: dict[TransactionId, _Start] = {}
     last: tuple[Place, int] | None = None
     stream = source.follow_charge_point(state.site, state.charge_point, 1)
     async with aclosing(stream) as entries:
@@ -54,21 +55,23 @@ async def attached(source: Source, state: State, stream_seq: int) -> State:
 class _Start(NamedTuple):
     place: Place
     stream_seq: int
-    connector: int
+    connector: int | None
+    """None: not known yet (2.x, a driver token before the cable)."""
 
 
-def _follow(running: dict[int, _Start], found: Found) -> None:
+def _follow(running: dict[TransactionId, _Start], found: Found) -> None:
     """A newer start on its connector ends a session whose own stop was lost."""
     match found.fact:
-        case SessionStarted(transaction_id=int() as local, connector=int() as connector):
+        case SessionStarted(transaction_id=local, connector=connector):
             for other in [one for one, start in running.items() if start.connector == connector]:
-                del running[other]
+                if connector is not None:
+                    del running[other]
             running[local] = _Start(found.place, found.stream_seq, connector)
-        case SessionStopped(transaction_id=int() as local):
+        case SessionStopped(transaction_id=local):
             running.pop(local, None)
 
 
-def _from(state: State, running: dict[int, _Start], last: tuple[Place, int]) -> State:
+def _from(state: State, running: dict[TransactionId, _Start], last: tuple[Place, int]) -> State:
     place, _ = last
     kept = replace(met(state.kept, place.incarnation), attached=place)
     if not running:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from csms_bridge.adapters.backends import Backend
 from csms_bridge.adapters.records import bytes_of
@@ -21,6 +21,7 @@ from csms_bridge.domain import sending
 from csms_bridge.domain.charge_point import decide, restored
 from csms_bridge.domain.events import (
     AnswerAuthorise,
+    AnswerRelay,
     AuthoriseAsked,
     Close,
     Connect,
@@ -34,6 +35,7 @@ from csms_bridge.domain.events import (
     Opened,
     Refill,
     Refilled,
+    RelayAsked,
     RoleChanged,
     Saved,
     Send,
@@ -48,8 +50,10 @@ from holdfast import subjects
 from holdfast.backoff import Backoff
 from holdfast.bus import AppendRefused, BusError, Conflict, RequestFailed
 from holdfast.contracts.command import Command
-from holdfast.contracts.csms import Phase
+from holdfast.contracts.csms import Phase, RelayReply, RelayRequest
 from holdfast.contracts.decision import CloudVerdict
+from holdfast.contracts.rules import TokenType
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.ocpp.websocket import ConnectionEnded
 
 log = logging.getLogger(__name__)
@@ -58,6 +62,9 @@ SAVE_PAUSE_MS = 200
 """Between two records of one charge point, unless a message waits for it."""
 FRAMES_AHEAD_MAX = 64
 REFILL_S = 10
+
+
+Word = TypeVar("Word")
 
 
 class Fenced(Exception):
@@ -93,6 +100,7 @@ class Attendant:
         self._hurry = asyncio.Event()
         self._links: dict[str, _Link] = {}
         self._asking: dict[str, asyncio.Future[CloudVerdict | None]] = {}
+        self._relaying: dict[str, asyncio.Future[RelayReply]] = {}
         self._running: asyncio.Task[None] | None = None
         self._early: list[Coroutine[None, None, None]] | None = []
         """Work asked for before `_run` has its group."""
@@ -171,7 +179,9 @@ class Attendant:
         if self.state.live.primary != primary:
             self.handle(RoleChanged(at_ms=self._at_ms, mono_ms=self._mono_ms, primary=primary))
 
-    async def authorise(self, driver_token: str, budget_ms: int) -> CloudVerdict | None:
+    async def authorise(
+        self, driver_token: str, token_type: TokenType, budget_ms: int
+    ) -> CloudVerdict | None:
         """The CSMS's word within the budget; None: it gave none."""
         request = self._services.ids.new()
         asked: asyncio.Future[CloudVerdict | None] = asyncio.get_running_loop().create_future()
@@ -182,6 +192,7 @@ class Attendant:
                 mono_ms=self._mono_ms,
                 request=request,
                 driver_token=driver_token,
+                token_type=token_type,
                 budget_ms=budget_ms,
             )
         )
@@ -193,12 +204,36 @@ class Attendant:
         finally:
             self._asking.pop(request, None)
 
+    async def relay(self, asked: RelayRequest) -> RelayReply:
+        """The CSMS's answer to it, or why there is none within the budget."""
+        request = self._services.ids.new()
+        answer: asyncio.Future[RelayReply] = asyncio.get_running_loop().create_future()
+        self._relaying[request] = answer
+        self.handle(
+            RelayAsked(
+                at_ms=self._at_ms,
+                mono_ms=self._mono_ms,
+                request=request,
+                version=asked.version,
+                action=asked.action,
+                raw=asked.raw,
+                budget_ms=asked.budget_ms,
+            )
+        )
+        try:
+            async with asyncio.timeout(asked.budget_ms / 1000):
+                return await answer
+        except TimeoutError:
+            return RelayReply(reason="the CSMS has not answered in time")
+        finally:
+            self._relaying.pop(request, None)
+
     # --- effects ---
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Connect():
-                self._spawn(self._connect())
+            case Connect(version=version):
+                self._spawn(self._connect(version))
             case Close(connection=connection):
                 self._put(connection, None)
             case Send(connection=connection, frame=frame, what=what):
@@ -207,7 +242,9 @@ class Attendant:
             case Refill():
                 self._spawn(self._refill(effect))
             case AnswerAuthorise(request=request, verdict=verdict):
-                self._tell(request, verdict)
+                self._tell(self._asking, request, verdict)
+            case AnswerRelay(request=request, reply=reply):
+                self._tell(self._relaying, request, reply)
             case SendToSite(command=command):
                 self._give(self, command)
             case Note():
@@ -220,10 +257,10 @@ class Attendant:
         level = logging.WARNING if note.level == "warning" else logging.INFO
         log.log(level, note.what, extra=self._names(**dict(note.names)))
 
-    def _tell(self, request: str, verdict: CloudVerdict | None) -> None:
-        asked = self._asking.get(request)
+    def _tell(self, asking: dict[str, asyncio.Future[Word]], request: str, word: Word) -> None:
+        asked = asking.get(request)
         if asked and not asked.done():
-            asked.set_result(verdict)
+            asked.set_result(word)
 
     def _put(self, connection: str, frame: str | None) -> None:
         """None closes it. A full queue is a socket that takes nothing: its frames may be lost, its end may not."""
@@ -233,10 +270,10 @@ class Attendant:
 
     # --- the connection ---
 
-    async def _connect(self) -> None:
+    async def _connect(self, version: OcppVersion) -> None:
         """One connection from the handshake to the end."""
         try:
-            upstream = await self._services.dial(self.backend, self.state.charge_point)
+            upstream = await self._services.dial(self.backend, self.state.charge_point, version)
         except NotReached as error:
             if str(error)[:200] != self.state.live.problem:
                 log.warning("upstream not reached", extra=self._names(why=str(error)))
@@ -254,7 +291,8 @@ class Attendant:
         connection = self._services.ids.new()
         link = _Link()
         self._links[connection] = link
-        log.info("upstream opened", extra=self._names(connection=connection))
+        names = self._names(connection=connection, version=version.value)
+        log.info("upstream opened", extra=names)
         self.handle(Opened(at_ms=self._at_ms, mono_ms=self._mono_ms, connection=connection))
         why = "closed"
         try:

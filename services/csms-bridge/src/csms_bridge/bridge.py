@@ -29,6 +29,8 @@ from holdfast.contracts.csms import (
     CaughtUpRequest,
     DeliverySettled,
     InstanceAlive,
+    RelayReply,
+    RelayRequest,
     SettleDelivery,
     SiteOwned,
     UpstreamRequest,
@@ -314,6 +316,9 @@ class Bridge:
         up = subjects.up(site, "csms") if site else subjects.up_from_any("csms")
         for subject in (up, subjects.cloud_rpc_of("csms-caught-up", instance)):
             await rpc.serve(bus, subject, CaughtUpRequest, self._caught_up)
+        relay = subjects.up(site, "relay") if site else subjects.up_from_any("relay")
+        for subject in (relay, subjects.cloud_rpc_of("csms-relay", instance)):
+            await rpc.serve(bus, subject, RelayRequest, self._relay)
 
     async def _authorise(self, asked: AskCsms, subject: str) -> Contract:
         desk = self._desks.get(asked.site)
@@ -321,7 +326,7 @@ class Bridge:
             return await self._forward(
                 "csms-authorise", asked.site, subject, asked, CloudVerdict, asked.budget_ms
             )
-        verdict = await desk.authorise(asked.charge_point, asked.driver_token, asked.budget_ms)
+        verdict = await desk.authorise(asked)
         if verdict is None:
             raise RequestFailed("the CSMS gave no answer in time: decide locally")
         return verdict
@@ -347,6 +352,20 @@ class Bridge:
             named = asked.model_copy(update={"site": site})
             return await self._forward("csms-caught-up", site, subject, named, CaughtUp)
         return desk.caught_up(asked)
+
+    async def _relay(self, asked: RelayRequest, subject: str) -> Contract:
+        """Always a reply: what stands in the way is said, and the charge point told no in time."""
+        site = asked.site or subjects.site_of(subject)
+        desk = self._desks.get(site)
+        if desk is not None:
+            return await desk.relay(asked)
+        named = asked.model_copy(update={"site": site})
+        try:
+            return await self._forward(
+                "csms-relay", site, subject, named, RelayReply, asked.budget_ms
+            )
+        except RequestFailed as error:
+            return RelayReply(reason=str(error)[:255])
 
     async def _forward(
         self,

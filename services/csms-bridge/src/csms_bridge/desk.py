@@ -43,9 +43,12 @@ from holdfast.contracts.command import (
     SendCommand,
 )
 from holdfast.contracts.csms import (
+    AskCsms,
     CaughtUp,
     CaughtUpRequest,
     DeliverySettled,
+    RelayReply,
+    RelayRequest,
     SettleDelivery,
     SiteOwned,
     UpstreamStatus,
@@ -276,11 +279,17 @@ class Desk:
 
     # --- questions ---
 
-    async def authorise(
-        self, charge_point: str, driver_token: str, budget_ms: int
-    ) -> CloudVerdict | None:
-        attendant = self._roster.primary_of(charge_point)
-        return None if attendant is None else await attendant.authorise(driver_token, budget_ms)
+    async def authorise(self, asked: AskCsms) -> CloudVerdict | None:
+        attendant = self._roster.primary_of(asked.charge_point)
+        if attendant is None:
+            return None
+        return await attendant.authorise(asked.driver_token, asked.token_type, asked.budget_ms)
+
+    async def relay(self, asked: RelayRequest) -> RelayReply:
+        attendant = self._roster.primary_of(asked.charge_point)
+        if attendant is None:
+            return RelayReply(reason="no CSMS is behind this charge point")
+        return await attendant.relay(asked)
 
     def settle(self, asked: SettleDelivery) -> DeliverySettled:
         clock, count = self._services.clock, 0

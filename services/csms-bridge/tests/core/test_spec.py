@@ -16,6 +16,7 @@ from holdfast.contracts.charge_point import (
     DataTransferred,
 )
 from holdfast.contracts.session import SessionCapNotKept
+from holdfast.ocpp.versions import OcppVersion
 
 SPEC = (Path(__file__).resolve().parents[4] / "docs" / "spec" / "csms.md").read_text()
 
@@ -39,7 +40,7 @@ def test_the_table_of_negative_answers_is_the_code_s():
         assert table[action][1] == (f"kept: {row.kept}" if row.kept else "")
         good_for = f"{row.within_ms // 1_000} s" if row.within_ms else "as it waits"
         assert table[action][2] == good_for
-    assert "NotImplemented" in negative("x", "MakeCoffee", "")
+    assert "NotImplemented" in negative(OcppVersion.V16, "x", "MakeCoffee", {}, "")
     assert table["any other"][0] == "CALLERROR NotImplemented"
 
 

@@ -46,6 +46,7 @@ from holdfast.contracts.journal import Copies, CopiesRequest, CopyStatus
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import SessionMetered, SessionStarted, SessionStopped, session_key
 from holdfast.health import Health
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.ocpp.websocket import ConnectionEnded
 from holdfast.service import Context
 from holdfast_testkit.eventually import eventually
@@ -185,6 +186,8 @@ class Place:
         self._seq = itertools.count(1)
         self._lives: dict[str, tuple[asyncio.Task[None], SimBus]] = {}
         self._starts = 0
+        self.versions: list[tuple[str, OcppVersion]] = []
+        """Of each upstream connection, as it was opened."""
         self.deduplicates = True
         self.routes({"site": SITE, "primary": "main"})
 
@@ -259,8 +262,10 @@ class Place:
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
 
-    async def _dial(self, backend: Backend, charge_point: str) -> Upstream:
-        return await self.csmss[backend.name].dial(charge_point)
+    async def _dial(self, backend: Backend, charge_point: str, version: OcppVersion) -> Upstream:
+        upstream = await self.csmss[backend.name].dial(charge_point)
+        self.versions.append((charge_point, version))
+        return upstream
 
     # --- the site ---
 

@@ -31,10 +31,12 @@ from csms_bridge.adapters.upstream import NotReached
 from csms_bridge.adapters.upstream_websocket import WebSocketDial
 from csms_bridge.config import Config
 from holdfast.clock import SystemClock
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.ocpp.websocket import ConnectionEnded
 from holdfast_cli.provision.certificates import Issued, make_ca, make_server
 
 OCPP = [Subprotocol("ocpp1.6")]
+V16, V201, V21 = OcppVersion
 
 
 def dial_with(folder: Path, **changes: Any) -> WebSocketDial:
@@ -81,7 +83,7 @@ async def test_the_csms_sees_identity_version_and_basic_credentials(tmp_path: Pa
         backend = Backend(
             name="main", url=url, auth={"kind": "basic", "passwords_file": "passwords.json"}
         )
-        upstream = await dial_with(tmp_path)(backend, "CP/ä 3")
+        upstream = await dial_with(tmp_path)(backend, "CP/ä 3", V16)
         await upstream.send("[2]")
         assert await upstream.receive() == "[2]"
         await upstream.close("done")
@@ -102,7 +104,7 @@ async def test_no_password_for_a_charge_point_is_said_and_nothing_is_sent(tmp_pa
         auth={"kind": "basic", "passwords_file": "passwords.json"},
     )
     with pytest.raises(NotReached, match="no password for charge point 'CP-1'") as caught:
-        await dial_with(tmp_path)(backend, "CP-1")
+        await dial_with(tmp_path)(backend, "CP-1", V16)
     assert caught.value.refused, "no CSMS that comes back mends it"
 
 
@@ -122,19 +124,19 @@ async def test_a_refused_handshake_is_told_from_a_csms_that_can_not_just_now(
 
     async with csms(process_request=refuse) as url:
         with pytest.raises(NotReached, match=str(status.value)) as caught:
-            await dial_with(tmp_path)(Backend(name="main", url=url), "CP-1")
+            await dial_with(tmp_path)(Backend(name="main", url=url), "CP-1", V16)
     assert caught.value.refused is refused
 
 
 async def test_a_csms_that_speaks_another_version_is_refused(tmp_path: Path):
     async with csms(subprotocols=None) as url:
         with pytest.raises(NotReached, match=r"does not speak ocpp1\.6"):
-            await dial_with(tmp_path)(Backend(name="main", url=url), "CP-1")
+            await dial_with(tmp_path)(Backend(name="main", url=url), "CP-1", V16)
 
 
 async def test_nobody_there_is_not_reached(tmp_path: Path):
     with pytest.raises(NotReached, match="no connection") as caught:
-        await dial_with(tmp_path)(Backend(name="main", url="ws://127.0.0.1:1/ocpp"), "CP-1")
+        await dial_with(tmp_path)(Backend(name="main", url="ws://127.0.0.1:1/ocpp"), "CP-1", V16)
     assert not caught.value.refused
 
 
@@ -148,7 +150,7 @@ async def test_a_csms_that_accepts_and_says_nothing_is_given_up(tmp_path: Path):
         port = server.sockets[0].getsockname()[1]
         backend = Backend(name="main", url=f"ws://127.0.0.1:{port}/ocpp")
         with pytest.raises(NotReached, match="no connection"):
-            await dial_with(tmp_path, connect_s=0.2)(backend, "CP-1")
+            await dial_with(tmp_path, connect_s=0.2)(backend, "CP-1", V16)
 
 
 async def test_a_black_hole_is_noticed_by_its_pings(tmp_path: Path):
@@ -161,7 +163,7 @@ async def test_a_black_hole_is_noticed_by_its_pings(tmp_path: Path):
 
     async with csms(deaf, close_timeout=0.1) as url:
         dial = dial_with(tmp_path, ping_interval_s=0.1, ping_timeout_s=0.1)
-        upstream = await dial(Backend(name="main", url=url), "CP-1")
+        upstream = await dial(Backend(name="main", url=url), "CP-1", V16)
         async with asyncio.timeout(30):
             with pytest.raises(ConnectionEnded):
                 await upstream.receive()
@@ -173,7 +175,7 @@ async def test_a_frame_beyond_all_measure_ends_the_connection_and_nothing_else(t
         await socket.send("x" * (1 << 20))
 
     async with csms(flood) as url:
-        upstream = await dial_with(tmp_path)(Backend(name="main", url=url), "CP-1")
+        upstream = await dial_with(tmp_path)(Backend(name="main", url=url), "CP-1", V16)
         with pytest.raises(ConnectionEnded, match="1009"):
             await upstream.receive()
 
@@ -192,17 +194,19 @@ async def test_tls_is_verified_against_the_ca_that_was_named(tmp_path: Path):
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(tmp_path / "csms.pem", tmp_path / "csms.key")
     async with csms(ssl=server) as url:
-        upstream = await dial_with(tmp_path)(Backend(name="m", url=url, ca_file="ca.pem"), "CP-1")
+        upstream = await dial_with(tmp_path)(
+            Backend(name="m", url=url, ca_file="ca.pem"), "CP-1", V16
+        )
         await upstream.send("hello")
         assert await upstream.receive() == "hello"
         await upstream.close("done")
         with pytest.raises(NotReached, match="certificate"):
-            await dial_with(tmp_path)(Backend(name="m", url=url, ca_file="other.pem"), "CP-1")
+            await dial_with(tmp_path)(Backend(name="m", url=url, ca_file="other.pem"), "CP-1", V16)
 
 
 async def test_closing_twice_is_once_and_sending_afterwards_says_how_it_ended(tmp_path: Path):
     async with csms() as url:
-        upstream = await dial_with(tmp_path)(Backend(name="main", url=url), "CP-1")
+        upstream = await dial_with(tmp_path)(Backend(name="main", url=url), "CP-1", V16)
         await upstream.close("one")
         await upstream.close("two")
         with pytest.raises(ConnectionEnded, match="1000"):
@@ -226,7 +230,7 @@ async def test_a_csms_that_asks_for_a_certificate_gets_the_bridges_own(tmp_path:
     auth = {"kind": "certificate", "certificate_file": "bridge.pem", "key_file": "bridge.key"}
     async with csms(ssl=server) as url:
         known = Backend(name="m", url=url, ca_file="ca.pem", auth=auth)
-        upstream = await dial_with(tmp_path)(known, "CP-1")
+        upstream = await dial_with(tmp_path)(known, "CP-1", V16)
         await upstream.send("hello")
         assert await upstream.receive() == "hello"
         await upstream.close("done")
@@ -235,13 +239,13 @@ async def test_a_csms_that_asks_for_a_certificate_gets_the_bridges_own(tmp_path:
         missing = {**auth, "key_file": "none.key"}
         with pytest.raises(NotReached, match="certificates can't be read"):
             await dial_with(tmp_path)(
-                Backend(name="m", url=url, ca_file="ca.pem", auth=missing), "CP-1"
+                Backend(name="m", url=url, ca_file="ca.pem", auth=missing), "CP-1", V16
             )
 
 
 async def first_frame(folder: Path, backend: Backend) -> str | bytes:
     """With TLS 1.3 a client learns that it was refused only when it reads."""
-    upstream = await dial_with(folder)(backend, "CP-1")
+    upstream = await dial_with(folder)(backend, "CP-1", V16)
     return await upstream.receive()
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from holdfast.contracts.envelope import Contract
 from holdfast.contracts.mode import CsmsState
+from holdfast.contracts.rules import TokenType
 from holdfast.contracts.transaction import TransactionId
 from holdfast.ocpp.versions import OcppVersion
 
@@ -54,6 +55,8 @@ class AskCsms(Contract):
     site: str
     charge_point: str
     driver_token: str = Field(min_length=1, max_length=255)
+    token_type: TokenType = TokenType.ID_TAG
+    """idTag: the charge point speaks 1.6. A typed one can be asked about in 2.x only, and the other way round."""
     budget_ms: int = Field(ge=1, le=60_000)
     """After it nobody waits for the answer any more."""
 
@@ -196,8 +199,13 @@ class UpstreamView(Contract):
     """When the oldest of them happened."""
     delivered: int
     """Messages the CSMS answered, since the bridge first knew this charge point."""
-    transactions: dict[str, int] = Field(default_factory=dict)
-    """Local transaction id to the CSMS's, of sessions that run."""
+    version: OcppVersion = OcppVersion.V16
+    """Of the connection; while there is none, of the charge point's own last one."""
+    transactions: dict[str, TransactionId] = Field(default_factory=dict)
+    """Local transaction id to the CSMS's, of sessions that run. In 2.x they are one."""
+    left_out_seq: dict[str, tuple[tuple[int, int], ...]] = Field(default_factory=dict)
+    """Of 2.x, by transaction: ranges of seqNo (both ends included) that the site left out by rule, so that the CSMS
+    never gets them: no loss. Of those that run and of the last that ended."""
     clock_offset_ms: int | None = None
     """CSMS clock less ours, from its last answer that carried a time. Measured, never applied."""
 

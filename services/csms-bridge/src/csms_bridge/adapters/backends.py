@@ -25,6 +25,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from holdfast.contracts.envelope import first_problem
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.settings import ConfigError
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,8 @@ class Backend(Part):
     name: str = Field(min_length=1, max_length=32, pattern=r"^[a-z0-9-]+$")
     url: str = Field(pattern=r"^wss?://[^\s?#@]+$")
     """Without query and credentials; the identity is appended, percent-encoded."""
-    version: Literal["ocpp1.6"] = "ocpp1.6"
+    versions: tuple[OcppVersion, ...] = Field(tuple(OcppVersion), min_length=1)
+    """What it speaks. A charge point of another version is not connected, and is an open point."""
     auth: Annotated[NoAuth | Basic | Certificate, Field(discriminator="kind")] = NoAuth()
     ca_file: Path | None = None
     """Whom to trust on wss://; none: the system's."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from csms_bridge.adapters.backends import Backend
+from holdfast.ocpp.versions import OcppVersion
 
 
 class NotReached(Exception):
@@ -31,6 +32,6 @@ class Upstream(Protocol):
 
 
 class Dial(Protocol):
-    async def __call__(self, backend: Backend, charge_point: str) -> Upstream:
+    async def __call__(self, backend: Backend, charge_point: str, version: OcppVersion) -> Upstream:
         """Raise NotReached."""
         ...

@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 from csms_bridge.adapters.backends import Backend, Certificate, password_of
 from csms_bridge.adapters.upstream import NotReached, Upstream
 from csms_bridge.config import Config
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.ocpp.websocket import REASON_CHARACTERS_MAX, FrameSocket, quiet
 from holdfast.settings import ConfigError
 
@@ -42,7 +43,11 @@ class WebSocketDial:
         self._base = config.backends_file.parent
         self._room = asyncio.Semaphore(CONNECTS_MAX)
 
-    async def __call__(self, backend: Backend, charge_point: str) -> Upstream:
+    async def __call__(self, backend: Backend, charge_point: str, version: OcppVersion) -> Upstream:
+        if version not in backend.versions:
+            spoken = ", ".join(backend.versions)
+            why = f"backend {backend.name} speaks OCPP {spoken}, this charge point {version.value}"
+            raise NotReached(why, refused=True, local=True)
         try:
             password = password_of(backend, self._base, charge_point)
             context = _tls(backend, self._base)
@@ -57,7 +62,7 @@ class WebSocketDial:
             async with self._room:
                 socket = await connect(
                     f"{backend.url.rstrip('/')}/{quote(charge_point, safe='')}",
-                    subprotocols=[Subprotocol(backend.version)],
+                    subprotocols=[Subprotocol(version.subprotocol)],
                     additional_headers=headers,
                     ssl=context,
                     compression=None,
@@ -78,9 +83,9 @@ class WebSocketDial:
         except (OSError, TimeoutError, WebSocketException) as error:
             why = f"{type(error).__name__}: {error}"[:160]
             raise NotReached(f"no connection to {backend.url}: {why}", refused=False) from None
-        if socket.subprotocol != backend.version:
+        if socket.subprotocol != version.subprotocol:
             await socket.close(1002, "subprotocol")
-            raise NotReached(f"the CSMS does not speak {backend.version}", refused=True)
+            raise NotReached(f"the CSMS does not speak {version.subprotocol}", refused=True)
         return WebSocketUpstream(socket)
 
 

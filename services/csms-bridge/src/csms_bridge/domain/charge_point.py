@@ -38,6 +38,7 @@ from csms_bridge.domain.events import (
     NotOpened,
     Opened,
     Refilled,
+    RelayAsked,
     RoleChanged,
     Saved,
     Send,
@@ -92,7 +93,7 @@ def _take(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PL
         case RoleChanged(primary=primary):
             state = state.with_live(primary=primary)
             return (state, []) if primary else authorising.unanswered(state)
-        case AuthoriseAsked():
+        case AuthoriseAsked() | RelayAsked():
             return authorising.asked(state, event)
         case CommandTaken():
             return commanding.taken(state, event)
@@ -152,8 +153,11 @@ def _connection(policy: Policy, state: State, now: Happened) -> Step:
     if live.connection is None:
         closed = live.phase in (Phase.CLOSED, Phase.REJECTED)
         if wanted and closed and _may_connect(policy, state, now):
-            state = state.with_live(phase=Phase.CONNECTING, since_ms=now.at_ms, closing=None)
-            return state, [Connect()]
+            version = state.wanted_version
+            state = state.with_live(
+                phase=Phase.CONNECTING, since_ms=now.at_ms, closing=None, version=version
+            )
+            return state, [Connect(version=version)]
         if not wanted and closed:
             # Nobody waits for it: that it can't be reached says nothing now.
             return state.with_live(
@@ -162,6 +166,9 @@ def _connection(policy: Policy, state: State, now: Happened) -> Step:
         return state, []
     if not wanted and live.outstanding is None:
         return talking.closed(policy, state, now, "the charge point is away")
+    if state.wanted_version is not live.version and live.outstanding is None:
+        why = f"the next messages are of OCPP {state.wanted_version.value}"
+        return talking.closed(policy, state, now, why)
     return state, []
 
 

@@ -7,12 +7,13 @@ CALL -> command in DOWNLINK -> the site's disposition -> the charge point's own 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast, get_args
 
 from pydantic import ValidationError
 
-from csms_bridge.domain import deliveries, refusals
+from csms_bridge.domain import deliveries, refusals, transactions
 from csms_bridge.domain.events import (
     CommandEnded,
     CommandNotTaken,
@@ -32,14 +33,21 @@ from holdfast.contracts.command_rules import keys_of
 from holdfast.contracts.csms import Phase
 from holdfast.contracts.envelope import first_problem
 from holdfast.ocpp import frames
+from holdfast.ocpp.versions import OcppVersion
 
 Step = tuple[State, list[Effect]]
 
 TAKEN = frozenset(get_args(Action))
-"""What a site can do with a command: all of OCPP 1.6. Of its security whitepaper every action gets its negative
-answer."""
-NOT_WHILE_PENDING = frozenset({"RemoteStartTransaction", "RemoteStopTransaction"})
-"""OCPP 1.6 4.2."""
+"""What a site can do with a command. Any other action of the version gets its negative answer."""
+NOT_WHILE_PENDING = frozenset(
+    {
+        "RemoteStartTransaction",
+        "RemoteStopTransaction",
+        "RequestStartTransaction",
+        "RequestStopTransaction",
+    }
+)
+"""OCPP 1.6 4.2; 2.x B02."""
 OF_CSMS = "csms-"
 """How the ids of its commands begin."""
 TOLD_NO_MAX = 64
@@ -54,9 +62,12 @@ def called(policy: Policy, state: State, event: FrameCame, call: frames.Call) ->
         names = (("action", call.action[:40]), ("why", silence))
         return state, [Note(level="warning", what="CALL not answered", names=names)]
     state = state.with_live(calls_of_csms=state.live.calls_of_csms + 1)
-    why, command = _examined(policy, state, event, call)
+    read = frames.payload_of(call.raw)
+    payload = {} if isinstance(read, frames.Wrong) else read
+    why, command = _examined(policy, state, event, call, read)
+    version = state.live.version
     if command is None:
-        frame = refusals.negative(call.message_id, call.action, why)
+        frame = _no(state, version, call.message_id, call.action, payload, why)
         return state, [_answer(event.connection, frame)]
     is_away = state.live.away_since_mono_ms is not None
     waits = FromCsms(
@@ -64,7 +75,9 @@ def called(policy: Policy, state: State, event: FrameCame, call: frames.Call) ->
         message_id=call.message_id,
         action=call.action,
         until_mono_ms=event.mono_ms + policy.rules.command_ms_max,
-        kept=refusals.NEGATIVES[call.action].kept if is_away else None,
+        version=version,
+        payload=payload,
+        kept=refusals.of(version)[call.action].kept if is_away else None,
     )
     commands = {**state.live.commands, command.id: waits}
     return state.with_live(commands=commands), [SendToSite(command=command)]
@@ -94,6 +107,9 @@ def ended(state: State, event: CommandEnded) -> Step:
         return _negative(state, event.command_id, waits, reason)
     if event.answer is None:
         frame = refusals.error(waits.message_id, "GenericError", event.reason)
+    elif waits.action == transactions.ACTION:
+        told = transactions.status(state, waits.payload, event.answer)
+        frame = frames.result(waits.message_id, told)
     else:
         frame = frames.result(waits.message_id, event.answer)
     return _forgotten(state, event.command_id), [_answer(waits.connection, frame)]
@@ -148,16 +164,20 @@ def overdue(state: State, now: Happened) -> Step:
 
 
 def _examined(
-    policy: Policy, state: State, event: FrameCame, call: frames.Call
+    policy: Policy,
+    state: State,
+    event: FrameCame,
+    call: frames.Call,
+    payload: dict[str, Any] | frames.Wrong,
 ) -> tuple[str, Command | None]:
     """The command, or why there is none."""
     why = _obstacle(policy, state, call)
     if why:
         return why, None
-    payload = frames.payload_of(call.raw)
     if isinstance(payload, frames.Wrong):
         return payload.sentence, None
-    mapped = _mapped(state, call.action, payload)
+    is_16 = state.live.version is OcppVersion.V16
+    mapped = _mapped(state, call.action, payload) if is_16 else payload
     if mapped is None:
         return "no session is known by that transactionId", None
     try:
@@ -186,7 +206,8 @@ def _within_ms(policy: Policy, state: State, command: Command) -> int:
     row = next((key for key in keys_of(command) if key in policy.held_ms), None)
     if row is not None:
         return max(longest_ms, policy.held_ms[row])
-    return min(longest_ms, refusals.NEGATIVES[command.action].within_ms or longest_ms)
+    row_here = refusals.of(state.live.version)[command.action]
+    return min(longest_ms, row_here.within_ms or longest_ms)
 
 
 def _silence(state: State, call: frames.Call) -> str:
@@ -200,13 +221,16 @@ def _silence(state: State, call: frames.Call) -> str:
 
 def _obstacle(policy: Policy, state: State, call: frames.Call) -> str:
     live = state.live
-    if call.action not in TAKEN:
+    row = refusals.of(live.version).get(call.action)
+    if call.action not in TAKEN or row is None:
         return f"{call.action[:40]} is not carried out at this site"
     if not live.primary:
         return "this backend follows; another one is in charge"
     if live.phase is not Phase.ACCEPTED and call.action in NOT_WHILE_PENDING:
         return "the charge point is not accepted yet"
-    if live.away_since_mono_ms is not None and refusals.NEGATIVES[call.action].kept is None:
+    if live.version is not state.kept.speaks:
+        return f"the charge point speaks OCPP {state.kept.speaks.value} by now"
+    if live.away_since_mono_ms is not None and row.kept is None:
         return "the site can't be reached"
     if len(live.commands) >= policy.commands_max:
         return f"{policy.commands_max} commands of this charge point have no end yet"
@@ -243,8 +267,22 @@ def _command_id(state: State, connection: str) -> str:
 
 
 def _negative(state: State, command_id: str, waits: FromCsms, why: str) -> Step:
-    frame = refusals.negative(waits.message_id, waits.action, why)
+    frame = _no(state, waits.version, waits.message_id, waits.action, waits.payload, why)
     return _forgotten(state, command_id), [_answer(waits.connection, frame)]
+
+
+def _no(
+    state: State,
+    version: OcppVersion,
+    message_id: str,
+    action: str,
+    payload: Mapping[str, Any],
+    why: str,
+) -> str:
+    """The negative answer; or what is known here of what was asked."""
+    if action == transactions.ACTION and version is not OcppVersion.V16:
+        return frames.result(message_id, transactions.status(state, payload))
+    return refusals.negative(version, message_id, action, payload, why)
 
 
 def _forgotten(state: State, command_id: str) -> State:

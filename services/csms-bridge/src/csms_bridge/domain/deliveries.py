@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
-from csms_bridge.domain.events import Effect, Happened, Note, SendToSite, Settle
+from csms_bridge.domain.events import Effect, Happened, Note, Send, SendToSite, Settle
 from csms_bridge.domain.kept import (
+    Kept,
+    Passed,
     Transaction,
     handled,
+    joined,
+    told_latest,
     with_open,
+    with_passed,
     with_transaction,
     without_refusals_of,
 )
-from csms_bridge.domain.outgoing import Item, Part, Place
+from csms_bridge.domain.outgoing import NEWEST, TRANSACTIONAL, Item, Part, Place
 from csms_bridge.domain.payload import Malformed, object_of, whole
 from csms_bridge.domain.state import Policy, State, Tried
 from holdfast.contracts.command import Command, Issuer
 from holdfast.contracts.csms import OpenDelivery, Trouble
 from holdfast.contracts.rules import RefusedStart
+from holdfast.contracts.transaction import TransactionId
 from holdfast.ocpp import frames
+from holdfast.ocpp.versions import OcppVersion
 
 Step = tuple[State, list[Effect]]
 
@@ -40,14 +48,26 @@ def answered(
 ) -> Step:
     if isinstance(answer, frames.Error):
         why = f"the CSMS answers {answer.code[:40]} {answer.description[:160]}".strip()
-        if item.part is Part.STATUS:
+        if item.part in NEWEST:
             return skipped(state, item, why)
         return _failed(policy, state, item, now, why, was_answered=True)
     try:
         return delivered(policy, state, item, answer.raw, now)
     except Unusable as error:
         # It may have been taken: under the same id, who recognises repeats by it says so again.
-        return _failed(policy, _maybe_taken(state, item), item, now, str(error))
+        effects = _result_error(state, answer.message_id, str(error))
+        state, failed = _failed(policy, _maybe_taken(state, item), item, now, str(error))
+        return state, [*effects, *failed]
+
+
+def _result_error(state: State, message_id: str, why: str) -> list[Effect]:
+    """OCPP-J 2.1 has a word for an answer that can't be read."""
+    live = state.live
+    if live.version is not OcppVersion.V21 or live.connection is None:
+        return []
+    said = [5, message_id, "FormatViolation", why[:255], {}]
+    frame = json.dumps(said, separators=(",", ":"))
+    return [Send(connection=live.connection, frame=frame, what="CALLRESULTERROR")]
 
 
 def unanswered(policy: Policy, state: State, item: Item, now: Happened, why: str) -> Step:
@@ -59,6 +79,8 @@ def unanswered(policy: Policy, state: State, item: Item, now: Happened, why: str
 def delivered(policy: Policy, state: State, item: Item, raw: str, now: Happened) -> Step:
     """Raise Unusable."""
     match item.part:
+        case part if item.is_of_2x and part in TRANSACTIONAL:
+            return _event_taken(policy, state, item, raw, now)
         case Part.START:
             return _started(policy, state, item, raw, now)
         case Part.STOP:
@@ -72,12 +94,17 @@ def quarantined(state: State, item: Item, why: str) -> Step:
     delivery = _open(state, item, Trouble.QUARANTINED, f"{item.action}: {why}")
     kept = with_open(state.kept, delivery)
     if item.part is Part.START and item.transaction is not None:
-        lost = Transaction(csms_id=None, status="")
-        kept = replace(with_transaction(kept, item.transaction, lost), attempt=None)
+        kept = replace(_with_lost(kept, item.transaction), attempt=None)
     state = _gone(state.with_kept(handled(kept, item, delivered=False)), item)
     if item.part is Part.STOP:
         state = _ended(state, item)
     return state, [_note("warning", "quarantined", item, why=why)]
+
+
+def _with_lost(kept: Kept, transaction: TransactionId) -> Kept:
+    if isinstance(transaction, str):
+        return with_passed(kept, transaction, Passed(lost=True))
+    return with_transaction(kept, transaction, Transaction(csms_id=None, status=""))
 
 
 def skipped(state: State, item: Item, why: str) -> Step:
@@ -120,7 +147,7 @@ def _maybe_taken(state: State, item: Item) -> State:
 
 def _started(policy: Policy, state: State, item: Item, raw: str, now: Happened) -> Step:
     csms_id, status = _read_start(raw)
-    assert item.transaction is not None
+    assert isinstance(item.transaction, int)
     attempt = state.kept.attempt
     twice = attempt is not None and attempt.sent
     kept = with_transaction(
@@ -154,6 +181,45 @@ def _read_start(raw: str) -> tuple[int, str]:
         raise Unusable("the answer to StartTransaction has no transactionId")
     status = info.get("status") if isinstance(info, dict) else None
     return csms_id, status[:40] if isinstance(status, str) else ""
+
+
+# --- an event of 2.x and its answer ---
+
+
+def _event_taken(policy: Policy, state: State, item: Item, raw: str, now: Happened) -> Step:
+    """The ids are the station's own: nothing is learned but what the CSMS says of the driver. Raise Unusable."""
+    status = _read_event(raw)
+    assert isinstance(item.transaction, str)
+    attempt = state.kept.attempt
+    twice = item.part is Part.START and attempt is not None and attempt.sent
+    known = state.kept.passed.get(item.transaction, Passed())
+    told = replace(
+        known,
+        status=status or known.status,
+        lost=known.lost and item.part is not Part.START,
+        left_out=joined(known.left_out, item.left_out),
+    )
+    kept = with_passed(state.kept, item.transaction, told)
+    state = state.with_kept(replace(kept, attempt=None) if item.part is Part.START else kept)
+    if item.part is Part.STOP:
+        return _done(_ended(state, item), item)
+    effects: list[Effect] = []
+    if item.was_accepted and not status:
+        effects.append(_note("warning", "event answered without idTokenInfo.status", item))
+    elif item.was_accepted and status != ACCEPTED and not (twice and status == CONCURRENT):
+        state, effects = _refused(policy, state, item, status, now)
+    state, noted = _done(state, item)
+    return state, [*noted, *effects]
+
+
+def _read_event(raw: str) -> str:
+    """What it says of the idToken; empty: nothing."""
+    try:
+        info = object_of(raw).get("idTokenInfo")
+    except Malformed as error:
+        raise Unusable(f"the answer is no object: {error}") from error
+    status = info.get("status") if isinstance(info, dict) else None
+    return status[:40] if isinstance(status, str) else ""
 
 
 # --- a start that the CSMS refuses ---
@@ -208,7 +274,7 @@ def _stop(state: State, item: Item, now: Happened) -> Command:
     return Command(
         id=_stop_id(item.place),
         charge_point=state.charge_point,
-        action="RemoteStopTransaction",
+        action="RequestStopTransaction" if item.is_of_2x else "RemoteStopTransaction",
         payload={"transactionId": item.transaction},
         issued_at_ms=now.at_ms,
         deadline_ms=now.at_ms + STOP_WITHIN_MS,
@@ -218,12 +284,15 @@ def _stop(state: State, item: Item, now: Happened) -> Command:
 
 
 def _ended(state: State, item: Item) -> State:
-    assert item.transaction is not None
-    known = state.kept.transactions.get(item.transaction)
-    if known is None:
-        return state
-    kept = with_transaction(state.kept, item.transaction, replace(known, ended=True))
-    return state.with_kept(without_refusals_of(kept, item.transaction))
+    transaction, kept = item.transaction, state.kept
+    assert transaction is not None
+    if isinstance(transaction, str):
+        passed = kept.passed.get(transaction, Passed())
+        kept = with_passed(kept, transaction, replace(passed, ended=True))
+    elif transaction in kept.transactions:
+        known = replace(kept.transactions[transaction], ended=True)
+        kept = with_transaction(kept, transaction, known)
+    return state.with_kept(without_refusals_of(kept, transaction))
 
 
 # --- what a person has seen to ---
@@ -251,6 +320,11 @@ def settled(state: State, event: Settle) -> Step:
 # --- out of the queue ---
 
 
+def sent_for_good(state: State, item: Item) -> State:
+    """A SEND: nobody answers it, so it is delivered once it is given to the socket."""
+    return _done(state, item)[0]
+
+
 def _done(state: State, item: Item) -> Step:
     """Delivered: the CSMS gets somewhere with this charge point, however often it breaks off."""
     state = state.with_live(failures=0)
@@ -264,10 +338,12 @@ def _gone(state: State, item: Item) -> State:
     errors = live.errors[1:] if live.errors and live.errors[0] is item else live.errors
     due_ms = live.next_mono_ms if live.connection is None else 0
     state = state.with_live(queue=queue, errors=errors, tried=None, next_mono_ms=due_ms)
-    if item.connector is not None and item.part in (Part.STATUS, Part.ERROR):
-        newest = state.kept.statuses.get(item.connector)
+    if item.key is not None and item.part in (Part.STATUS, Part.ERROR):
+        newest = state.kept.statuses.get(item.key)
         if newest is not None and newest.place == item.place:
-            state = state.with_live(told=state.live.told | {item.connector})
+            state = state.with_live(told=state.live.told | {item.key})
+    if item.key is not None and item.part is Part.LATEST:
+        state = state.with_kept(told_latest(state.kept, item.key, item.place))
     return state
 
 

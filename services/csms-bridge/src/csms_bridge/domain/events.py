@@ -8,9 +8,11 @@ from typing import Literal
 from csms_bridge.domain.kept import Kept
 from csms_bridge.domain.outgoing import Place
 from holdfast.contracts.command import Command, Disposition
-from holdfast.contracts.csms import Trouble
+from holdfast.contracts.csms import RelayReply, Trouble
 from holdfast.contracts.decision import CloudVerdict
 from holdfast.contracts.envelope import Fact
+from holdfast.contracts.rules import TokenType
+from holdfast.ocpp.versions import OcppVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,18 @@ class RoleChanged(Happened):
 class AuthoriseAsked(Happened):
     request: str
     driver_token: str
+    token_type: TokenType = TokenType.ID_TAG
+    budget_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayAsked(Happened):
+    """A charge point asks something that only the CSMS can answer, and waits for it."""
+
+    request: str
+    version: OcppVersion
+    action: str
+    raw: str
     budget_ms: int
 
 
@@ -159,6 +173,7 @@ Event = (
     | SiteReach
     | RoleChanged
     | AuthoriseAsked
+    | RelayAsked
     | CommandTaken
     | CommandNotTaken
     | CommandWaits
@@ -170,6 +185,8 @@ Event = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connect:
     """Effect: open an upstream connection; ends in Opened or NotOpened."""
+
+    version: OcppVersion = OcppVersion.V16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +224,14 @@ class AnswerAuthorise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRelay:
+    """Effect: the CSMS's answer to what was relayed, or why there is none."""
+
+    request: str
+    reply: RelayReply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendToSite:
     """Effect: give the command to rule-service, for DOWNLINK; ends in CommandTaken or CommandNotTaken."""
 
@@ -222,4 +247,4 @@ class Note:
     names: tuple[tuple[str, object], ...] = ()
 
 
-Effect = Connect | Close | Send | Refill | AnswerAuthorise | SendToSite | Note
+Effect = Connect | Close | Send | Refill | AnswerAuthorise | AnswerRelay | SendToSite | Note

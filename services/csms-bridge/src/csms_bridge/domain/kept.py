@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from csms_bridge.domain.outgoing import Item, Part, Place
+from csms_bridge.domain.outgoing import GUARANTEED, Item, Place
 from holdfast.contracts.csms import OpenDelivery, Trouble
+from holdfast.contracts.session import SeqRange
+from holdfast.contracts.transaction import TransactionId
+from holdfast.ocpp.versions import OcppVersion
 
 KEPT_VERSION = 1
 """Raised when an older record can't be read as this one."""
 
+Id = TypeVar("Id", int, str)
 LIVES_MAX = 64
 """Incarnations remembered; an older one was through long ago."""
 ENDED_MAX = 64
@@ -23,6 +28,10 @@ ENDED_MAX = 64
 RUNNING_MAX = 256
 """Sessions without an end: their stops were lost. Beyond it the oldest is forgotten, and what still comes of
 it is quarantined."""
+LEFT_OUT_MAX = 64
+"""Ranges of seqNo that are named of one session; beyond it the last ones are joined."""
+LATEST_MAX = 64
+"""Keys of class L whose newest is kept; of more the oldest is forgotten, told or not."""
 NAMED_MAX = 100
 """Open deliveries named one by one; beyond it they are counted."""
 
@@ -39,6 +48,31 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """A session of 2.x at this backend: its id is the station's own, and passes through."""
+
+    status: str = ""
+    """What the CSMS last answered about its idToken."""
+    lost: bool = False
+    """Its Started is in quarantine."""
+    ended: bool = False
+    left_out: tuple[SeqRange, ...] = ()
+    """seqNos that the CSMS misses because the site left them out by rule: no loss."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latest:
+    """The newest message of one key of class L."""
+
+    place: Place
+    action: str
+    raw: str
+    """Empty once it is told."""
+    version: OcppVersion
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """A start that is about to be sent, or was: without an answer nobody knows whether it was taken."""
 
@@ -49,8 +83,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boot:
+    """A boot, or a status: the newest counts."""
+
     place: Place
     raw: str
+    version: OcppVersion = OcppVersion.V16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +100,22 @@ class Kept:
     transactional: Place | None = None
     guaranteed: Place | None = None
     boot: Boot | None = None
-    statuses: Mapping[int, Boot] = field(default_factory=dict)
+    earlier_boot: Boot | None = None
+    """The newest of another version than that one's: what is left of it goes up on a connection of its own."""
+    speaks: OcppVersion = OcppVersion.V16
+    """Version of the charge point's last connection with its site."""
+    statuses: Mapping[str, Boot] = field(default_factory=dict)
     """The newest StatusNotification of each connector."""
+    latest: Mapping[str, Latest] = field(default_factory=dict)
+    """By key of class L, oldest first."""
     connection: str | None = None
     """Of the charge point with its site, as the journal last said; None: it is away."""
     connection_said: Place | None = None
     """Where it last said so: what is read again is older news."""
     transactions: Mapping[int, Transaction] = field(default_factory=dict)
-    """By local id; oldest first."""
+    """Of 1.6, by local id; oldest first."""
+    passed: Mapping[str, Passed] = field(default_factory=dict)
+    """Of 2.x, by the station's id; oldest first."""
     attached: Place | None = None
     """The backend came when the journal was here: what stands up to here of a session whose start it was not
     told is not its."""
@@ -90,16 +135,24 @@ class Kept:
         return self.lives.index(place.incarnation) < self.lives.index(position.incarnation)
 
     def is_handled(self, item: Item) -> bool:
-        lane = self.guaranteed if item.part is Part.ERROR else self.transactional
+        lane = self.guaranteed if item.part in GUARANTEED else self.transactional
         return self.is_past(item.place, lane)
 
-    def running(self) -> dict[int, int]:
+    def running(self) -> dict[TransactionId, TransactionId]:
         """Local to CSMS id, of sessions that have not ended."""
-        return {
+        of_16: dict[TransactionId, TransactionId] = {
             local: one.csms_id
             for local, one in self.transactions.items()
             if not one.ended and one.csms_id is not None
         }
+        return of_16 | {id: id for id, one in self.passed.items() if not one.ended}
+
+    def knows(self, transaction: TransactionId | None) -> bool:
+        return transaction in self.transactions or transaction in self.passed
+
+    def boot_of(self, version: OcppVersion) -> Boot | None:
+        boots = (one for one in (self.boot, self.earlier_boot) if one and one.version is version)
+        return next(boots, None)
 
     def local_id(self, csms_id: int) -> int | None:
         """The newest session that this backend knows by that id."""
@@ -118,19 +171,56 @@ def met(kept: Kept, incarnation: str) -> Kept:
 def handled(kept: Kept, item: Item, *, delivered: bool = True) -> Kept:
     """Answered, in quarantine, or not this backend's: never looked at again."""
     count = kept.delivered + (1 if delivered else 0)
-    if item.part is Part.ERROR:
+    if item.part in GUARANTEED:
         return replace(kept, guaranteed=item.place, delivered=count)
     return replace(kept, transactional=item.place, delivered=count)
 
 
 def with_transaction(kept: Kept, local: int, transaction: Transaction) -> Kept:
     transactions = {**kept.transactions, local: transaction}
-    ended = [one for one, known in transactions.items() if known.ended]
-    running = [one for one, known in transactions.items() if not known.ended]
-    for group, most in ((ended, ENDED_MAX), (running, RUNNING_MAX)):
-        for one in group[: max(0, len(group) - most)]:
-            del transactions[one]
+    for one in _too_many({id: known.ended for id, known in transactions.items()}):
+        del transactions[one]
     return replace(kept, transactions=transactions)
+
+
+def with_passed(kept: Kept, transaction: str, passed: Passed) -> Kept:
+    sessions = {**kept.passed, transaction: passed}
+    for one in _too_many({id: known.ended for id, known in sessions.items()}):
+        del sessions[one]
+    return replace(kept, passed=sessions)
+
+
+def _too_many(ended: Mapping[Id, bool]) -> list[Id]:
+    """The oldest beyond the bounds."""
+    over = [one for one, is_over in ended.items() if is_over]
+    running = [one for one, is_over in ended.items() if not is_over]
+    return over[: max(0, len(over) - ENDED_MAX)] + running[: max(0, len(running) - RUNNING_MAX)]
+
+
+def joined(known: tuple[SeqRange, ...], more: tuple[SeqRange, ...]) -> tuple[SeqRange, ...]:
+    """In their order, each once."""
+    ranges: list[SeqRange] = []
+    for first, last in sorted({*known, *more}):
+        if ranges and first <= ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], max(last, ranges[-1][1]))
+        else:
+            ranges.append((first, last))
+    if len(ranges) > LEFT_OUT_MAX:
+        ranges[LEFT_OUT_MAX - 1 :] = [(ranges[LEFT_OUT_MAX - 1][0], ranges[-1][1])]
+    return tuple(ranges)
+
+
+def with_latest(kept: Kept, key: str, latest: Latest) -> Kept:
+    others = {one: known for one, known in kept.latest.items() if one != key}
+    return replace(kept, latest=dict([*others.items(), (key, latest)][-LATEST_MAX:]))
+
+
+def told_latest(kept: Kept, key: str, place: Place) -> Kept:
+    """It was answered; a newer one of its key is still to be told."""
+    known = kept.latest.get(key)
+    if known is None or known.place != place:
+        return kept
+    return replace(kept, latest={**kept.latest, key: replace(known, told=True, raw="")})
 
 
 def with_open(kept: Kept, delivery: OpenDelivery) -> Kept:
@@ -150,7 +240,7 @@ def _is_of_one_session(one: OpenDelivery, other: OpenDelivery) -> bool:
     return kinds == {Trouble.QUARANTINED} and len(sessions) == 1 and None not in sessions
 
 
-def without_refusals_of(kept: Kept, local: int) -> Kept:
+def without_refusals_of(kept: Kept, local: TransactionId) -> Kept:
     """A refused session is no longer open once it has ended."""
     still = tuple(
         one

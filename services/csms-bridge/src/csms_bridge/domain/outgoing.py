@@ -10,12 +10,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from holdfast.contracts.charge_point import ChargePointBooted, ConnectorStatusChanged
+from holdfast.contracts.charge_point import (
+    ChargePointBooted,
+    ChargePointSaid,
+    ConnectorStatusChanged,
+)
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.rules import TokenStatus
-from holdfast.contracts.session import SessionMetered, SessionStarted, SessionStopped
+from holdfast.contracts.session import (
+    SeqRange,
+    SessionAuthorised,
+    SessionMetered,
+    SessionStarted,
+    SessionStopped,
+)
+from holdfast.contracts.transaction import TransactionId
+from holdfast.ocpp.actions import Class, Sender, row
+from holdfast.ocpp.versions import OcppVersion
 
 
 class Place(NamedTuple):
@@ -31,14 +44,23 @@ class Part(Enum):
     BOOT = auto()
     START = auto()
     METER = auto()
+    """Also what a TransactionEvent says between its transaction's begin and end."""
     STOP = auto()
     ERROR = auto()
     """A StatusNotification that names an error: none of these is left out."""
+    GUARANTEED = auto()
+    """Of class G: all of them, in their order."""
     STATUS = auto()
     """The newest of a connector counts."""
+    LATEST = auto()
+    """Of class L: the newest of its key counts, once."""
 
 
 TRANSACTIONAL = frozenset({Part.START, Part.METER, Part.STOP})
+GUARANTEED = frozenset({Part.ERROR, Part.GUARANTEED})
+"""Those of the lane behind the transactions."""
+NEWEST = frozenset({Part.STATUS, Part.LATEST})
+"""Those of which another one is told instead when it does not get through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +74,19 @@ class Item:
     """Site clock, when the site recorded it."""
     part: Part
     action: str
+    version: OcppVersion = OcppVersion.V16
+    """It goes up on a connection of this one, and on no other."""
     raw: str
-    transaction: int | None = None
-    """The local id."""
-    connector: int | None = None
+    transaction: TransactionId | None = None
+    """The local id; of 2.x the station's own, which is the CSMS's too."""
+    key: str | None = None
+    """Of a status: its connector. Of class L: what the newest takes the place of."""
     was_accepted: bool = False
-    """Of a start: what the driver was told at the site."""
+    """Of a start, or an event with an idToken: what the driver was told at the site."""
+    left_out: tuple[SeqRange, ...] = ()
+    """seqNos before it that the site left out by rule."""
+    is_send: bool = False
+    """A SEND of OCPP-J 2.1: nobody answers it."""
     live: bool
     """Recorded while the site was connected. What was buffered is replayed: then a status is worth only its
     newest, and errors come after the transactions."""
@@ -66,59 +95,69 @@ class Item:
     def message_id(self) -> str:
         return f"hf-{self.place.incarnation}-{self.place.seq}"
 
+    @property
+    def is_of_2x(self) -> bool:
+        return self.version is not OcppVersion.V16
+
+
+def connector_key(fact: ConnectorStatusChanged) -> str:
+    """`1` in 1.6; `2/1` in 2.x: EVSE and the connector on it."""
+    return str(fact.connector) if fact.plug is None else f"{fact.connector}/{fact.plug}"
+
+
+def latest_key(fact: ChargePointSaid) -> str:
+    return f"{fact.action}/{fact.key}"
+
 
 def item_of(place: Place, stream_seq: int, at_ms: int, fact: Fact, *, live: bool) -> Item | None:
     """None: not for the CSMS. A repeated stop that contradicts the first and what belongs to no session stay
     in the journal, where they are shown.
     """
     match fact:
-        case SessionStarted(transaction_id=int() as transaction):
-            return Item(
-                place=place,
-                stream_seq=stream_seq,
-                at_ms=at_ms,
-                part=Part.START,
-                action=fact.action,
-                raw=fact.raw,
-                transaction=transaction,
-                connector=fact.connector,
-                was_accepted=fact.status is TokenStatus.ACCEPTED,
-                live=live,
-            )
-        case (
-            SessionMetered(transaction_id=int() as transaction)
-            | SessionStopped(transaction_id=int() as transaction)
-        ):
-            return Item(
-                place=place,
-                stream_seq=stream_seq,
-                at_ms=at_ms,
-                part=Part.METER if isinstance(fact, SessionMetered) else Part.STOP,
-                action=fact.action,
-                raw=fact.raw,
-                transaction=transaction,
-                live=live,
-            )
+        case SessionStarted():
+            told: dict[str, Any] = {
+                "part": Part.START,
+                "transaction": fact.transaction_id,
+                "was_accepted": fact.status is TokenStatus.ACCEPTED,
+            }
+        case SessionMetered() | SessionStopped():
+            told = {
+                "part": Part.METER if isinstance(fact, SessionMetered) else Part.STOP,
+                "transaction": fact.transaction_id,
+                "was_accepted": _accepted(fact.authorised),
+                "left_out": fact.left_out_seq,
+            }
         case ConnectorStatusChanged():
-            return Item(
-                place=place,
-                stream_seq=stream_seq,
-                at_ms=at_ms,
-                part=Part.STATUS if fact.error_code == "NoError" else Part.ERROR,
-                action=fact.action,
-                raw=fact.raw,
-                connector=fact.connector,
-                live=live,
-            )
+            is_error = fact.error_code != "NoError"
+            told = {
+                "part": Part.ERROR if is_error else Part.STATUS,
+                "key": connector_key(fact),
+            }
         case ChargePointBooted():
-            return Item(
-                place=place,
-                stream_seq=stream_seq,
-                at_ms=at_ms,
-                part=Part.BOOT,
-                action=fact.action,
-                raw=fact.raw,
-                live=live,
-            )
+            told = {"part": Part.BOOT}
+        case ChargePointSaid(kind=Class.LATEST.value):
+            told = {"part": Part.LATEST, "key": latest_key(fact)}
+        case ChargePointSaid():
+            told = {"part": Part.GUARANTEED}
         case _:
             return None
+    return Item(
+        place=place,
+        stream_seq=stream_seq,
+        at_ms=at_ms,
+        action=fact.action,
+        version=fact.version,
+        raw=fact.raw,
+        is_send=is_send(fact.version, fact.action),
+        live=live,
+        **told,
+    )
+
+
+def is_send(version: OcppVersion, action: str) -> bool:
+    known = row(version, Sender.CHARGE_POINT, action)
+    return known is not None and known.send
+
+
+def _accepted(authorised: SessionAuthorised | None) -> bool:
+    return authorised is not None and authorised.status is TokenStatus.ACCEPTED

@@ -1,15 +1,17 @@
 """What is sent next on a connection where nothing is under way. One outstanding CALL, always.
 
 the last boot > an authorise that somebody waits for > transactions and live messages, as journaled
-              > replayed errors > the newest status of each connector, once > a heartbeat
+              > replayed errors and messages of class G > the newest status of each connector, once
+              > the newest of each key of class L, once > a heartbeat
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from csms_bridge.domain import deliveries, taking
-from csms_bridge.domain.events import Effect, Happened, Send
+from csms_bridge.domain import authorising, deliveries, taking
+from csms_bridge.domain.events import Effect, Happened, RelayAsked, Send
 from csms_bridge.domain.kept import Attempt, handled
 from csms_bridge.domain.outgoing import Item, Part
 from csms_bridge.domain.payload import Malformed, with_transaction
@@ -39,7 +41,7 @@ def next_call(policy: Policy, state: State, now: Happened) -> Step:
         return _authorise(state, now)
     if now.mono_ms < live.next_mono_ms:
         return state, []
-    if live.boot_due and state.kept.boot is not None:
+    if live.boot_due and state.boot is not None:
         return _boot(state, now)
     return _message(policy, state, now)
 
@@ -52,18 +54,22 @@ def waits_for_saving(state: State) -> bool:
     item = live.queue[0]
     if item.part is Part.START:
         return kept.attempt is not None and live.saved.attempt != kept.attempt
-    known = None if item.transaction is None else kept.transactions.get(item.transaction)
-    return known is not None and live.saved.transactions.get(item.transaction or 0) != known
+    if not isinstance(item.transaction, int):
+        return False
+    known = kept.transactions.get(item.transaction)
+    return known is not None and live.saved.transactions.get(item.transaction) != known
 
 
 def _message(policy: Policy, state: State, now: Happened) -> Step:
     """Those that are not this backend's are passed over, however many there are."""
     effects: list[Effect] = []
-    while state.live.queue:
+    while state.live.queue and state.live.queue[0].version is state.live.version:
         state, done, sent = _head(policy, state, state.live.queue[0], now)
         effects += sent
         if done:
             return state, effects
+    if state.live.queue:
+        return state, effects  # of another version: on a connection of its own
     state, sent = _after_transactions(policy, state, now)
     return state, [*effects, *sent]
 
@@ -75,12 +81,17 @@ def _after_transactions(policy: Policy, state: State, now: Happened) -> Step:
     )
     # Where errors alone leave no room to read on, they go before the transactions still in the stream.
     if live.errors and not (is_more_to_come and taking.is_to_refill(policy, state)):
+        if live.errors[0].version is not live.version:
+            return state, []
         return _item(state, live.errors[0], live.errors[0].raw, now)
     if is_more_to_come:
         return state, []
     for connector in state.untold:
         raw = state.kept.statuses[connector].raw
         return _own(state, "StatusNotification", raw, now, connector=connector)
+    for key in state.untold_latest:
+        newest = state.kept.latest[key]
+        return _own(state, newest.action, newest.raw, now, latest=key, place=newest.place)
     # A CSMS that was silent is asked at once whether it is back, if there is nothing else to say.
     is_silent = live.silent_since_mono_ms is not None
     if is_silent or now.mono_ms - live.heard_mono_ms >= live.heartbeat_ms:
@@ -93,8 +104,13 @@ def _head(
 ) -> tuple[State, bool, list[Effect]]:
     """(state, nothing more for now, effects)"""
     match item.part:
+        case _ if item.is_send:
+            state, sent = _for_good(state, item)
+            return state, False, sent
         case Part.START:
             return _start(state, item, now)
+        case Part.METER | Part.STOP if item.is_of_2x:
+            return _of_transaction(policy, state, item, now)
         case Part.METER | Part.STOP:
             return _of_session(policy, state, item, now)
         case Part.BOOT if _is_said(state, item):
@@ -107,14 +123,14 @@ def _head(
 
 def _is_said(state: State, item: Item) -> bool:
     """The connection opened with this boot, or with a newer one."""
-    boot = state.kept.boot
+    boot = state.boot
     said = state.live.booted
     return boot is not None and said is not None and state.kept.is_past(item.place, said)
 
 
 def _start(state: State, item: Item, now: Happened) -> tuple[State, bool, list[Effect]]:
     kept = state.kept
-    if item.transaction in kept.transactions:
+    if kept.knows(item.transaction):
         state, noted = deliveries.skipped(state, item, "its session is there already")
         return state, False, noted
     if kept.attempt is None or kept.attempt.place != item.place:
@@ -129,7 +145,7 @@ def _start(state: State, item: Item, now: Happened) -> tuple[State, bool, list[E
 def _of_session(
     policy: Policy, state: State, item: Item, now: Happened
 ) -> tuple[State, bool, list[Effect]]:
-    assert item.transaction is not None
+    assert isinstance(item.transaction, int)
     known = state.kept.transactions.get(item.transaction)
     if known is None:
         if state.kept.is_past(item.place, state.kept.attached):
@@ -156,8 +172,33 @@ def _of_session(
     return state, True, sent
 
 
+def _of_transaction(
+    policy: Policy, state: State, item: Item, now: Happened
+) -> tuple[State, bool, list[Effect]]:
+    """Of 2.x, as it came: the id is the station's own, whether or not its begin is known."""
+    assert isinstance(item.transaction, str)
+    known = state.kept.passed.get(item.transaction)
+    if known is None and state.kept.is_past(item.place, state.kept.attached):
+        state, noted = deliveries.skipped(state, item, "begun before this backend came")
+        return state, False, noted
+    if known is not None and known.lost and policy.rules.orphans is Orphans.HOLD:
+        why = "the start of its session is in quarantine"
+        state, noted = deliveries.quarantined(state, item, why)
+        return state, False, noted
+    state, sent = _item(state, item, item.raw, now)
+    return state, True, sent
+
+
+def _for_good(state: State, item: Item) -> tuple[State, list[Effect]]:
+    """A SEND: written, and done."""
+    assert state.live.connection is not None
+    frame = f"[6,{frames.text(item.message_id)},{frames.text(item.action)},{item.raw}]"
+    send = Send(connection=state.live.connection, frame=frame, what=item.action)
+    return deliveries.sent_for_good(state, item), [send]
+
+
 def _boot(state: State, now: Happened) -> Step:
-    boot = state.kept.boot
+    boot = state.boot
     if boot is None:
         return state.with_live(phase=Phase.ACCEPTED, since_ms=now.at_ms, boot_due=False), []
     state = state.with_live(boot_due=False, booted=boot.place)
@@ -166,9 +207,11 @@ def _boot(state: State, now: Happened) -> Step:
 
 def _authorise(state: State, now: Happened) -> Step:
     asked, *rest = state.live.asked
-    payload = f'{{"idTag":{frames.text(asked.driver_token)}}}'
     state = state.with_live(asked=tuple(rest))
-    return _own(state, "Authorize", payload, now, request=asked.request)
+    if isinstance(asked, RelayAsked):
+        return _own(state, asked.action, asked.raw, now, request=asked.request, is_relayed=True)
+    payload = authorising.payload_of(asked)
+    return _own(state, authorising.AUTHORIZE, payload, now, request=asked.request)
 
 
 def _item(state: State, item: Item, raw: str, now: Happened) -> Step:
@@ -195,18 +238,15 @@ def _own(
     action: str,
     raw: str,
     now: Happened,
-    *,
-    connector: int | None = None,
-    request: str | None = None,
+    **meant: Any,
 ) -> Step:
-    """A CALL of this connection, with an id that no other ever had."""
+    """A CALL of this connection, with an id that no other ever had; `meant`: what its answer is for."""
     number = state.live.calls + 1
     outstanding = Outstanding(
         message_id=f"hf-{state.live.connection}-{number}",
         action=action,
         since_mono_ms=now.mono_ms,
-        connector=connector,
-        request=request,
+        **meant,
     )
     return _sent(state.with_live(calls=number), outstanding, raw)
 

@@ -84,7 +84,9 @@ def view(state: State) -> UpstreamView:
         waiting=state.waiting,
         oldest_at_ms=oldest.at_ms if oldest else None,
         delivered=state.kept.delivered,
+        version=live.version if live.connection else state.kept.speaks,
         transactions={str(local): csms for local, csms in state.kept.running().items()},
+        left_out_seq={id: one.left_out for id, one in state.kept.passed.items() if one.left_out},
         clock_offset_ms=live.clock_offset_ms,
     )
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from csms_bridge.domain.events import AuthoriseAsked
-from csms_bridge.domain.kept import Kept
+from csms_bridge.domain.events import AuthoriseAsked, RelayAsked
+from csms_bridge.domain.kept import Boot, Kept
 from csms_bridge.domain.outgoing import Item, Place
 from holdfast.contracts.csms import Phase
 from holdfast.contracts.rules import UpstreamRules
+from holdfast.ocpp.versions import OcppVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +53,15 @@ class Outstanding:
     since_mono_ms: int
     item: Item | None = None
     """None: a boot, heartbeat, status or authorise of the connection's own."""
-    connector: int | None = None
+    connector: str | None = None
     """Of a current status."""
+    latest: str | None = None
+    """Key of a newest message of class L."""
+    place: Place | None = None
+    """Of that one, in the journal."""
     request: str | None = None
-    """Of an authorise."""
+    """Of an authorise, or of a message that is relayed."""
+    is_relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +72,9 @@ class FromCsms:
     message_id: str
     action: str
     until_mono_ms: int
+    version: OcppVersion
+    payload: Mapping[str, Any]
+    """As the CSMS sent it."""
     kept: str | None = None
     """Its site is away and it is desired state: the answer once it is on its way."""
     held: str = ""
@@ -88,6 +97,8 @@ class Live:
     since_ms: int = 0
     problem: str = ""
     connection: str | None = None
+    version: OcppVersion = OcppVersion.V16
+    """Of this connection, or of the one that is being opened."""
     opened_mono_ms: int = 0
     closing: str | None = None
     """Closed by us and not yet ended: before that there is no other one."""
@@ -110,7 +121,7 @@ class Live:
     boot_due: bool = False
     booted: Place | None = None
     """The boot that this connection last said."""
-    told: frozenset[int] = frozenset()
+    told: frozenset[str] = frozenset()
     """Connectors whose newest status the CSMS has been told on this connection."""
     tried: Tried | None = None
     # the queue
@@ -138,7 +149,7 @@ class Live:
     """Since when the site is cut off."""
     left_mono_ms: int | None = None
     """When the charge point left its site."""
-    asked: tuple[AuthoriseAsked, ...] = ()
+    asked: tuple[AuthoriseAsked | RelayAsked, ...] = ()
     commands: Mapping[str, FromCsms] = field(default_factory=dict)
     """By command id."""
     told_no: tuple[str, ...] = ()
@@ -170,12 +181,43 @@ class State:
         """Messages read and not yet handled, more may still be in the stream; and statuses to be told."""
         live = self.live
         untold = len(self.untold) if live.phase is Phase.ACCEPTED else 0
-        return len(live.queue) + len(live.errors) + untold
+        return len(live.queue) + len(live.errors) + untold + len(self.untold_latest)
 
     @property
-    def untold(self) -> tuple[int, ...]:
+    def untold(self) -> tuple[str, ...]:
         """Connectors whose newest status this connection has not said."""
-        return tuple(one for one in self.kept.statuses if one not in self.live.told)
+        live = self.live
+        return tuple(
+            one
+            for one, status in self.kept.statuses.items()
+            if one not in live.told and status.version is live.version
+        )
+
+    @property
+    def untold_latest(self) -> tuple[str, ...]:
+        """Keys of class L whose newest the CSMS has not been told. What is in the queue is told from there."""
+        if not self.kept.latest:
+            return ()
+        queued = {item.place for item in self.live.queue}
+        return tuple(
+            key
+            for key, one in self.kept.latest.items()
+            if not one.told and one.place not in queued and one.version is self.live.version
+        )
+
+    @property
+    def boot(self) -> Boot | None:
+        """That which this connection says."""
+        return self.kept.boot_of(self.live.version)
+
+    @property
+    def wanted_version(self) -> OcppVersion:
+        """The charge point's own; while messages of another one wait, theirs: first what came first."""
+        live = self.live
+        for lane in (live.queue, live.errors):
+            if lane:
+                return lane[0].version
+        return live.version if live.spilled_after is not None else self.kept.speaks
 
     def room(self, queue_max: int) -> int:
         return max(0, queue_max - len(self.live.queue) - len(self.live.errors))

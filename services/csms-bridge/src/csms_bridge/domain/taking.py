@@ -10,23 +10,34 @@ from __future__ import annotations
 from dataclasses import replace
 
 from csms_bridge.domain.events import Effect, Journaled, Note, Refill, Refilled
-from csms_bridge.domain.kept import Boot, Kept, met, with_open
-from csms_bridge.domain.outgoing import Item, Part, Place, item_of
+from csms_bridge.domain.kept import Boot, Kept, Latest, met, with_latest, with_open
+from csms_bridge.domain.outgoing import (
+    Item,
+    Part,
+    Place,
+    connector_key,
+    is_send,
+    item_of,
+    latest_key,
+)
 from csms_bridge.domain.state import Policy, State
 from holdfast.contracts.charge_point import (
     ChargePointBooted,
     ChargePointConnected,
     ChargePointDisconnected,
+    ChargePointSaid,
     ConnectorStatusChanged,
 )
 from holdfast.contracts.csms import OpenDelivery, Phase, Trouble
+from holdfast.ocpp.actions import Class
 
 NEWS_MS_MAX = 60_000
 """What its site recorded longer ago is no news, whatever held it up; clocks differ by less."""
 CONNECTORS_MAX = 64
 """Whose newest status is kept; OCPP has no bound, a charge point has."""
 STATUS_CHARACTERS_MAX = 4_000
-"""A longer one, which is padding, is not kept: all of them are in one record. Live it goes up like any other."""
+"""A longer one, which is padding, is not kept: all of them are in one record. Live it goes up like any other. So with
+the newest of class L."""
 
 
 def journaled(policy: Policy, state: State, event: Journaled) -> State:
@@ -107,10 +118,15 @@ def newest(state: State, event: Journaled) -> State:
     match event.fact:
         case ChargePointConnected() | ChargePointDisconnected():
             kept, state = _presence(kept, state, event, event.fact)
-        case ChargePointBooted(raw=raw) if _is_newer(kept, event.place, kept.boot):
-            kept = replace(kept, boot=Boot(place=event.place, raw=raw))
-        case ConnectorStatusChanged(connector=connector, raw=raw):
-            kept, state = _status(kept, state, event.place, connector, raw)
+        case ChargePointBooted() as fact if _is_newer(kept, event.place, kept.boot):
+            boot = Boot(place=event.place, raw=fact.raw, version=fact.version)
+            is_other = kept.boot is not None and kept.boot.version is not boot.version
+            earlier = kept.boot if is_other else kept.earlier_boot
+            kept = replace(kept, boot=boot, earlier_boot=earlier)
+        case ConnectorStatusChanged() as fact:
+            kept, state = _status(kept, state, event.place, fact)
+        case ChargePointSaid(kind=Class.LATEST.value) as fact:
+            kept = _latest(kept, event.place, fact)
         case _:
             pass
     return state.with_kept(kept)
@@ -127,13 +143,19 @@ def _presence(
         return kept, state
     kept = replace(kept, connection_said=event.place)
     if isinstance(fact, ChargePointConnected):
+        if fact.version is not kept.speaks:
+            # What was said in the one before is no status of this one.
+            kept = replace(kept, speaks=fact.version, statuses={})
         return replace(kept, connection=fact.connection), state.with_live(left_mono_ms=None)
     if fact.connection != kept.connection:
         return kept, state  # a late end of an older connection
     return replace(kept, connection=None), state.with_live(left_mono_ms=event.mono_ms)
 
 
-def _status(kept: Kept, state: State, place: Place, connector: int, raw: str) -> tuple[Kept, State]:
+def _status(
+    kept: Kept, state: State, place: Place, fact: ConnectorStatusChanged
+) -> tuple[Kept, State]:
+    connector, raw = connector_key(fact), fact.raw
     known = kept.statuses.get(connector)
     has_room = known is not None or len(kept.statuses) < CONNECTORS_MAX
     if not has_room or not _is_newer(kept, place, known):
@@ -142,9 +164,26 @@ def _status(kept: Kept, state: State, place: Place, connector: int, raw: str) ->
         # Neither is the one before it the newest any more.
         statuses = {one: kept.statuses[one] for one in kept.statuses if one != connector}
         return replace(kept, statuses=statuses), state
-    statuses = {**kept.statuses, connector: Boot(place=place, raw=raw)}
+    status = Boot(place=place, raw=raw, version=fact.version)
+    statuses = {**kept.statuses, connector: status}
     told = state.live.told - {connector}
     return replace(kept, statuses=statuses), state.with_live(told=told)
+
+
+def _latest(kept: Kept, place: Place, fact: ChargePointSaid) -> Kept:
+    key = latest_key(fact)
+    known = kept.latest.get(key)
+    if known is not None and kept.is_past(place, known.place):
+        return kept
+    is_kept = len(fact.raw) <= STATUS_CHARACTERS_MAX and not is_send(fact.version, fact.action)
+    latest = Latest(
+        place=place,
+        action=fact.action,
+        raw=fact.raw if is_kept else "",
+        version=fact.version,
+        told=not is_kept,
+    )
+    return with_latest(kept, key, latest)
 
 
 def _is_newer(kept: Kept, place: Place, known: Boot | None) -> bool:
@@ -159,9 +198,9 @@ def _queued(state: State, item: Item) -> State:
         case Part.BOOT if not is_news:
             # Said before anything else, as it is whenever a connection opens.
             return state.with_live(boot_due=True)
-        case Part.STATUS if not is_news:
+        case Part.STATUS | Part.LATEST if not is_news and not item.is_send:
             return state  # its connector's newest is told once
-        case Part.ERROR if live.errors or not is_news:
+        case Part.ERROR | Part.GUARANTEED if live.errors or not is_news:
             # In their order: a live one does not overtake a replayed one.
             return state.with_live(errors=(*live.errors, item))
         case _:

@@ -17,7 +17,8 @@ from csms_bridge.domain.events import (
     NotOpened,
     Opened,
 )
-from csms_bridge.domain.outgoing import Part
+from csms_bridge.domain.kept import told_latest
+from csms_bridge.domain.outgoing import NEWEST, Part
 from csms_bridge.domain.payload import document_of, moment_ms, whole
 from csms_bridge.domain.state import Outstanding, Policy, State
 from holdfast.contracts.csms import Phase
@@ -36,10 +37,11 @@ comes soon."""
 
 
 def opened(state: State, event: Opened) -> Step:
-    if state.kept.boot is None:
+    boot = state.boot
+    if boot is None:
         state = state.with_live(is_refused=False, problem="")  # its no was to the handshake
     state = state.with_live(
-        phase=Phase.BOOTING if state.kept.boot else Phase.ACCEPTED,
+        phase=Phase.BOOTING if boot else Phase.ACCEPTED,
         since_ms=event.at_ms,
         connection=event.connection,
         opened_mono_ms=event.mono_ms,
@@ -48,7 +50,7 @@ def opened(state: State, event: Opened) -> Step:
         next_mono_ms=0,
         heard_mono_ms=event.mono_ms,
         outstanding=None,
-        boot_due=state.kept.boot is not None,
+        boot_due=boot is not None,
         booted=None,
         told=frozenset(),
     )
@@ -128,10 +130,10 @@ def _without_connection(policy: Policy, state: State, now: Happened, why: str) -
         connection=None,
         outstanding=None,
         commands={},
-        queue=tuple(item for item in live.queue if item.part is not Part.STATUS),
+        queue=tuple(item for item in live.queue if item.part not in NEWEST or item.is_send),
     )
     item = outstanding.item if outstanding is not None else None
-    if item is None or item.part in (Part.STATUS, Part.BOOT):
+    if item is None or item.part in NEWEST or item.part is Part.BOOT:
         return state, effects  # said anew by the next connection
     state, failed = deliveries.unanswered(policy, state, item, now, why)
     return state, [*effects, *failed]
@@ -148,7 +150,7 @@ def answered(
         outstanding=None, silent_since_mono_ms=None, heard_mono_ms=event.mono_ms
     )
     if outstanding.request is not None:
-        return state, [authorising.verdict(state, outstanding.request, answer)]
+        return state, [authorising.answered(state, outstanding, answer)]
     if outstanding.action == BOOT:
         return _booted(policy, state, event, outstanding, answer)
     if outstanding.item is not None:
@@ -156,6 +158,9 @@ def answered(
     if outstanding.connector is not None:
         told = state.live.told | {outstanding.connector}
         return state.with_live(told=told), []
+    if outstanding.latest is not None and outstanding.place is not None:
+        kept = told_latest(state.kept, outstanding.latest, outstanding.place)
+        return state.with_kept(kept), []
     return _clock(state, event, answer), []
 
 

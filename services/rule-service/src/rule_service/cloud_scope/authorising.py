@@ -14,7 +14,6 @@ from holdfast import subjects
 from holdfast.contracts.csms import AskCsms
 from holdfast.contracts.decision import Authorise, CloudVerdict
 from holdfast.contracts.envelope import Contract, ContractError
-from holdfast.contracts.rules import TokenType
 from holdfast.rpc import call, serve
 from holdfast.service import Context
 from rule_service.cloud_scope.registry import Registry
@@ -52,15 +51,12 @@ class Authorising:
 
     async def _ask_csms(self, site: str, asked: Authorise) -> CloudVerdict:
         """Raise RequestFailed, which `serve` answers as a failure that may be retried, or ContractError."""
-        if asked.token_type is not TokenType.ID_TAG:
-            raise ContractError(
-                f"a CSMS of OCPP 1.6 knows idTags only, not {asked.token_type}: decide locally"
-            )
         wait_ms = within(asked.budget_ms)
         question = AskCsms(
             site=site,
             charge_point=asked.charge_point,
             driver_token=asked.driver_token,
+            token_type=asked.token_type,
             budget_ms=wait_ms,
         )
         subject = subjects.cloud_rpc("csms-authorise")

@@ -20,7 +20,7 @@ from holdfast.contracts.decision import (
     Revocation,
 )
 from holdfast.contracts.envelope import Contract
-from holdfast.contracts.rules import Rules, TokenStatus, TokenType
+from holdfast.contracts.rules import Rules, TokenStatus
 from holdfast.rpc import call
 from rule_service.adapters.token_store import TokenStore
 
@@ -60,9 +60,6 @@ class CloudAsking:
             await asyncio.get_running_loop().create_future()
 
     async def ask(self, asked: Authorise, token_hash: str, rules: Rules, budget_ms: int) -> Outcome:
-        if self._csms_at_site and asked.token_type is not TokenType.ID_TAG:
-            # OCPP 1.6 upstream has idTags only: the same characters there may be another driver's.
-            return Outcome(CloudAnswer.UNREACHABLE)
         try:
             verdict = await self._call(asked, budget_ms)
         except RequestTimedOut:
@@ -85,6 +82,7 @@ class CloudAsking:
             site=self._site,
             charge_point=asked.charge_point,
             driver_token=asked.driver_token,
+            token_type=asked.token_type,
             budget_ms=budget_ms,
         )
         return subjects.rpc(self._site, "csms-authorise"), of_csms
