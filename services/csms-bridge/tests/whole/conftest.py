@@ -105,6 +105,8 @@ class Csms:
     log: list[tuple[str, str, Any]] = field(default_factory=list)
     """(charge point, action, payload) of every CALL taken."""
     transactions: dict[int, dict[str, Any]] = field(default_factory=dict)
+    events: list[tuple[str, Any]] = field(default_factory=list)
+    """(charge point, payload) of every TransactionEvent; one that comes again is the same."""
 
     async def dial(self, charge_point: str) -> Upstream:
         await asyncio.sleep(0.01)
@@ -143,6 +145,10 @@ class Csms:
             case "BootNotification":
                 word = self.boot.get(charge_point, "Accepted")
                 return {"status": word, "currentTime": "2025-06-15T15:06:40Z", "interval": 300}
+            case "TransactionEvent" | "Authorize" if "idTag" not in payload:
+                return self._answer_2x(charge_point, action, payload)
+            case "SignCertificate":
+                return {"status": "Accepted"}
             case "Authorize":
                 return {"idTagInfo": {"status": self.tokens.get(payload["idTag"], "Accepted")}}
             case "StartTransaction":
@@ -160,6 +166,14 @@ class Csms:
                 return {}
             case _:
                 return {}
+
+    def _answer_2x(self, charge_point: str, action: str, payload: Any) -> Any:
+        if action == "TransactionEvent" and (charge_point, payload) not in self.events:
+            self.events.append((charge_point, payload))
+        token = payload.get("idToken")
+        if token is None:
+            return {}
+        return {"idTokenInfo": {"status": self.tokens.get(token["idToken"], "Accepted")}}
 
     async def call(self, charge_point: str, action: str, payload: Any, message_id: str) -> Any:
         """The CSMS's own CALL, and its answer."""

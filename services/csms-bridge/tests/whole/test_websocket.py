@@ -96,6 +96,32 @@ async def test_the_csms_sees_identity_version_and_basic_credentials(tmp_path: Pa
     assert "Sec-WebSocket-Extensions" not in request.headers
 
 
+@pytest.mark.parametrize("version", list(OcppVersion))
+async def test_the_connection_is_of_the_version_that_was_asked_for(
+    tmp_path: Path, version: OcppVersion
+):
+    spoken = [Subprotocol(one.subprotocol) for one in OcppVersion]
+    async with csms(subprotocols=spoken) as url:
+        upstream = await dial_with(tmp_path)(Backend(name="main", url=url), "CP-1", version)
+        assert upstream._socket.subprotocol == version.subprotocol
+        await upstream.close("done")
+
+
+async def test_a_csms_that_does_not_speak_the_version_is_not_spoken_to(tmp_path: Path):
+    async with csms() as url:
+        with pytest.raises(NotReached) as caught:
+            await dial_with(tmp_path)(Backend(name="main", url=url), "CP-1", V201)
+    assert caught.value.refused, "no CSMS that comes back mends it"
+
+
+async def test_a_backend_that_is_said_to_speak_1_6_only_is_not_even_asked(tmp_path: Path):
+    old = Backend(name="old", url="ws://127.0.0.1:1/ocpp", versions=["1.6"])
+    why = r"backend old speaks OCPP 1.6, this charge point 2.1"
+    with pytest.raises(NotReached, match=why) as caught:
+        await dial_with(tmp_path)(old, "CP-1", V21)
+    assert (caught.value.refused, caught.value.local) == (True, True)
+
+
 async def test_no_password_for_a_charge_point_is_said_and_nothing_is_sent(tmp_path: Path):
     (tmp_path / "passwords.json").write_text("{}")
     backend = Backend(
