@@ -20,7 +20,9 @@ CODES_TO_RETRY = range(500, 600)
 
 ID = "Nats-Msg-Id"
 EXPECTED_STREAM = "Nats-Expected-Stream"
-_OWN_HEADERS = (ID, EXPECTED_STREAM)
+BATCH_ID, BATCH_SEQUENCE, BATCH_COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
+_OWN_HEADERS = frozenset({ID, EXPECTED_STREAM, BATCH_ID, BATCH_SEQUENCE, BATCH_COMMIT})
+"""Of the way into the stream: nobody's business afterwards, and a copy has lost some of them."""
 
 Document = dict[str, Any]
 

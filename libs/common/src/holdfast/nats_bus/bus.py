@@ -89,7 +89,13 @@ class NatsBus(Admin):
             own["Nats-Expected-Last-Subject-Sequence"] = str(last_seq)
         if ttl_s is not None:
             own["Nats-TTL"] = str(ttl_s)
-        return await self._appender.append(stream, subject, data, {**(headers or {}), **own})
+        return await self._appender.append(
+            stream,
+            subject,
+            data,
+            {**(headers or {}), **own},
+            batchable=last_seq is None and ttl_s is None,
+        )
 
     def pull(
         self, stream: str, durable: str, *, subjects: Sequence[str] = (), batch: int = 100
