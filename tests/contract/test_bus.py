@@ -174,6 +174,22 @@ async def test_the_fold_floor_is_what_the_slowest_fold_has_acknowledged(server: 
         await eventually(floor_is_five)
 
 
+@on_both_buses
+async def test_a_fold_with_a_snapshot_moves_the_floor_without_reading(server: Server) -> None:
+    async with server.connect() as bus:
+        await bus.ensure_stream(spec())
+        await fill(bus, 10)
+        await bus.folded(S, "fold_a", 0)
+        assert await bus.fold_floor(S) == 0
+        await bus.folded(S, "fold_a", 7)
+        assert await bus.fold_floor(S) == 7
+        await fill(bus, 2, begin=11)
+        await bus.folded(S, "fold_a", 12)
+        assert await bus.fold_floor(S) == 12
+        with pytest.raises(StreamGone):
+            await bus.folded("JOURNAL_berlin01_bbbbbbbb", "fold_a", 1)
+
+
 # --- requests ---
 
 

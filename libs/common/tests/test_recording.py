@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+from pathlib import Path
 
 import pytest
 
 from holdfast import subjects
 from holdfast.bus import Message, NotAcknowledged, StreamFull, StreamSpec
 from holdfast.contracts.charge_point import ChargePointDisconnected, FrameRefused
-from holdfast.contracts.envelope import ContractError
+from holdfast.contracts.envelope import ContractError, Envelope, Fact
 from holdfast.contracts.journal import MessageQuarantined
 from holdfast.contracts.mode import Mode, ModeChanged, Reason
 from holdfast.contracts.rules import RulesActivated
@@ -21,12 +22,14 @@ from holdfast.recorder import (
     wait_for_incarnation,
 )
 from holdfast.standing import Standing, follow_standing
+from holdfast_testkit import golden
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.sim_bus import SimBus
 from holdfast_testkit.sim_clock import SimClock, SimIds, virtual_time
 from holdfast_testkit.sim_options import SimOptions
 
 SITE = "berlin01"
+GOLDEN = Path(__file__).parent / "golden"
 LIFE = Incarnation(SITE, "k3v9x2ab")
 GONE = ChargePointDisconnected(charge_point="CP.01", connection="c-1", reason="closed")
 
@@ -43,6 +46,10 @@ async def opened(bus: SimBus, life: Incarnation = LIFE) -> None:
 
 def recorder(bus: SimBus, life: Incarnation = LIFE) -> Recorder:
     return Recorder(bus, SimClock(), SimIds(random.Random(1)), life, source="test")
+
+
+def read_golden(kind: type[Fact]) -> Fact:
+    return Envelope.from_bytes((GOLDEN / f"{kind.TYPE}.json").read_bytes()).fact()
 
 
 def mode_changed(mode: Mode) -> ModeChanged:
@@ -175,3 +182,41 @@ async def test_an_empty_journal_is_known_at_once() -> None:
         await asyncio.wait_for(standing.known.wait(), 1)
         following.cancel()
     assert standing.rules_version == 0
+
+
+@virtual_time
+async def test_a_fact_stored_is_byte_for_byte_what_recording_it_would_have_written() -> None:
+    bus = SimBus(SimClock())
+    await opened(bus)
+    writer = recorder(bus)
+    facts = [(kind.TYPE, fact) for kind in golden.facts() for fact in [read_golden(kind)]]
+    for number, (name, fact) in enumerate(facts):
+        for cause in (None, 'a "cause" of Zürich\n'):
+            id = f"{number} {name} {cause is None}"
+            stored = await writer.store(fact, id=id, cause=cause)
+            subject = subjects.journal if fact.STREAM == "journal" else subjects.telemetry
+            stream = LIFE.journal if fact.STREAM == "journal" else LIFE.telemetry
+            message = await bus.get(stream, stored.seq)
+            assert message is not None
+            assert message.subject == subject(SITE, *fact.topic())
+            wanted = writer.envelope(fact, id=id, cause=cause)
+            assert message.data == wanted.model_copy(update={"at_ms": stored.at_ms}).to_bytes()
+            assert stored.fact == wanted.fact()
+
+
+@virtual_time
+async def test_a_fact_stored_before_is_the_first_one() -> None:
+    bus = SimBus(SimClock())
+    await opened(bus)
+    first = await recorder(bus).store(GONE, id="id-1", cause=None)
+    other = GONE.model_copy(update={"reason": "another"})
+    assert await recorder(bus).store(other, id="id-1", cause=None) == first
+
+
+@virtual_time
+@pytest.mark.parametrize("id", ["", "x" * 201])
+async def test_a_fact_with_no_usable_id_is_not_stored(id: str) -> None:
+    bus = SimBus(SimClock())
+    await opened(bus)
+    with pytest.raises(ContractError):
+        await recorder(bus).store(GONE, id=id, cause=None)

@@ -166,6 +166,14 @@ class Bus(Protocol):
         """From `start`, for ever, in order, without acknowledgement: for folds and views. Raise StreamGone."""
         ...
 
+    async def folded(self, stream: str, durable: str, seq: int) -> None:
+        """Of a fold that keeps a snapshot of its own: it needs nothing up to `seq` any more.
+
+        The durable stands there as if all of it had been pulled and acknowledged, and none of it was sent; it is
+        made when it is missing. Not for one that is pulled as well. Raise StreamGone or RequestFailed.
+        """
+        ...
+
     async def last(self, stream: str, subject: str) -> Message | None: ...
     async def get(self, stream: str, seq: int) -> Message | None: ...
     async def state(self, stream: str) -> StreamState:

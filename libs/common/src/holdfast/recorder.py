@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
 
 from holdfast import subjects
 from holdfast.bus import (
@@ -22,6 +25,7 @@ from holdfast.bus import (
 from holdfast.clock import Clock
 from holdfast.contracts.envelope import (
     ENVELOPE_BYTES_MAX,
+    ID_CHARACTERS_MAX,
     ClockQuality,
     ContractError,
     Entry,
@@ -73,6 +77,14 @@ async def wait_for_incarnation(bus: Bus, clock: Clock, site: str) -> Incarnation
         await clock.sleep_ms(POLL_MS)
 
 
+class Recorded(NamedTuple):
+    """A fact where it stands. One stored before is what was written then, not what a repeat would have said."""
+
+    seq: int
+    at_ms: int
+    fact: Fact
+
+
 class Recorder:
     """Writes facts. `record` returns once the journal has the fact on disk."""
 
@@ -91,6 +103,8 @@ class Recorder:
         self._source = source
         self._clock_quality = clock_quality
         self.incarnation = incarnation
+        self._journal, self._telemetry = incarnation.journal, incarnation.telemetry
+        self._wrote = tuple(_json(name) for name in (incarnation.site, incarnation.name, source))
 
     def envelope(self, fact: Fact, *, id: str | None = None, cause: str | None = None) -> Envelope:
         return Envelope(
@@ -112,25 +126,53 @@ class Recorder:
         Raise AppendRefused (then nothing may be acknowledged onward) or IncarnationChanged.
         """
         envelope = self.envelope(fact, id=id, cause=cause)
+        stored = await self._append(fact, envelope.to_bytes(), envelope.id)
+        if stored.duplicate:
+            envelope = await self._first(stored) or envelope
+        return Entry(seq=stored.seq, envelope=envelope)
+
+    async def store(self, fact: Fact, *, id: str, cause: str | None) -> Recorded:
+        """As `record`, where it happens thousands of times a second: the same bytes, written in one go, and
+        nothing is read back that was just written.
+        """
+        at_ms = self._clock.now_ms()
+        stored = await self._append(fact, self._bytes(fact, id, at_ms, cause), id)
+        if stored.duplicate:
+            first = await self._first(stored)
+            if first:
+                return Recorded(stored.seq, first.at_ms, first.fact())
+        return Recorded(stored.seq, at_ms, fact)
+
+    def _bytes(self, fact: Fact, id: str, at_ms: int, cause: str | None) -> bytes:
+        """What `envelope(fact).to_bytes()` would be: a test compares them for every fact there is."""
+        if not 0 < len(id) <= ID_CHARACTERS_MAX:
+            raise ContractError(f"{fact.TYPE}: an id has 1 to {ID_CHARACTERS_MAX} characters")
+        return _ENVELOPE % (
+            _json(id),
+            _json(fact.TYPE),
+            at_ms,
+            _json(self._clock_quality().value),
+            *self._wrote,
+            _json(cause),
+            fact.to_bytes(),
+        )
+
+    async def _append(self, fact: Fact, data: bytes, id: str) -> Stored:
         site = self.incarnation.site
         if fact.STREAM == "journal":
-            stream, subject = self.incarnation.journal, subjects.journal(site, *fact.topic())
+            stream, subject = self._journal, subjects.journal(site, *fact.topic())
         else:
-            stream, subject = self.incarnation.telemetry, subjects.telemetry(site, *fact.topic())
-        data = envelope.to_bytes()
+            stream, subject = self._telemetry, subjects.telemetry(site, *fact.topic())
         if len(data) > ENVELOPE_BYTES_MAX:
             raise ContractError(
                 f"{fact.TYPE} of {len(data)} bytes is over the limit of {ENVELOPE_BYTES_MAX}"
             )
         try:
-            stored = await self._bus.append(stream, subject, data, id=envelope.id)
+            return await self._bus.append(stream, subject, data, id=id)
         except (WrongStream, StreamGone) as error:
             raise IncarnationChanged(
                 f"the journal of site {site!r} is no longer {stream}: this process must start afresh"
             ) from error
-        if stored.duplicate:
-            envelope = await self._first(stored) or envelope
-        return Entry(seq=stored.seq, envelope=envelope)
 
     async def _first(self, stored: Stored) -> Envelope | None:
         """None: it has left this disk since."""
@@ -141,3 +183,7 @@ class Recorder:
                 f"{stored.stream}: {stored.seq} is stored, but can't be read back: record it again"
             ) from error
         return Envelope.from_bytes(message.data) if message else None
+
+
+_json = msgspec.json.encode
+_ENVELOPE = b'{"id":%b,"type":%b,"at_ms":%d,"clock":%b,"site":%b,"incarnation":%b,"source":%b,"cause":%b,"body":%b}'

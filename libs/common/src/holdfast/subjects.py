@@ -22,6 +22,7 @@ Characters follow NATS ADR-6.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 CLOUD = "cloud"
@@ -57,6 +58,7 @@ def check_site(site: str) -> str:
     return site
 
 
+@lru_cache(maxsize=16_384)
 def token(identity: str) -> str:
     """One subject token: every byte outside A-Z a-z 0-9 - _ becomes %XX, so it can be taken back."""
     data = identity.encode("utf-8", "surrogatepass")

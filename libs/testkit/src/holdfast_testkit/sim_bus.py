@@ -232,6 +232,10 @@ class SimBus:
         if now.life != held.life:
             raise StreamGone(f"{held.name} was made anew: what was read is gone")
 
+    async def folded(self, stream: str, durable: str, seq: int) -> None:
+        consumers = (await self.server.reach(self)).stream(stream).consumers
+        consumers.setdefault(durable, SimConsumer(durable, ())).stand(seq)
+
     async def last(self, stream: str, subject: str) -> Message | None:
         return (await self.server.reach(self)).stream(stream).last_of(subject)
 

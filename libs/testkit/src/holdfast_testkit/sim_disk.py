@@ -67,6 +67,10 @@ class SimConsumer:
         self.attempts.pop(seq, None)
         self.floor = max(self.floor, min(self.handed) - 1 if self.handed else self.delivered)
 
+    def stand(self, seq: int) -> None:
+        """As if all up to there had been acknowledged."""
+        self.floor = self.delivered = seq
+
     def rewind(self) -> None:
         """A reader begins anew: whatever it had in hand comes again, in order."""
         self.handed.clear()

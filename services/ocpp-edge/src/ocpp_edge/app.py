@@ -6,11 +6,11 @@ fold the journal -> attend to charge points and commands -> snapshot, acknowledg
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from holdfast import rpc, subjects
-from holdfast.bus import Bus, Delivery
+from holdfast.bus import Bus, RequestFailed
 from holdfast.clock import Clock
 from holdfast.contracts.command import Command, CommandWord
 from holdfast.contracts.envelope import ContractError
@@ -40,9 +40,12 @@ from ocpp_edge.services import Services
 from ocpp_edge.strictness import Strictness
 from ocpp_edge.telemetry import Telemetry
 
+log = logging.getLogger(__name__)
+
 TICK_MS = 500
-FOLD_BATCH = 4_000
-"""So many entries may be folded and not yet in a snapshot; at half of them the next one is taken early."""
+UNSAVED_MAX = 40_000
+"""So many entries may be folded and not yet in a snapshot (a second or two of a restart); at half of them the next
+one is taken early."""
 SNAPSHOT_PAUSE_MS = 500
 """Between two snapshots at least, however much happens."""
 
@@ -146,30 +149,28 @@ async def _follow_storage(edge: Edge, bus: Bus, incarnation: Incarnation) -> Non
 async def _snapshots(
     edge: Edge, bus: Bus, clock: Clock, incarnation: Incarnation, every_ms: int
 ) -> None:
-    """Entries are acknowledged once a snapshot has them: the journal is trimmed no further."""
-    held: dict[int, Delivery] = {}
-    many = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_hold(edge, bus, incarnation, held, many))
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(every_ms / 1000):
-                    await many.wait()
-            many.clear()
-            if not held:
-                continue
-            seq = edge.save()
-            for covered in [one for one in held if one <= seq]:
-                await held.pop(covered).ack()
-            await clock.sleep_ms(SNAPSHOT_PAUSE_MS)
-
-
-async def _hold(
-    edge: Edge, bus: Bus, incarnation: Incarnation, held: dict[int, Delivery], many: asyncio.Event
-) -> None:
+    """The journal is trimmed no further than a snapshot reaches. Entries of other services hold it up no longer
+    than until the next one.
+    """
     fold = subjects.fold_consumer(SOURCE)
-    async for delivery in bus.pull(incarnation.journal, fold, batch=FOLD_BATCH):
-        held[delivery.message.seq] = delivery
-        edge.saw(delivery.message.seq)
-        if len(held) >= FOLD_BATCH // 2:
-            many.set()
+    await _moved(bus, incarnation, fold, edge.saved)
+    while True:
+        ends_ms = clock.monotonic_ms() + every_ms
+        while clock.monotonic_ms() < ends_ms and edge.unsaved < UNSAVED_MAX // 2:
+            await clock.sleep_ms(SNAPSHOT_PAUSE_MS)
+        try:
+            edge.saw((await bus.state(incarnation.journal)).last_seq)
+        except RequestFailed as error:
+            log.info("snapshot put off", extra={"why": str(error)})
+            continue
+        if edge.unsaved:
+            await _moved(bus, incarnation, fold, edge.save())
+
+
+async def _moved(bus: Bus, incarnation: Incarnation, fold: str, seq: int) -> None:
+    try:
+        await bus.folded(incarnation.journal, fold, seq)
+    except RequestFailed as error:
+        log.info(
+            "floor of the fold not moved", extra={"why": str(error)}
+        )  # the next snapshot moves it

@@ -61,6 +61,8 @@ class Edge:
         self._opening_is_known = False
         self.turns_away = False
         """By rule, while the CSMS is away."""
+        self.saved = 0
+        """The newest snapshot reaches so far."""
         self.downlink_seq = 0
         """Highest DOWNLINK sequence whose command is in the journal (or in quarantine)."""
 
@@ -91,6 +93,7 @@ class Edge:
         for owed in self._strangers.owed():
             self._folds(owed)
         self._services.position.seen = last_seq
+        self.saved = snapshot.seq
         self.downlink_seq = snapshot.downlink_seq
         for attendant in self._attendants.values():
             known = attendant.state.known
@@ -361,6 +364,11 @@ class Edge:
         """The journal has come so far: entries of other services must not hold its trimming up."""
         self._services.position.saw(seq)
 
+    @property
+    def unsaved(self) -> int:
+        """So many entries of the journal are folded and in no snapshot."""
+        return self._services.position.folded - self.saved
+
     def save(self) -> int:
         """Write what changed; the sequence up to which the journal may be forgotten."""
         seq = self._services.position.folded
@@ -373,6 +381,7 @@ class Edge:
         news = None if nobodys is self._nobodys_saved else nobodys
         self._store.save(seq, self.downlink_seq, changed, news)
         self._nobodys_saved = nobodys
+        self.saved = seq
         for name, known in changed.items():
             self._attendants[name].snapshot_seq = known.seq
         return seq

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from holdfast.bus import AppendRefused, StreamFull
-from holdfast.contracts.envelope import Entry, Fact
+from holdfast.contracts.envelope import Fact
+from holdfast.recorder import Recorded
 from ocpp_edge.domain.events import NotStored, Record, Stored
 from ocpp_edge.services import Services
 
@@ -35,33 +36,32 @@ class Writer:
         while True:
             effect = await self._records.get()
             append = services.position.begin()
-            entry = await self._carry(effect)
-            if entry:
-                self._stored(effect, entry)
-            services.position.end(append, entry.seq if entry else None)
+            stands = await self._carry(effect)
+            if stands:
+                self._stored(effect, stands)
+            services.position.end(append, stands.seq if stands else None)
 
-    def _stored(self, effect: Record, entry: Entry) -> None:
+    def _stored(self, effect: Record, stands: Recorded) -> None:
         # A repeat gives back what stands in the journal: that counts, not what we were about to write.
-        fact = entry.envelope.fact()
-        self._note(fact)
+        self._note(stands.fact)
         self._handle(
             Stored(
                 at_ms=self._services.clock.now_ms(),
                 mono_ms=self._services.clock.monotonic_ms(),
                 id=effect.id,
-                seq=entry.seq,
-                entry_at_ms=entry.envelope.at_ms,
-                fact=fact,
+                seq=stands.seq,
+                entry_at_ms=stands.at_ms,
+                fact=stands.fact,
             )
         )
 
-    async def _carry(self, effect: Record) -> Entry | None:
-        """Stored: the entry as it stands. None: certainly not. In doubt: again, with the same id."""
+    async def _carry(self, effect: Record) -> Recorded | None:
+        """Stored: as it stands. None: certainly not. In doubt: again, with the same id."""
         services, pause_ms = self._services, PAUSE_MS
         while True:
             try:
                 with services.metrics.append_seconds.time():
-                    entry = await services.recorder.record(
+                    stands = await services.recorder.store(
                         effect.fact, id=effect.id, cause=effect.cause
                     )
             except StreamFull as error:
@@ -73,7 +73,7 @@ class Writer:
                 pause_ms = min(2 * pause_ms, PAUSE_MS_MAX)
                 continue
             services.health.ok("journal takes facts")
-            return entry
+            return stands
 
     def _not_stored(self, effect: Record, why: str, *, final: bool) -> None:
         self._services.health.wrong("journal takes facts", why)

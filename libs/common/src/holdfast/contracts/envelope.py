@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 ENVELOPE_BYTES_MAX = 512 * 1024
 """An OCPP frame is at most 64 KiB; escaped twice it still fits. Larger is refused, not cut."""
 
+ID_CHARACTERS_MAX = 200
+
 
 class ContractError(ValueError):
     """Bytes that are not what they claim to be. The sentence names what, which and what now."""
@@ -125,7 +127,7 @@ class ClockQuality(StrEnum):
 class Envelope(Contract):
     """A fact with everything needed to find, order and explain it."""
 
-    id: str = Field(min_length=1, max_length=200)
+    id: str = Field(min_length=1, max_length=ID_CHARACTERS_MAX)
     """Also the `Nats-Msg-Id`: the same fact written twice has the same id."""
     type: str = Field(min_length=1, max_length=100)
     at_ms: int

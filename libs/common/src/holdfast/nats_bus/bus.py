@@ -111,6 +111,9 @@ class NatsBus(Admin):
     ) -> AsyncIterator[Message]:
         return self._reader.follow(stream, subjects, start)
 
+    async def folded(self, stream: str, durable: str, seq: int) -> None:
+        await self._reader.folded(stream, durable, seq)
+
     async def get(self, stream: str, seq: int) -> Message | None:
         return await self.fetch(stream, seq)
 

@@ -159,6 +159,8 @@ class Reader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._pulling: set[Session] = set()
+        self._folds: set[tuple[str, str]] = set()
+        """Durables that are there, by stream: those of folds that read nothing."""
 
     async def keep_waiting_messages(self) -> None:
         """For ever, beside all pulls of the process."""
@@ -188,17 +190,23 @@ class Reader:
             finally:
                 self._pulling.discard(session)
 
+    async def folded(self, stream: str, durable: str, seq: int) -> None:
+        if (stream, durable) not in self._folds:
+            # First: nobody answers a reset of what is not there.
+            body = {"stream_name": stream, "config": _durable(durable, FOLLOW_BATCH)}
+            await api.call(self._connection, f"CONSUMER.DURABLE.CREATE.{stream}.{durable}", body)
+            self._folds.add((stream, durable))
+        try:
+            verb = f"CONSUMER.RESET.{stream}.{durable}"
+            await api.call(self._connection, verb, {"seq": seq + 1})
+        except (RequestFailed, StreamGone):
+            self._folds.discard((stream, durable))
+            raise
+
     async def _rewound(
         self, stream: str, durable: str, subjects: Sequence[str], batch: int
     ) -> Session:
-        config: dict[str, Any] = {
-            "durable_name": durable,
-            "deliver_policy": "all",
-            "ack_policy": "explicit",
-            "ack_wait": ACK_WAIT_MS * NS_PER_MS,
-            "max_ack_pending": batch,
-            "max_deliver": -1,
-        }
+        config = _durable(durable, batch)
         if subjects:
             config["filter_subjects"] = list(subjects)
         # Makes it, or brings it up to date.
@@ -285,6 +293,17 @@ class Reader:
         body = {"stream_name": stream, "config": config, "action": "create"}
         await api.call(self._connection, f"CONSUMER.CREATE.{stream}.{name}", body)
         return Session(self._connection, stream, name, FOLLOW_BATCH)
+
+
+def _durable(name: str, batch: int) -> dict[str, Any]:
+    return {
+        "durable_name": name,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "ack_wait": ACK_WAIT_MS * NS_PER_MS,
+        "max_ack_pending": batch,
+        "max_deliver": -1,
+    }
 
 
 class _Life:

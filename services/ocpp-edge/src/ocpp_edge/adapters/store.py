@@ -20,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     delete,
     insert,
     select,
@@ -141,7 +142,11 @@ class Store:
                 for place, (id, content) in enumerate(nobodys.items()):
                     row = {"place": place, "command_id": id, "content": content}
                     connection.execute(insert(_nobodys).values(row))
-            for charge_point, known in changed.items():
-                connection.execute(delete(_known).where(_known.c.charge_point == charge_point))
-                state = _KNOWN.dump_json(known)
-                connection.execute(insert(_known).values(charge_point=charge_point, state=state))
+            if changed:
+                gone = delete(_known).where(_known.c.charge_point == bindparam("name"))
+                connection.execute(gone, [{"name": name} for name in changed])
+                rows = [
+                    {"charge_point": name, "state": _KNOWN.dump_json(known)}
+                    for name, known in changed.items()
+                ]
+                connection.execute(insert(_known), rows)
