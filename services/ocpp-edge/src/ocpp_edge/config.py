@@ -47,6 +47,14 @@ class Config(ServiceConfig):
     ping_timeout_s: int = Field(20, ge=1)
     handshake_s: int = Field(10, ge=1)
     """From the first byte to the upgrade, password included."""
+    handshakes_at_once: int = Field(64, ge=1)
+    """From the request to the first answer; the others wait in the order they came."""
+    handshakes_waiting_max: int = Field(2_000, ge=0)
+    """Further ones, and who waited for half of handshake_s, are answered 503 with Retry-After, spread by chance."""
+    half_open_max: int = Field(2_000, ge=1)
+    """Connections without a whole request; beyond it the one that waits longest is dropped."""
+    frame_s: int = Field(10, ge=2)
+    """From the first byte of a message to its last; else the connection is closed. An idle one stays."""
     takeover_ping_s: int = Field(5, ge=1, le=5)
     """How long an old connection may take to answer before its successor begins."""
     frame_bytes_max: int = Field(64 * 1024, ge=1024, le=64 * 1024)

@@ -14,6 +14,7 @@ import logging
 import ssl
 from contextlib import AsyncExitStack
 from http import HTTPStatus
+from random import Random
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -24,6 +25,14 @@ from holdfast.ocpp.websocket import REASON_CHARACTERS_MAX, FrameSocket, quiet
 from holdfast.settings import ConfigError
 from ocpp_edge.adapters.connection import PROTOCOL, Reception
 from ocpp_edge.adapters.tls import Tls, TlsProblem, client_certificate
+from ocpp_edge.adapters.watched import (
+    HalfOpen,
+    WatchedSocket,
+    a_few_at_a_time,
+    cut_slow_frames,
+    watched,
+)
+from ocpp_edge.admission import Admission
 from ocpp_edge.config import Config
 from ocpp_edge.domain.door import Offer, identity_in, password_in
 from ocpp_edge.gate import Gate, Refused
@@ -33,6 +42,8 @@ log = logging.getLogger(__name__)
 CLOSE_S = 5
 FRAMES_AHEAD_MAX = 16
 """Frames read ahead of the one being served; then TCP makes the charge point wait."""
+BACKLOG = 1_024
+"""Connections the system holds for us; beyond it a storm loses packets, and whole seconds with them."""
 
 
 class WebSocketConnection(FrameSocket[ServerConnection]):
@@ -44,11 +55,17 @@ class WebSocketConnection(FrameSocket[ServerConnection]):
             return False
         return True
 
+    async def send(self, frame: str) -> None:
+        await super().send(frame)
+        permit = getattr(self._socket, "permit", None)
+        if permit:
+            permit.leave()
+
     async def close(self, code: int, reason: str) -> None:
         await self._socket.close(code, reason[:REASON_CHARACTERS_MAX])
 
 
-class Socket(ServerConnection):
+class Socket(WatchedSocket):
     """Knows as whom the gate let it in."""
 
     identity: str = ""
@@ -61,14 +78,17 @@ async def listen(config: Config, gate: Gate, reception: Reception) -> None:
     async with AsyncExitStack() as stack:
         if config.serve_without_tls:
             await _open(stack, config, door, config.port, None)
-        if config.tls_port:
-            try:
-                tls = Tls(config, gate.metrics, gate.health, gate.clock)
-            except TlsProblem as error:
-                raise ConfigError(str(error)) from None
-            await _open(stack, config, door, config.tls_port, tls.context)
-            await tls.run()
-        await asyncio.get_running_loop().create_future()
+        if not config.tls_port:
+            await cut_slow_frames(door.servers, config.frame_s, gate.metrics)
+            return
+        try:
+            tls = Tls(config, gate.metrics, gate.health, gate.clock)
+        except TlsProblem as error:
+            raise ConfigError(str(error)) from None
+        await _open(stack, config, door, config.tls_port, tls.context)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(tls.run())
+            group.create_task(cut_slow_frames(door.servers, config.frame_s, gate.metrics))
 
 
 async def _open(
@@ -80,9 +100,10 @@ async def _open(
             config.host,
             port,
             ssl=tls,
-            create_connection=Socket,
+            create_connection=watched(Socket, door.half_open),
+            backlog=BACKLOG,
             subprotocols=[Subprotocol(PROTOCOL)],
-            process_request=door.process_request,
+            process_request=a_few_at_a_time(door.admission, door.process_request, door.failures),
             compression=None,
             max_size=config.frame_bytes_max,
             max_queue=FRAMES_AHEAD_MAX,
@@ -108,9 +129,16 @@ class Door:
     def __init__(self, config: Config, gate: Gate, reception: Reception) -> None:
         self._config = config
         self._gate = gate
-        self._failures = gate.metrics.auth_failures
+        self.failures = gate.metrics.auth_failures
         self._reception = reception
         self.servers: list[Server] = []
+        self.half_open = HalfOpen(config.half_open_max, self.failures)
+        self.admission = Admission(
+            config.handshakes_at_once,
+            config.handshakes_waiting_max,
+            config.handshake_s / 2,
+            Random(),
+        )
 
     async def handle(self, socket: ServerConnection) -> None:
         assert isinstance(socket, Socket)
@@ -149,7 +177,7 @@ class Door:
         return None
 
     def _refuse(self, socket: Socket, refused: Refused) -> Response:
-        self._failures.labels(reason=refused.reason).inc()
+        self.failures.labels(reason=refused.reason).inc()
         response = socket.respond(refused.status, f"{refused.status.phrase}\n")
         if refused.status is HTTPStatus.UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = 'Basic realm="ocpp", charset="UTF-8"'

@@ -1,0 +1,153 @@
+"""Sockets that are watched: none may hold a handshake or a frame open for as long as it likes.
+
+half open    no whole request yet: bounded in number, the one that waits longest makes room
+slow         a message begun and not whole in time: cut. An idle connection has begun none
+let in       a few at a time, see `admission.py`; the permit is given back with the first answer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from prometheus_client import Counter
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.frames import DATA_OPCODES, CloseCode, Frame
+from websockets.http11 import Request, Response
+from websockets.protocol import CLOSED, OPEN
+
+from ocpp_edge.admission import HOLD_S, Admission, Permit
+from ocpp_edge.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+TOO_SLOW = "frame too slow"
+
+
+Judge = Callable[[ServerConnection, Request], Awaitable[Response | None]]
+"""What decides about a handshake: None lets it in."""
+
+
+class HalfOpen:
+    """Connections that have not said what they want. The handshake's own time-out ends each; this bounds them all."""
+
+    def __init__(self, limit: int, failures: Counter) -> None:
+        self._limit = limit
+        self._failures = failures
+        self._waiting: dict[WatchedSocket, None] = {}
+
+    def begins(self, socket: WatchedSocket) -> None:
+        self._waiting[socket] = None
+        if len(self._waiting) > self._limit:
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            oldest.transport.abort()
+            self._failures.labels(reason="half open").inc()
+
+    def ends(self, socket: WatchedSocket) -> None:
+        self._waiting.pop(socket, None)
+
+
+class WatchedSocket(ServerConnection):
+    half_open: HalfOpen | None = None
+    permit: Permit | None = None
+    """To be let in: given back when it is lost, too."""
+    messages = 0
+    """Whole ones, so far."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self.half_open:
+            self.half_open.begins(self)
+
+    def process_event(self, event: Any) -> None:
+        if not isinstance(event, Frame):
+            if self.half_open:
+                self.half_open.ends(self)
+        elif event.fin and event.opcode in DATA_OPCODES:
+            self.messages += 1
+        super().process_event(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.half_open:
+            self.half_open.ends(self)
+        if self.permit:
+            self.permit.leave()
+        super().connection_lost(exc)
+
+    @property
+    def is_receiving(self) -> bool:
+        """Part of a message is here, the rest is not, and we would read it."""
+        if self.protocol.state is not OPEN or not self.transport.is_reading():
+            return False
+        return self.protocol.current_size is not None or not self._is_between_frames()
+
+    def _is_between_frames(self) -> bool:
+        """There the parser waits for the end of the stream, or for more of it: nothing else tells."""
+        step: Any = self.protocol.parser
+        while step is not None:
+            if step.gi_code.co_name == "at_eof":
+                return True
+            step = step.gi_yieldfrom
+        return False
+
+    def cut(self) -> None:
+        self.protocol.fail(CloseCode.POLICY_VIOLATION, TOO_SLOW)
+        self.send_data()
+        self.transport.abort()
+
+
+def watched(kind: type[WatchedSocket], half_open: HalfOpen) -> type[WatchedSocket]:
+    """The sockets of one door."""
+    return type(kind.__name__, (kind,), {"half_open": half_open})
+
+
+def a_few_at_a_time(admission: Admission, judge: Judge, failures: Counter) -> Judge:
+    """The same judgement, for those whose turn it is."""
+
+    async def judged(socket: ServerConnection, request: Request) -> Response | None:
+        assert isinstance(socket, WatchedSocket)
+        permit = await admission.enter()
+        if isinstance(permit, int):
+            failures.labels(reason="too many handshakes").inc()
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            response = socket.respond(status, f"{status.phrase}\n")
+            response.headers["Retry-After"] = str(permit)
+            return response
+        socket.permit = permit
+        if socket.protocol.state is CLOSED:  # while it waited
+            permit.leave()
+        refusal = await judge(socket, request)
+        if refusal is not None:
+            permit.leave()
+        else:
+            asyncio.get_running_loop().call_later(HOLD_S, permit.leave)
+        return refusal
+
+    return judged
+
+
+async def cut_slow_frames(servers: Sequence[Server], within_s: float, metrics: Metrics) -> None:
+    """Look every second, until cancelled."""
+    loop = asyncio.get_running_loop()
+    begun: dict[WatchedSocket, tuple[int, float]] = {}
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        now_s, before, begun = loop.time(), begun, {}
+        for server in servers:
+            for socket in list(server.all_connections):
+                if not isinstance(socket, WatchedSocket) or not socket.is_receiving:
+                    continue
+                count, since_s = before.get(socket, (-1, now_s))
+                if count != socket.messages:
+                    since_s = now_s
+                if now_s - since_s < within_s - LOOK_EVERY_S:
+                    begun[socket] = (socket.messages, since_s)
+                    continue
+                metrics.refused_frames.labels(reason="too slow").inc()
+                log.warning("frame too slow", extra={"within_s": within_s})
+                socket.cut()

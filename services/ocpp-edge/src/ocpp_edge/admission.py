@@ -1,0 +1,81 @@
+"""Who is being let in now: a bounded number at a time, the others in the order they came.
+
+After a power cut a whole site comes at once. Taken all together each would wait for all the others, and some
+beyond their patience, to begin anew; taken a few at a time, most are in early and none waits longer.
+
+    enter() -> a permit, or seconds after which to come again        permit.leave(): the first answer was given
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+
+HOLD_S = 2.0
+"""A permit is given back so long after the handshake at the latest: a charge point may have nothing to say."""
+COME_AGAIN_S = 3
+RATE_ASSUMED = 200
+"""Let in a second, at the least: over so long those who are told to come again are spread."""
+
+
+class Permit:
+    def __init__(self, admission: Admission) -> None:
+        self._admission: Admission | None = admission
+
+    def leave(self) -> None:
+        """Once; again is nothing."""
+        if self._admission:
+            self._admission.left()
+            self._admission = None
+
+
+class Admission:
+    def __init__(self, at_once: int, waiting_max: int, wait_s: float, rng: random.Random) -> None:
+        self._free = at_once
+        self._waiting_max = waiting_max
+        self._wait_s = wait_s
+        self._rng = rng
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> Permit | int:
+        """A permit; or after how many seconds to come again."""
+        if self._free > 0:
+            self._free -= 1
+            return Permit(self)
+        if len(self._waiting) >= self._waiting_max:
+            return self.come_again_s()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await turn
+        except TimeoutError:
+            if not turn.done() or turn.cancelled():
+                self._gone(turn)
+                return self.come_again_s()
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.left()
+            else:
+                self._gone(turn)
+            raise
+        return Permit(self)
+
+    def left(self) -> None:
+        """The one who has waited longest takes the place."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def come_again_s(self) -> int:
+        """Spread, so that they don't come together again."""
+        spread_s = 2 + len(self._waiting) // RATE_ASSUMED
+        return COME_AGAIN_S + self._rng.randrange(spread_s + 1)
+
+    def _gone(self, turn: asyncio.Future[None]) -> None:
+        if turn in self._waiting:
+            self._waiting.remove(turn)
