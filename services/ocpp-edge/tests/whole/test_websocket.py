@@ -19,6 +19,7 @@ from holdfast.clock import SystemClock
 from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDisconnected
 from holdfast.contracts.session import SessionStarted, SessionStopped
 from holdfast_testkit.eventually import eventually
+from holdfast_testkit.ports import free_ports
 
 PASSWORD = "secret"
 START = {
@@ -29,16 +30,16 @@ START = {
 }
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture
+def port():
+    with free_ports(1) as (port,):
+        yield port
 
 
 @pytest.fixture
-async def place(new_place):
+async def place(new_place, port):
     place = await new_place(SystemClock())
-    place.port = free_port()
+    place.port = port
     place.begin(sockets=True, port=place.port, takeover_ping_s=1)
 
     async def is_listening():
