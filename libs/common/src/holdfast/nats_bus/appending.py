@@ -30,6 +30,8 @@ from holdfast.nats_bus.connection import Connection
 
 ACK_MS = 5_000
 RETRY_MS = 200
+NOBODY_MS = ACK_MS - 2 * RETRY_MS
+"""How long a subject that no stream takes may be one of a server that is starting."""
 IN_FLIGHT_MAX = 512
 """A disk that syncs each message takes about 500 a second: more in flight would only time out."""
 FULL_CODES = frozenset({10077, 10047, 10023})
@@ -73,7 +75,7 @@ class Appender:
     ) -> Msg | None:
         """None when no stream takes the subject, for as long as a server needs to start."""
         connection = self._connection
-        ends_ms = connection.clock.monotonic_ms() + ACK_MS - 2 * RETRY_MS
+        ends_ms = connection.clock.monotonic_ms() + NOBODY_MS
         while True:
             ack = await self._publish(subject, data, headers)
             if not _nobody(ack):
