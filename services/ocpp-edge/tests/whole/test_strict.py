@@ -348,6 +348,7 @@ async def test_over_a_socket_the_close_has_code_1001_and_the_handshake_503_with_
             subprotocols=["ocpp1.6"],
             additional_headers={"Authorization": f"Basic {credentials}"},
             proxy=None,
+            open_timeout=60,
         )
 
     async def first():
