@@ -94,5 +94,5 @@ def test_sigterm_lets_a_command_stop_in_order():
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert (out, process.returncode) == ("in order\n", 143)

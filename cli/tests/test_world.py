@@ -44,10 +44,10 @@ async def test_each_line_into_the_pipe_reaches_the_child_whoever_writes_it(tmp_p
 
 
 async def heard(talk: Conversation, word: str) -> dict[str, Any]:
-    return await talk.until(20, event="heard", line=word)
+    return await talk.until(60, event="heard", line=word)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)

@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 SILENCE_S = 0.3
 
 
@@ -189,6 +189,12 @@ class Program:
         await self.tell(do, **fields)
         return await self.event(event)
 
+    async def until_status(self, event: str, condition: Callable[[dict[str, Any]], Any]) -> None:
+        """Asks again and again: what it tells may lag behind what was seen outside."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition(await self.ask("status", event)):
+                await asyncio.sleep(0.02)
+
     async def quirk(self, name: str, **values: Any) -> dict[str, Any]:
         await self.tell("quirk", name=name, **values)
         return await self.event("quirk", did="set", name=name)
@@ -240,7 +246,7 @@ def charge_points(csms: FakeCsms, start, tmp_path: Path):
     @asynccontextmanager
     async def starting(**behaviour: Any) -> AsyncIterator[Program]:
         quick = {"meter_interval_s": 0.1, "reconnect_s": 0.05, "reboot_s": 0.05, "power_w": 600_000}
-        quick |= {"call_timeout_s": 5, "retry_interval_s": 0.02, "heartbeat_s": 60}
+        quick |= {"call_timeout_s": 60, "retry_interval_s": 0.02, "heartbeat_s": 60}
         file = tmp_path / "charge-points.json"
         point = {"id": "CP-1", "password": "secret", "connectors": 2}
         document = {
@@ -277,6 +283,7 @@ def station():
         pair = base64.b64encode(f"{identity}:{password}".encode()).decode()
         headers = {} if password is None else {"Authorization": f"Basic {pair}"}
         usual = {"subprotocols": ["ocpp1.6"], "additional_headers": headers, "close_timeout": 0.2}
+        usual |= {"open_timeout": PATIENCE_S}
         plain = {"compression": None, "proxy": None, "ping_interval": None}
         url = f"{scheme}://127.0.0.1:{port}/any/path/{identity}"
         return connect(url, **(usual | plain | more))

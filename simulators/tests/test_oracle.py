@@ -145,7 +145,7 @@ def verdict(start, tmp_path):
         with served(account) as api:
             folder = tmp_path / "state"
             async with start("oracle", "--state", folder, "--api", api, *words) as program:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     text = await program.process.stdout.read()
                     assert await program.process.wait() == expected, text
         return json.loads(text) if text else None

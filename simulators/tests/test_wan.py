@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 class Side:
@@ -82,6 +82,10 @@ async def told(program, do, **fields):
     return await program.ask(do, "weather", **fields)
 
 
+async def until_lost(program, direction, count):
+    await program.until_status("weather", lambda said: said["lost_bytes"][direction] >= count)
+
+
 async def test_in_good_weather_bytes_and_ends_pass(link):
     async with link() as (_, near, far):
         leaf, cloud = await connected(near, far)
@@ -121,7 +125,7 @@ async def test_a_black_hole_passes_nothing_and_on_heal_what_was_held_back(link):
         await late.say(b"4")
         await cloud.hears_nothing()
         await leaf.hears_nothing()
-        assert (await told(program, "status"))["connections"] == 2
+        await program.until_status("weather", lambda said: said["connections"] == 2)
         await told(program, "heal")
         await cloud.hears(b"2")
         await leaf.hears(b"3")
@@ -139,8 +143,8 @@ async def test_one_way_loses_one_direction_and_heals_by_reset(link, direction):
         await deaf.hears_nothing()
         await deaf.say(b"heard")
         await mute.hears(b"heard")
-        report = await told(program, "status")
-        assert report["lost_bytes"][direction] == 4
+        await until_lost(program, direction, 4)
+        assert (await told(program, "status"))["lost_bytes"][direction] == 4
         await told(program, "heal")
         await leaf.is_reset()
         await cloud.is_reset()
@@ -164,6 +168,7 @@ async def test_from_one_way_into_a_black_hole_the_torn_connection_is_reset(link)
         await told(program, "cut", how="one-way", direction="up")
         await leaf.say(b"lost")
         await cloud.hears_nothing()
+        await until_lost(program, "up", 4)
         await told(program, "cut", how="black-hole")
         await cloud.is_reset()
 

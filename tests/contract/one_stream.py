@@ -9,6 +9,7 @@ from holdfast.bus import Delivery, Message, ServerBus, StreamSpec
 S = "JOURNAL_berlin01_aaaaaaaa"
 SUBJECTS = "hf.berlin01.journal.>"
 A, B = "hf.berlin01.journal.a.x", "hf.berlin01.journal.b.y"
+PATIENCE_S = 60
 
 
 def spec(
@@ -28,14 +29,14 @@ async def fill(bus: ServerBus, count: int, subjects: Sequence[str] = (A,), begin
 
 
 async def read_on(source: AsyncIterator[object]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         async for _ in source:
             pass
 
 
 async def take(source: AsyncIterator[Message], count: int) -> list[Message]:
     taken: list[Message] = []
-    async with asyncio.timeout(20), aclosing(source) as messages:
+    async with asyncio.timeout(PATIENCE_S), aclosing(source) as messages:
         async for message in messages:
             taken.append(message)
             if len(taken) == count:
@@ -45,7 +46,7 @@ async def take(source: AsyncIterator[Message], count: int) -> list[Message]:
 
 async def pulled(source: AsyncIterator[Delivery], count: int, ack: bool = True) -> list[Message]:
     taken: list[Message] = []
-    async with asyncio.timeout(20), aclosing(source) as deliveries:
+    async with asyncio.timeout(PATIENCE_S), aclosing(source) as deliveries:
         async for delivery in deliveries:
             if ack:
                 await delivery.ack()

@@ -2,16 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from nats.aio.msg import Msg
 
 from holdfast.bus import StreamSpec
 from holdfast.clock import SystemClock
 from holdfast.health import Health
 from holdfast.nats_bus import NatsBus, ServerUnusable, open_bus
+from holdfast.nats_bus.connection import Connection, Target
 from holdfast.settings import ServiceConfig
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.nats_server import SECRET, RealServer, single_server
@@ -19,13 +22,16 @@ from holdfast_testkit.tcp_relay import TcpRelay
 
 
 @asynccontextmanager
-async def server_of_version(version: str) -> AsyncIterator[int]:
+async def server_of_version(
+    version: str, heard: Callable[[bytes], None] = lambda line: None
+) -> AsyncIterator[int]:
     """Speaks as much of the protocol as a client's first connection needs."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         info = {"server_id": "X", "version": version, "max_payload": 1 << 20, "headers": True}
         writer.write(b"INFO " + json.dumps(info).encode() + b"\r\n")
         while line := await reader.readline():
+            heard(line.split()[0])
             if line.startswith(b"PING"):
                 writer.write(b"PONG\r\n")
         writer.close()
@@ -53,6 +59,33 @@ async def test_a_server_below_the_floor_is_refused() -> None:
                 pass
 
 
+async def test_what_is_heard_by_the_server_was_sent_before_the_question_whether_it_is() -> None:
+    said: list[bytes] = []
+
+    async def ignore(_: Msg) -> None:
+        pass
+
+    async with server_of_version("2.15.1", said.append) as port:
+        target = Target(
+            url=f"nats://127.0.0.1:{port}",
+            user="x",
+            password="y",
+            ca=None,
+            inbox_prefix="_INBOX.cp",
+            name="test",
+        )
+        connection = Connection(target, clock=SystemClock(), rng=random.Random(), health=None)
+        await connection.open()
+        try:
+            del said[:]
+            await connection.client.subscribe("hf.berlin01.rpc.x", cb=ignore)
+            await connection.heard()
+            assert said[-1] == b"PING"
+            assert b"SUB" in said[:-1], said
+        finally:
+            await connection.close()
+
+
 @pytest.mark.nats
 async def test_a_server_that_comes_back_below_the_floor_ends_the_service(tmp_path: Path) -> None:
     async with (
@@ -65,7 +98,7 @@ async def test_a_server_that_comes_back_below_the_floor_ends_the_service(tmp_pat
         async def service() -> None:
             async with open_bus(url, user=server.user, password=SECRET, name="test"):
                 relay.lead_to("127.0.0.1", old_port)
-                await asyncio.sleep(30)
+                await asyncio.sleep(60)
 
         with pytest.raises(ServerUnusable, match=r"2\.10\.27"):
             await service()

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from contract.one_stream import SUBJECTS, A, B, S, fill, pulled, seqs, spec, take
+from contract.one_stream import PATIENCE_S, SUBJECTS, A, B, S, fill, pulled, seqs, spec, take
 from holdfast.bus import Delivery, NotAcknowledged, StreamGone
 from holdfast_testkit.both import Server, on_both_buses
 from holdfast_testkit.eventually import eventually
@@ -54,7 +54,7 @@ async def test_a_message_given_back_comes_again_after_its_delay(server: Server) 
         await fill(bus, 2)
         seen: list[tuple[int, int]] = []
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(20), aclosing(bus.pull(S, "reader_x")) as deliveries:
+        async with asyncio.timeout(PATIENCE_S), aclosing(bus.pull(S, "reader_x")) as deliveries:
             async for delivery in deliveries:
                 seen.append((delivery.message.seq, delivery.attempts))
                 if len(seen) == 1:
@@ -107,7 +107,7 @@ async def test_at_most_a_batch_is_out_without_acknowledgement(server: Server) ->
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(held.get(), 0.5)
             await first.ack()
-            assert (await asyncio.wait_for(held.get(), 5)).message.seq == 3
+            assert (await asyncio.wait_for(held.get(), PATIENCE_S)).message.seq == 3
             reading.cancel()
 
 
@@ -147,11 +147,12 @@ async def test_a_pull_and_a_follow_go_on_when_the_server_was_killed(server: Serv
             await server.start()
             await fill(bus, 20, begin=101)
             last_seq = (await bus.state(S)).last_seq
-            await eventually(lambda: last_seq in pulled_seqs and last_seq in followed)
+            whole = list(range(1, last_seq + 1))
+            await eventually(lambda: sorted(set(pulled_seqs)) == whole and last_seq in followed)
             for task in tasks:
                 task.cancel()
-        assert followed == list(range(1, last_seq + 1))
-        assert set(pulled_seqs) == set(followed)
+        assert followed == whole
+        assert set(pulled_seqs) == set(whole)
 
 
 @on_both_buses
@@ -186,7 +187,8 @@ async def test_nothing_acknowledged_is_lost_over_kills_under_load(server: Server
                 await server.start()
             await asyncio.wait(writing)
             last_seq = (await writer.state(S)).last_seq
-            await eventually(lambda: last_seq in read, within_s=30)
+            # Not in order: what a killed server had sent and did not know of comes again later.
+            await eventually(lambda: len(read) >= last_seq, within_s=60)
             pulling.cancel()
         assert len(acknowledged) == 8 * 150
         assert {message_id: seq for seq, message_id in read.items()} == acknowledged
@@ -213,10 +215,16 @@ async def test_a_follow_begins_where_it_is_told(server: Server) -> None:
 
         new = bus.follow(S, start="new")
         async with asyncio.TaskGroup() as group:
-            arriving = group.create_task(take(new, 2))
-            await asyncio.sleep(0.5)
-            await fill(bus, 2, begin=11)
-        assert seqs(arriving.result()) == [11, 12]
+            arriving = group.create_task(take(new, 3))
+            written = 10
+            # Nobody says when it has begun: written on until it has what it waits for.
+            while not arriving.done():
+                written += 1
+                await fill(bus, 1, begin=written)
+                await asyncio.sleep(0.1)
+        first, *others = seqs(arriving.result())
+        assert 11 <= first <= written
+        assert others == [first + 1, first + 2]
 
 
 @on_both_buses

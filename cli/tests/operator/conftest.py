@@ -27,6 +27,7 @@ from holdfast_cli.main import _parser
 from holdfast_cli.operator.arguments import parse
 from holdfast_cli.operator.problem import OperatorError
 from holdfast_testkit.eventually import eventually
+from holdfast_testkit.ports import free_ports
 from holdfast_testkit.sim_bus import SimBus
 from holdfast_testkit.sim_clock import SimClock, SimIds
 from monitor.app import watch_of
@@ -140,9 +141,12 @@ class World:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        with free_ports(1) as (port,):
+            async with self._running_at(port):
+                yield
+
+    @asynccontextmanager
+    async def _running_at(self, port: int) -> AsyncIterator[None]:
         self.url = f"http://127.0.0.1:{port}"
         config = Config(
             scope=self.scope, site=SITE if self.scope == "site" else "", nats_url="nats://sim",

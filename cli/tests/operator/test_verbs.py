@@ -38,6 +38,7 @@ from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import NOT_IMPOSED, Desired, Publish, Published, RulesStatus
 from holdfast.rpc import serve
 from holdfast_cli.main import _parser
+from holdfast_cli.operator import commands
 from holdfast_cli.operator.arguments import parse
 from holdfast_testkit.eventually import eventually
 
@@ -91,11 +92,14 @@ async def something_to_do(world: Any) -> None:
 
 async def test_status_says_what_to_look_at_and_what_now_and_what_was_announced(a_monitor):
     async with a_monitor("cloud", something_to_do) as world:
-        await asyncio.sleep(0.3)
+
+        async def two_points() -> list[str] | None:
+            answers = json.loads((await world.ask("status", "--json")).out)["answers"]
+            return answers[2]["points"] if len(answers[2]["points"]) == 2 else None
+
+        points = await eventually(two_points)
         told = (await world.ask("status")).out
-        points = json.loads((await world.ask("status", "--json")).out)["answers"][2]["points"]
     lines = told.splitlines()
-    assert len(points) == 2
     for point in points:
         assert f"    - {point}" in lines
     assert any("confirm or cancel hard-1" in point for point in points)
@@ -378,15 +382,25 @@ async def test_another_command_under_the_same_id_is_not_shown_as_the_end_of_this
     assert "x1 is another command there (UnlockConnector for CP-01)" in said.err
 
 
-async def test_whoever_stops_waiting_for_a_command_is_told_that_it_goes_on(a_monitor, capsys):
+async def test_whoever_stops_waiting_for_a_command_is_told_that_it_goes_on(
+    a_monitor, capsys, monkeypatch
+):
+    waits = asyncio.Event()
+    find = commands._find
+
+    async def found(*asked: Any) -> Any:
+        waits.set()
+        return await find(*asked)
+
+    monkeypatch.setattr(commands, "_find", found)
     async with a_monitor("cloud", connected) as world:
         await world.serve(
             "command", SendCommand, lambda of: CommandReceipt(id=of.command.id, accepted=True)
         )
         words = ("command", "send", "CP-01", "ClearCache", "--id", "k9", "--wait")
         waiting = asyncio.get_running_loop().create_task(world.ask(*words))
-        await eventually(lambda: bool(world.asked))
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(60):
+            await waits.wait()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting

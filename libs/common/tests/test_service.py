@@ -56,7 +56,7 @@ def command(path: Path, what: str) -> list[str]:
 
 
 def run(path: Path, what: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(path, what), capture_output=True, text=True, timeout=60)
+    return subprocess.run(command(path, what), capture_output=True, text=True, timeout=100)
 
 
 def test_a_configuration_that_can_not_be_used_is_2(tmp_path: Path):
@@ -74,7 +74,7 @@ def test_the_configuration_can_be_looked_at_without_a_server(tmp_path: Path):
         [sys.executable, "-c", SCRIPT, "--config", str(path), "--check-config", "x"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
     )
     assert ended.returncode == 0
     assert '"nats_user": "cloud"' in ended.stdout
@@ -116,7 +116,7 @@ async def test_asked_to_stop_it_ends_with_0(tmp_path: Path, number: signal.Signa
         assert process.stdout is not None
         assert await process.stdout.readline() == b"running\n"
         process.send_signal(number)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 @pytest.mark.nats

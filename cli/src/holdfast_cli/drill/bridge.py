@@ -17,7 +17,7 @@ TIMES: Mapping[str, Any] = {
     "give_up_ms": 6_000,
     "ping_interval_s": 2.0,
     "ping_timeout_s": 2.0,
-    "down_after_ms": 2_000,
+    "down_after_ms": 6_000,
     "retry_ms_min": 200,
     "retry_ms_max": 3_000,
     "lease_ms": 4_000,

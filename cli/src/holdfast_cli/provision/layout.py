@@ -12,7 +12,6 @@ build/<world>/world.json    this record
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from holdfast import subjects
 from holdfast.contracts.envelope import first_problem
+from holdfast_cli.provision.ports import free_port
 from holdfast_cli.provision.secrets import write_whole
 
 CLOUD = subjects.CLOUD
@@ -161,20 +161,6 @@ def port_names(sites: tuple[str, ...]) -> list[str]:
     return names
 
 
-def free_ports(names: list[str]) -> dict[str, int]:
-    """A free loopback port for each; all held open until all are found, so that none is given twice."""
-    held = []
-    try:
-        for _ in names:
-            listener = socket.socket()
-            listener.bind(("127.0.0.1", 0))
-            held.append(listener)
-        return {name: listener.getsockname()[1] for name, listener in zip(names, held, strict=True)}
-    finally:
-        for listener in held:
-            listener.close()
-
-
 def load_world(root: Path) -> World:
     """Raise ProvisionError, also for one that an older Holdfast made."""
     plan = load_plan(root)
@@ -220,7 +206,7 @@ def plan_world(
             name=name,
             sites=sites,
             charge_points=charge_points,
-            ports=free_ports(port_names(sites)),
+            ports={name: free_port() for name in port_names(sites)},
             made_by=made_by,
         )
     except ValidationError as error:

@@ -10,7 +10,6 @@ import asyncio
 import functools
 import os
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -35,10 +34,12 @@ from holdfast_cli.provision.nats_conf import (
     cloud_conf,
     site_conf,
 )
+from holdfast_testkit.ports import free_ports
 from holdfast_testkit.tcp_relay import TcpRelay
 
 IMAGE = "nats:2.15-alpine"
-READY_S = 20
+READY_S = 60
+GONE_S = 60
 SECRET = "test-only"
 
 
@@ -120,7 +121,7 @@ class ContainerProcess:
         def end() -> None:
             wrapped = container.get_wrapped_container()
             wrapped.kill(signal)
-            wrapped.wait(timeout=10)
+            wrapped.wait(timeout=GONE_S)
             container.stop()
 
         await asyncio.to_thread(end)
@@ -169,8 +170,9 @@ class LeafPair:
 
 @asynccontextmanager
 async def single_server(folder: Path) -> AsyncIterator[RealServer]:
-    async with _running(_cloud(folder, sites=(), leaf_port=_free_port())) as server:
-        yield server
+    with free_ports(2) as (port, leaf_port):
+        async with _running(_cloud(folder, sites=(), port=port, leaf_port=leaf_port)) as server:
+            yield server
 
 
 @asynccontextmanager
@@ -178,13 +180,14 @@ async def leaf_pair(
     folder: Path, site: str, *, others: tuple[str, ...] = ()
 ) -> AsyncIterator[LeafPair]:
     """The cloud and one site with the permissions of production; `others` may connect as well."""
-    leaf_port = _free_port()
-    async with (
-        _running(_cloud(folder, sites=(site, *others), leaf_port=leaf_port)) as cloud,
-        TcpRelay("127.0.0.1", leaf_port).running() as relay,
-        _running(_site(folder, site, relay.port)) as leaf,
-    ):
-        yield LeafPair(cloud, leaf, relay)
+    sites = (site, *others)
+    with free_ports(3) as (port, leaf_port, site_port):
+        async with (
+            _running(_cloud(folder, sites=sites, port=port, leaf_port=leaf_port)) as cloud,
+            TcpRelay("127.0.0.1", leaf_port).running() as relay,
+            _running(_site(folder, site, site_port, relay.port)) as leaf,
+        ):
+            yield LeafPair(cloud, leaf, relay)
 
 
 @asynccontextmanager
@@ -196,8 +199,8 @@ async def _running(server: RealServer) -> AsyncIterator[RealServer]:
         await server.process.kill()
 
 
-def _cloud(folder: Path, *, sites: tuple[str, ...], leaf_port: int) -> RealServer:
-    tls, port = folder / "tls", _free_port()
+def _cloud(folder: Path, *, sites: tuple[str, ...], port: int, leaf_port: int) -> RealServer:
+    tls = folder / "tls"
     ensure_ca(tls)
     ensure_server_certificate(tls, subjects.CLOUD, ["127.0.0.1", "localhost"])
     node = CloudNode(
@@ -220,8 +223,7 @@ def _cloud(folder: Path, *, sites: tuple[str, ...], leaf_port: int) -> RealServe
     )
 
 
-def _site(folder: Path, site: str, relay_port: int) -> RealServer:
-    port = _free_port()
+def _site(folder: Path, site: str, port: int, relay_port: int) -> RealServer:
     node = SiteNode(
         site=site,
         listen=f"127.0.0.1:{port}",
@@ -247,10 +249,3 @@ def _process(folder: Path, name: str, conf: str) -> Process:
     if backend() == "container":
         return ContainerProcess(path, folder)
     return NatsServer(path, log=folder / f"{name}.log")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -11,7 +11,6 @@ import asyncio
 import itertools
 import json
 import random
-import socket
 from base64 import b64encode
 
 import pytest
@@ -28,6 +27,7 @@ from holdfast.contracts.session import SessionStarted, SessionStopped
 from holdfast.ocpp.websocket import ConnectionEnded
 from holdfast.recorder import Incarnation, Recorder
 from holdfast_testkit.eventually import eventually
+from holdfast_testkit.ports import free_ports
 from holdfast_testkit.sim_clock import SimIds, virtual_time
 from ocpp_edge.adapters.connection import GOING_AWAY
 from ocpp_edge.domain.strict import turns_away
@@ -328,17 +328,17 @@ async def test_charge_points_in_full_talk_are_closed_and_what_they_were_acknowle
 # --- over a real socket ---
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture
+def port():
+    with free_ports(1) as (port,):
+        yield port
 
 
 async def test_over_a_socket_the_close_has_code_1001_and_the_handshake_503_with_retry_after(
-    new_site,
+    new_site, port
 ):
     site = await new_site(begun=False, clock=SystemClock())
-    place, port = site.place, free_port()
+    place = site.place
     place.begin(sockets=True, port=port)
     credentials = b64encode(b"CP-1:secret").decode()
 
@@ -348,6 +348,7 @@ async def test_over_a_socket_the_close_has_code_1001_and_the_handshake_503_with_
             subprotocols=["ocpp1.6"],
             additional_headers={"Authorization": f"Basic {credentials}"},
             proxy=None,
+            open_timeout=60,
         )
 
     async def first():

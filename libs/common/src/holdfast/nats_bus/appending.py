@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 ACK_MS = 5_000
 RETRY_MS = 200
 SWEEP_S = 0.05
+NOBODY_MS = ACK_MS - 2 * RETRY_MS
+"""How long a subject that no stream takes may be one of a server that is starting."""
 IN_FLIGHT_MAX = 512
 """Appends that wait for the server; more wait for room. A disk that syncs each message takes about 500 a second:
 more in flight would only time out."""
@@ -136,7 +138,7 @@ class Appender:
         connection = self._connection
         block = _header_block(headers)
         async with self._room:
-            ends_ms = connection.clock.monotonic_ms() + ACK_MS - 2 * RETRY_MS
+            ends_ms = connection.clock.monotonic_ms() + NOBODY_MS
             while True:
                 connection.check_open()
                 if not connection.is_up:

@@ -279,6 +279,9 @@ class Connection:
         Raise BusClosed.
         """
         try:
+            # The client's ping overtakes what is still in its buffer, which is out when the answer comes:
+            # only a second ping goes behind it.
+            await self.client.flush(timeout=HEARD_S)
             await self.client.flush(timeout=HEARD_S)
         except (OSError, TimeoutError, nats.errors.TimeoutError, nats.errors.Error):
             self.check_open()
