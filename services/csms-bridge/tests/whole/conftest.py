@@ -20,7 +20,7 @@ import yaml
 
 from csms_bridge import app
 from csms_bridge.adapters.backends import Backend
-from csms_bridge.adapters.upstream import NotReached, Upstream
+from csms_bridge.adapters.upstream import Dial, NotReached, Upstream
 from csms_bridge.adapters.webhook import Webhook
 from csms_bridge.config import Config
 from holdfast import rpc, subjects
@@ -197,6 +197,8 @@ class Place:
         self.refuses_commands = ""
         self.pulses = True
         self.webhook: Webhook | None = None
+        self.dial: Dial | None = None
+        """Instead of the CSMSs in memory."""
         self._seq = itertools.count(1)
         self._lives: dict[str, tuple[asyncio.Task[None], SimBus]] = {}
         self._starts = 0
@@ -266,7 +268,7 @@ class Place:
         rng = random.Random(self._starts)
         client = self.bus.client("csms-bridge")
         context = Context(config, client, self.clock, SimIds(rng), rng, Health("csms-bridge"))
-        run = app.run(context, self._dial, self.webhook)
+        run = app.run(context, self.dial or self._dial, self.webhook)
         life = asyncio.get_running_loop().create_task(run)
         self._lives[instance] = (life, client)
 
