@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 
 from holdfast import subjects
 from holdfast.bus import Bus, NotAcknowledged
@@ -24,6 +23,7 @@ from holdfast.contracts.mode import Mode
 from holdfast.contracts.rpc import Empty
 from holdfast.entries import Read, read
 from holdfast.ids import Ids
+from holdfast.records import replace
 from ocpp_edge.adapters.connection import INTERNAL, Connection
 from ocpp_edge.adapters.store import Store
 from ocpp_edge.attendant import Attendant, NotTaken

@@ -10,7 +10,6 @@ effects unheard.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDisconnected
@@ -20,6 +19,7 @@ from holdfast.contracts.command import (
     CommandSettled,
     CommandWorded,
 )
+from holdfast.records import replace
 from ocpp_edge.domain import arrivals, commands, connections, express, lane, words
 from ocpp_edge.domain.calls import Call, Meter, Start, Stop
 from ocpp_edge.domain.events import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from holdfast.contracts.command import (
 )
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.session import SessionMetered
+from holdfast.records import replace
 from ocpp_edge.domain import consequences, energy_cap, identity, installed
 from ocpp_edge.domain.known import UNCERTAIN_MAX, Known, Pending
 

@@ -10,11 +10,11 @@ dies. The time is that of the readings in the journal, so a restart shortens no 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from holdfast.contracts.command import Command, CommandSettled, Disposition, Issuer
 from holdfast.contracts.session import SessionCapNotKept, SessionMetered, session_key
 from holdfast.contracts.transaction import TransactionId
+from holdfast.records import replace
 from ocpp_edge.domain.consequences import answered_status
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.identity import SITE_PREFIX

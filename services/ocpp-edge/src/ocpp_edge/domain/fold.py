@@ -9,7 +9,6 @@ twice changes nothing that counts.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from holdfast import local_state
 from holdfast.contracts.charge_point import (
@@ -38,6 +37,7 @@ from holdfast.contracts.session import (
     SessionStopped,
     SessionStopRepeated,
 )
+from holdfast.records import replace
 from ocpp_edge.domain import answers, consequences, energy_cap, installed
 from ocpp_edge.domain.command_fold import (
     command_folded,

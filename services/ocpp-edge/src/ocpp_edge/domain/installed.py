@@ -6,13 +6,14 @@ Only what went through this site's journal is known; a charge point may hold mor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.contracts.command import Command, CommandSettled, Disposition
 from holdfast.contracts.decision import ProfileInstalled
 from holdfast.contracts.transaction import TransactionId
 from holdfast.ocpp.profiles import installed_with, is_cleared, moment_ms, profile_of
+from holdfast.records import replace
 from ocpp_edge.domain.consequences import answered
 from ocpp_edge.domain.dedupe import Memory
 

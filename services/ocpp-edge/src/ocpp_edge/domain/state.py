@@ -6,13 +6,14 @@ state = known (a fold over the journal) + live (empty at each start)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDisconnected
 from holdfast.contracts.command import CommandSettled
 from holdfast.contracts.decision import ConnectorState
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.transaction import TransactionId
+from holdfast.records import replace
 from ocpp_edge.domain.calls import Call
 from ocpp_edge.domain.events import CallReceived, Record
 from ocpp_edge.domain.known import Known
@@ -145,7 +146,7 @@ class State:
         return bool(live.lane or live.news or known.commands or known.due or live.settling)
 
     def with_live(self, **changes: object) -> State:
-        return replace(self, live=replace(self.live, **changes))  # type: ignore[arg-type]
+        return replace(self, live=replace(self.live, **changes))
 
 
 def record(

@@ -11,12 +11,13 @@ count: then the first one after it is kept, and what was left out right before i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.session import SessionMetered, SessionStopped
+from holdfast.records import replace
 from ocpp_edge.domain.calls import Call, Heartbeat, Meter, Status
 from ocpp_edge.domain.events import CallReceived, Stored
 from ocpp_edge.domain.known import CONNECTORS_MAX
