@@ -119,6 +119,7 @@ def _services(
             authorize_burst=config.authorize_burst,
         ),
         authorise_ms_max=config.authorise_ms_max,
+        relay_ms_max=config.relay_ms_max,
         takeover_ping_s=config.takeover_ping_s,
     )
 

@@ -25,7 +25,6 @@ from holdfast.contracts.session import (
 )
 from holdfast.ocpp import frames
 from ocpp_edge import questions
-from ocpp_edge.adapters.connection import PROTOCOL
 from ocpp_edge.adapters.schemas import read_call
 from ocpp_edge.domain.calls import Meter, Request, Stop
 from ocpp_edge.domain.charge_point import decide
@@ -34,6 +33,7 @@ from ocpp_edge.domain.events import (
     Answer,
     AskAdmit,
     AskAuthorise,
+    AskCsms,
     Authorised,
     CallAnswered,
     CallReceived,
@@ -42,6 +42,7 @@ from ocpp_edge.domain.events import (
     CommandNotTaken,
     CommandTaken,
     Connected,
+    CsmsAnswered,
     Disconnected,
     Effect,
     Event,
@@ -211,7 +212,8 @@ class Attendant:
                 at_ms=self._at_ms,
                 mono_ms=self._mono_ms,
                 connection=link.id,
-                protocol=PROTOCOL,
+                protocol=link.version.subprotocol,
+                version=link.version,
                 remote=link.remote,
                 security_profile=link.security_profile,
                 replaced=old.id if old else None,
@@ -227,10 +229,15 @@ class Attendant:
             self._pace.took(len(frame), self._mono_ms)
             parsed = frames.parse(frame)
             match parsed:
-                case frames.Call():
+                case frames.Send() | frames.ResultError() if wrong := frames.not_served(
+                    parsed, link.version
+                ):
+                    self._refuse(link, wrong, frame)
+                    return
+                case frames.Call() | frames.Send():
                     if parsed.action == "Authorize":
                         self._pace.took_authorize(self._mono_ms)
-                    call = read_call(self._services.schemas, link.id, parsed)
+                    call = read_call(self._services.schemas, link.id, parsed, link.version)
                     if isinstance(call, frames.Wrong):
                         self._refuse(link, call, frame)
                         return
@@ -250,6 +257,8 @@ class Attendant:
                 case frames.Wrong():
                     self._refuse(link, parsed, frame)
                     return
+                case frames.ResultError():
+                    return  # `not_served` has told it
                 case _:
                     assert_never(parsed)
             self.handle(event)
@@ -285,6 +294,7 @@ class Attendant:
                 connection=link.id,
                 wrong=wrong,
                 frame=text,
+                version=link.version,
             )
         )
 
@@ -311,6 +321,8 @@ class Attendant:
                 if effect.request not in self._asking:
                     self._asking.add(effect.request)
                     self._begin(self._ask_authorise(effect))
+            case AskCsms():
+                self._begin(self._ask_csms(effect))
             case AskAdmit():
                 self._begin(self._ask_admit(effect))
             case CommandTaken() | CommandNotTaken():
@@ -380,13 +392,25 @@ class Attendant:
             self.handle(NotAuthorised(at_ms=at_ms, mono_ms=mono_ms, request=effect.request))
             return
         transactions = self._services.transactions
+        gives_id = effect.starts_session and not effect.has_own_id
         self.handle(
             Authorised(
                 at_ms=at_ms,
                 mono_ms=mono_ms,
                 request=effect.request,
                 authorisation=authorisation,
-                transaction_id=transactions.allocate(at_ms) if effect.starts_session else None,
+                transaction_id=transactions.allocate(at_ms) if gives_id else None,
+            )
+        )
+
+    async def _ask_csms(self, effect: AskCsms) -> None:
+        reply = await questions.relay(self._services, self.name, effect)
+        if reply.reason is not None:
+            names = self._names(action=effect.call.action, why=reply.reason)
+            log.info("not relayed", extra=names)
+        self.handle(
+            CsmsAnswered(
+                at_ms=self._at_ms, mono_ms=self._mono_ms, request=effect.request, reply=reply
             )
         )
 

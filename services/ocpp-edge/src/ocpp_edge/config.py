@@ -70,6 +70,8 @@ class Config(ServiceConfig):
 
     authorise_ms_max: int = Field(8_000, ge=500)
     """How long rule-service is asked about a driver token before the socket is closed."""
+    relay_ms_max: int = Field(8_000, ge=500, le=25_000)
+    """How long the CSMS is waited for where only it can answer; then the charge point gets a refusal."""
     transaction_ms_max: int = Field(9_000, ge=500)
     """A transactional message not acknowledged after so long: the socket is closed, so that the charge
     point keeps it. Charge points give up after 10 s and more."""

@@ -25,6 +25,7 @@ class Link:
         self.connection = connection
         self.remote = remote
         self.security_profile = security_profile
+        self.version = connection.version
         self.said: set[str] = set()
         """Kinds of refused frames logged already: once each."""
         self._clock = clock

@@ -41,6 +41,7 @@ class Services:
     """Replaced when the storage level changes."""
     rates: Rates
     authorise_ms_max: int
+    relay_ms_max: int
     takeover_ping_s: int
     open_sessions: Callable[[], Iterable[Open]] = tuple
     """Of all charge points of the site; set by whoever attends to all of them."""

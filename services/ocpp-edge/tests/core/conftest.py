@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from holdfast.contracts.command import Command, CommandWord, Disposition, Issuer, Word
+from holdfast.contracts.csms import RelayReply
 from holdfast.contracts.decision import (
     Admitted,
     AdmitVerdict,
@@ -24,6 +25,7 @@ from holdfast.contracts.decision import (
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.rules import TokenStatus
 from holdfast.ocpp import frames
+from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.adapters.schemas import Schemas, read_call
 from ocpp_edge.domain import events
 from ocpp_edge.domain.calls import Call, Meter, Stop
@@ -65,6 +67,10 @@ class Bench:
         self.words: dict[tuple[str, Word], tuple[bool, str]] = {}
         self.asked: list[events.AskAuthorise] = []
         self.admits: list[events.AskAdmit] = []
+        self.relayed: list[Call] = []
+        """What was handed on to the CSMS."""
+        self.csms: RelayReply | None = RelayReply(reason="away")
+        """None: it takes its time."""
         self.at_ms = 1_750_000_000_000
         self.connections = 0
         self.status = TokenStatus.ACCEPTED
@@ -92,14 +98,15 @@ class Bench:
                     self.crash_before -= 1
                 self._perform(effect)
 
-    def connect(self) -> str:
+    def connect(self, version: OcppVersion = OcppVersion.V16) -> str:
         self.connections += 1
         connection = f"connection-{self.connections}"
         self.feed(
             events.Connected(
                 **self.now,
                 connection=connection,
-                protocol="ocpp1.6",
+                protocol=version.subprotocol,
+                version=version,
                 remote="192.0.2.1:5",
                 replaced=None,
                 replaced_answered=False,
@@ -114,10 +121,12 @@ class Bench:
     def call(
         self, action: str, payload: dict[str, Any], message_id: str, connection: str | None = None
     ) -> Call:
+        kind = frames.Send if action == "NotifyPeriodicEventStream" else frames.Call
         call = read_call(
             SCHEMAS,
             connection or f"connection-{self.connections}",
-            frames.Call(message_id=message_id, action=action, raw=json.dumps(payload)),
+            kind(message_id=message_id, action=action, raw=json.dumps(payload)),
+            self.state.live.version,
         )
         assert isinstance(call, Call), call
         request = call.request
@@ -243,6 +252,12 @@ class Bench:
                 self.asked.append(effect)
                 if self.authorises:
                     self.authorise(effect)
+            case events.AskCsms(request=request, call=call):
+                self.relayed.append(call)
+                if self.csms is not None:
+                    self._queue.append(
+                        events.CsmsAnswered(**self.now, request=request, reply=self.csms)
+                    )
             case events.AskAdmit(command=command):
                 self.admits.append(effect)
                 found = self.admit(command)
@@ -281,7 +296,8 @@ class Bench:
             clause="",
             explanation="",
         )
-        transaction = self.transactions.allocate(self.at_ms) if effect.starts_session else None
+        gives_id = effect.starts_session and not effect.has_own_id
+        transaction = self.transactions.allocate(self.at_ms) if gives_id else None
         self._queue.append(
             events.Authorised(
                 **self.now,

@@ -109,7 +109,7 @@ def test_at_the_soft_storage_limit_no_session_begins_and_running_ones_finish(ben
     assert bench.told("m4")["transactionId"]
 
 
-def test_data_transfer_is_journaled_and_of_an_unknown_vendor(bench):
+def test_data_transfer_is_journaled_and_of_an_unknown_vendor_while_the_csms_is_away(bench):
     bench.call("DataTransfer", {"vendorId": "V", "data": "x"}, "m1")
     assert bench.told("m1") == {"status": "UnknownVendorId"}
     assert bench.facts(DataTransferred)[0].vendor == "V"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.contracts.charge_point import ChargePointSampled
+from holdfast.contracts.charge_point import ChargePointSaid, ChargePointSampled
 from holdfast.contracts.session import SessionMetered, SessionStopped
 from ocpp_edge.domain.state import Policy
 from ocpp_edge.domain.thinning import moment
@@ -246,7 +246,9 @@ def test_how_diagnostics_and_firmware_go_on_is_always_kept(bench):
     thinning(bench, telemetry_every_ms=MINUTE_MS)
     for number, status in enumerate(("Downloading", "Downloaded", "Installed")):
         bench.call("FirmwareStatusNotification", {"status": status}, f"f{number}")
-    assert len(samples(bench)) == 3
+    assert [one.message_id for one in samples(bench)] == ["f0", "f1"]
+    (ended,) = bench.facts(ChargePointSaid)
+    assert (ended.message_id, ended.kind) == ("f2", "L")
 
 
 def test_connectors_beyond_the_bound_are_not_thinned(bench):

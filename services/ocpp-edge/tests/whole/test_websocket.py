@@ -160,9 +160,23 @@ async def test_other_paths_are_not_found(place, path):
     assert (await refused(place, path)).status_code == 404
 
 
-@pytest.mark.parametrize("offered", [None, ["ocpp2.0.1"]])
+@pytest.mark.parametrize("offered", [None, ["ocpp1.5", "ocpp2.0"]])
 async def test_the_subprotocol_is_required(place, offered):
     assert (await refused(place, subprotocols=offered)).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("offered", "agreed"),
+    [
+        (["ocpp2.1", "ocpp2.0.1", "ocpp1.6"], "ocpp2.1"),
+        (["ocpp2.0", "ocpp2.0.1", "ocpp1.6"], "ocpp2.0.1"),
+        (["ocpp1.6", "ocpp2.1"], "ocpp1.6"),
+    ],
+)
+async def test_the_first_version_offered_that_is_spoken_here_is_agreed_on(place, offered, agreed):
+    async with dial(place, subprotocols=offered) as client:
+        assert client.subprotocol == agreed
+        assert (await call(client, "Heartbeat", {}))[0] == 3
 
 
 async def test_a_changed_registry_counts_without_a_restart(place):

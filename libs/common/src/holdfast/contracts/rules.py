@@ -306,6 +306,12 @@ class TokenType(StrEnum):
     CENTRAL = "Central"
     NO_AUTHORIZATION = "NoAuthorization"
     """A start without any driver token, e.g. by a button."""
+    DIRECT_PAYMENT = "DirectPayment"
+    EVCCID = "EVCCID"
+    VIN = "VIN"
+    """These three since 2.1, where the type is a free text."""
+    OTHER = "other"
+    """One of 2.1 that this build does not know."""
     GROUP = "group"
     """None of OCPP's: on a list, what is said of a group (parentIdTag, groupIdToken). No driver presents one."""
 

@@ -182,6 +182,7 @@ class SessionStopRepeated(Fact):
     action: str = "StopTransaction"
     version: OcppVersion = OcppVersion.V16
     seq_no: int | None = None
+    authorised: SessionAuthorised | None = None
     raw: str
 
 
@@ -198,6 +199,7 @@ class SessionEventConflicted(Fact):
     seq_no: int
     event: str
     """Started, Updated or Ended."""
+    authorised: SessionAuthorised | None = None
     message_id: str
     action: str = "TransactionEvent"
     version: OcppVersion = OcppVersion.V201

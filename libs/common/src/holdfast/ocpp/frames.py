@@ -1,6 +1,7 @@
 """An OCPP-J frame taken apart without touching its payload, and frames put together.
 
-    parse("[2, id, action, payload]") -> Call(id, action, payload as it stood) | Result | Error | Wrong
+    parse("[2, id, action, payload]") -> Call(id, action, payload as it stood)
+                                         | Result | Error | Send | ResultError | Wrong
 
 The payload stays the text it was: signed meter values survive, and a repeat is recognised by its bytes.
 """
@@ -9,28 +10,54 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from holdfast.ocpp.versions import OcppVersion
+
 MESSAGE_ID_CHARACTERS_MAX = 255
 """OCPP-J says 36; the field uses braces and prefixes. A longer one is not answered."""
 
+UNREADABLE_ID = "-1"
+"""OCPP 2.x Part 4, 4.2.3: what a CALL is answered to whose own id can't be read."""
+
 DEPTH_MAX = 32
-"""OCPP 1.6 nests payloads five deep; readers behind us give up at other depths than we do."""
+"""OCPP nests payloads five deep; readers behind us give up at other depths than we do."""
 
 
 class Code(StrEnum):
-    """CALLERROR codes of OCPP-J 1.6; the third is spelled as the standard spells it."""
+    """What a CALLERROR means. Its name on the wire depends on the version: see `name_of`."""
 
     NOT_IMPLEMENTED = "NotImplemented"
+    NOT_SUPPORTED = "NotSupported"
     INTERNAL = "InternalError"
+    PROTOCOL = "ProtocolError"
+    SECURITY = "SecurityError"
     OCCURRENCE = "OccurenceConstraintViolation"
     TYPE = "TypeConstraintViolation"
     PROPERTY = "PropertyConstraintViolation"
     FORMATION = "FormationViolation"
+    GENERIC = "GenericError"
+    RPC = "RpcFrameworkError"
+    """The frame itself is no CALL that could be read (2.x)."""
+    MESSAGE_TYPE = "MessageTypeNotSupported"
+    """2.x."""
+
+
+_SINCE_201 = {
+    Code.OCCURRENCE: "OccurrenceConstraintViolation",
+    Code.FORMATION: "FormatViolation",
+}
+_IN_16 = {Code.RPC: Code.FORMATION.value, Code.MESSAGE_TYPE: Code.PROTOCOL.value}
+
+
+def name_of(code: Code, version: OcppVersion) -> str:
+    """As the version spells it: 1.6 has `Occurence` and `Formation`, and none of the two codes of frames."""
+    names = _IN_16 if version is OcppVersion.V16 else _SINCE_201
+    return names.get(code, code.value)
 
 
 class Reason(StrEnum):
@@ -44,7 +71,10 @@ class Reason(StrEnum):
     TOO_DEEP = "too deep"
     DUPLICATE_KEY = "duplicate key"
     UNKNOWN_ACTION = "unknown action"
+    MESSAGE_TYPE = "message type"
     SCHEMA = "schema"
+    ANSWER_REFUSED = "answer refused"
+    """A CALLRESULTERROR: what we answered was not understood."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +98,45 @@ class Error:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """OCPP-J 2.1: a message that is never answered, whatever is wrong with it."""
+
+    message_id: str
+    action: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultError:
+    """OCPP-J 2.1: our CALLRESULT was not understood."""
+
+    message_id: str
+    code: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wrong:
-    """A frame that can't be served. With a message id, and only then, it is answered."""
+    """A frame that can't be served. With a message id it is answered; without one in 2.x, where it was a CALL."""
 
     reason: Reason
     sentence: str
     code: Code = Code.FORMATION
     message_id: str | None = None
+    is_call: bool = False
+    """It began as a CALL does."""
+
+    def answered_id(self, version: OcppVersion) -> str | None:
+        """The id of its CALLERROR; None: it gets none."""
+        if version is OcppVersion.V16:
+            # There it shall ignore a type that it does not know.
+            return None if self.reason is Reason.MESSAGE_TYPE else self.message_id
+        if self.message_id is not None:
+            return self.message_id
+        return UNREADABLE_ID if self.is_call else None
 
 
-def parse(frame: str | bytes) -> Call | Result | Error | Wrong:
+def parse(frame: str | bytes) -> Call | Result | Error | Send | ResultError | Wrong:
     if isinstance(frame, bytes):
         return Wrong(reason=Reason.NOT_TEXT, sentence="OCPP-J frames are text")
     try:
@@ -104,10 +163,29 @@ def parse(frame: str | bytes) -> Call | Result | Error | Wrong:
             return Wrong(
                 reason=Reason.WRONG_ARITY,
                 sentence="a CALL has four elements: [2, id, action, payload]",
+                code=Code.RPC,
                 message_id=_message_id(message_id),
+                is_call=True,
             )
-        case _:
-            return Wrong(reason=Reason.NOT_A_MESSAGE, sentence="neither CALL nor answer")
+        case [b"2"]:
+            return _NO_ID_OF_CALL
+        case other:
+            return _of_other_type(other)
+
+
+def not_served(parsed: Send | ResultError, version: OcppVersion) -> Wrong | None:
+    """None: a SEND that its version has."""
+    if version is not OcppVersion.V21:
+        return Wrong(
+            reason=Reason.MESSAGE_TYPE,
+            sentence=f"OCPP {version} has no messages of this type",
+            code=Code.MESSAGE_TYPE,
+            message_id=parsed.message_id if isinstance(parsed, Send) else None,
+        )
+    if isinstance(parsed, ResultError):
+        sentence = f"our answer was not understood: {parsed.code[:40]}"
+        return Wrong(reason=Reason.ANSWER_REFUSED, sentence=sentence)
+    return None
 
 
 def payload_of(raw: str) -> dict[str, Any] | Wrong:
@@ -139,22 +217,65 @@ def result(message_id: str, payload: str) -> str:
     return f"[3,{text(message_id)},{payload}]"
 
 
-def error(message_id: str, code: Code, description: str) -> str:
-    return f"[4,{text(message_id)},{text(code.value)},{text(description[:255])},{{}}]"
+def send(message_id: str, action: str, payload: str) -> str:
+    return f"[6,{text(message_id)},{text(action)},{payload}]"
+
+
+def error(
+    message_id: str, code: Code, description: str, version: OcppVersion = OcppVersion.V16
+) -> str:
+    return error_named(message_id, name_of(code, version), description)
+
+
+def error_named(message_id: str, name: str, description: str) -> str:
+    return f"[4,{text(message_id)},{text(name)},{text(description[:255])},{{}}]"
 
 
 _FRAME = msgspec.json.Decoder(list[msgspec.Raw])
 _NO_ID = Wrong(reason=Reason.NO_MESSAGE_ID, sentence="no message id that can be answered")
+_NO_ID_OF_CALL = replace(_NO_ID, code=Code.RPC, is_call=True)
+_NUMBER = re.compile(rb"[0-9]{1,9}")
+_ANSWERS = (b"3", b"4", b"5", b"6")
+"""Of a wrong shape they are not answered: no answer has an answer, and a SEND has none."""
+_IS_CALL = re.compile(r"^\s*\[\s*2\s*,")
 _BEGIN_OF_CALL = re.compile(r'^\s*\[\s*2\s*,\s*("(?:[^"\\]|\\.){1,255}")')
+
+
+def _of_other_type(parts: list[bytes]) -> Send | ResultError | Wrong:
+    match parts:
+        case [b"5", message_id, code, *rest]:
+            known = _message_id(message_id)
+            description = _text(rest[0]) if rest else ""
+            refused = ResultError(
+                message_id=known or "", code=_text(code) or "", description=description or ""
+            )
+            return refused if known else _NO_ID
+        case [b"6", message_id, action, payload]:
+            said = _call(message_id, action, payload)
+            if isinstance(said, Call):
+                return Send(message_id=said.message_id, action=said.action, raw=said.raw)
+            return Wrong(reason=said.reason, sentence=said.sentence, code=said.code)
+        case [kind, message_id, *_] if _NUMBER.fullmatch(kind) and kind not in _ANSWERS:
+            return Wrong(
+                reason=Reason.MESSAGE_TYPE,
+                sentence="a message of this type is not served",
+                code=Code.MESSAGE_TYPE,
+                message_id=_message_id(message_id),
+            )
+        case _:
+            return Wrong(reason=Reason.NOT_A_MESSAGE, sentence="neither CALL nor answer")
 
 
 def _call(message_id: bytes, action: bytes, payload: bytes) -> Call | Wrong:
     known, name = _message_id(message_id), _text(action)
     if known is None:
-        return _NO_ID
+        return _NO_ID_OF_CALL
     if name is None:
         return Wrong(
-            reason=Reason.NOT_A_MESSAGE, sentence="the action is not a string", message_id=known
+            reason=Reason.NOT_A_MESSAGE,
+            sentence="the action is not a string",
+            code=Code.RPC,
+            message_id=known,
         )
     return Call(message_id=known, action=name, raw=payload.decode())
 
@@ -163,7 +284,13 @@ def _wrong_text(frame: str, reason: Reason, sentence: str) -> Wrong:
     """The id is often still there, at the beginning of what was cut off: then it is answered."""
     begin = _BEGIN_OF_CALL.match(frame)
     message_id = _message_id(begin[1].encode("utf-8", "replace")) if begin else None
-    return Wrong(reason=reason, sentence=sentence, message_id=message_id)
+    return Wrong(
+        reason=reason,
+        sentence=sentence,
+        code=Code.RPC,
+        message_id=message_id,
+        is_call=_IS_CALL.match(frame) is not None,
+    )
 
 
 def _message_id(data: bytes) -> str | None:

@@ -118,7 +118,11 @@ def _frame(policy: Policy, state: State, event: FrameCame) -> Step:
             return commanding.called(policy, state, event, parsed)
         case frames.Result() | frames.Error():
             return talking.answered(policy, state, event, parsed)
-        case frames.Wrong(message_id=message_id, sentence=sentence):
+        case frames.Send() | frames.ResultError():
+            what = f"{type(parsed).__name__} of the CSMS left unread"
+            return state, [Note(level="warning", what=what, names=())]
+        case frames.Wrong(sentence=sentence):
+            message_id = parsed.answered_id(state.live.version)
             note = Note(
                 level="warning", what="frame of the CSMS refused", names=(("why", sentence),)
             )

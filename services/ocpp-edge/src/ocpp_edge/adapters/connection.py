@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
-PROTOCOL = "ocpp1.6"
+from holdfast.ocpp.versions import OcppVersion, version_of
 
 GOING_AWAY, POLICY, INTERNAL = 1001, 1008, 1011
 """WebSocket close codes."""
 
 
 class Connection(Protocol):
+    @property
+    def version(self) -> OcppVersion:
+        """What was agreed on at the handshake."""
+        ...
+
     async def receive(self) -> str | bytes:
         """The next frame. Raise holdfast.ocpp.websocket.ConnectionEnded."""
         ...
@@ -38,3 +44,9 @@ class Reception(Protocol):
     ) -> None:
         """One authenticated connection, to its end. `remote` is the other end's address."""
         ...
+
+
+def version_offered(subprotocols: Iterable[str]) -> OcppVersion | None:
+    """The first that is spoken here: a charge point offers them in the order it would like them (OCPP-J 3.1.2)."""
+    found = (version_of(one.strip()) for one in subprotocols)
+    return next((one for one in found if one is not None), None)

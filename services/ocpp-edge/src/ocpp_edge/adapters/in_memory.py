@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.ocpp.websocket import ConnectionEnded
 from ocpp_edge.adapters.connection import Reception
 from ocpp_edge.config import Config
@@ -25,6 +26,7 @@ class InMemoryConnection:
         self._inbox: asyncio.Queue[str | bytes] = asyncio.Queue(FRAMES_MAX)
         self._ended = ended
         self._peer = self
+        self.version = OcppVersion.V16
         self.is_silent = False
         self.close_code: int | None = None
         self.close_reason = ""
@@ -78,8 +80,9 @@ class Door:
         self.is_open = asyncio.Event()
         self._arrivals: asyncio.Queue[tuple[str, InMemoryConnection]] = asyncio.Queue()
 
-    def connect(self, identity: str) -> InMemoryConnection:
+    def connect(self, identity: str, version: OcppVersion = OcppVersion.V16) -> InMemoryConnection:
         edge_end, own_end = pair()
+        edge_end.version = own_end.version = version
         if self.is_open.is_set():
             self._arrivals.put_nowait((identity, edge_end))
         else:

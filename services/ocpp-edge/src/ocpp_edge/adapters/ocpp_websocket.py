@@ -1,6 +1,6 @@
 """Charge points over WebSocket: who may come in, and the connection they get.
 
-    GET <prefix>/<identity, percent-encoded>   subprotocol ocpp1.6   Basic <identity>:<password>
+    GET <prefix>/<identity, percent-encoded>   subprotocol ocpp1.6, ocpp2.0.1 or ocpp2.1   Basic <identity>:<password>
 
 One listener without TLS for security profiles 0 and 1, one with it for 2 and 3.
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from random import Random
@@ -21,9 +22,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from holdfast.ocpp.versions import OcppVersion, version_of
 from holdfast.ocpp.websocket import REASON_CHARACTERS_MAX, FrameSocket, quiet
 from holdfast.settings import ConfigError
-from ocpp_edge.adapters.connection import PROTOCOL, Reception
+from ocpp_edge.adapters.connection import Reception, version_offered
 from ocpp_edge.adapters.tls import Tls, TlsProblem, client_certificate
 from ocpp_edge.adapters.watched import (
     HalfOpen,
@@ -47,6 +49,12 @@ BACKLOG = 1_024
 
 
 class WebSocketConnection(FrameSocket[ServerConnection]):
+    @property
+    def version(self) -> OcppVersion:
+        found = version_of(self._socket.subprotocol or "")
+        assert found is not None, "the door lets nobody in without"
+        return found
+
     async def answers_ping(self, within_s: float) -> bool:
         try:
             async with asyncio.timeout(within_s):
@@ -70,6 +78,11 @@ class Socket(WatchedSocket):
 
     identity: str = ""
     security_profile: int = 0
+
+
+def _agreed(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    version = version_offered(offered)
+    return Subprotocol(version.subprotocol) if version else None
 
 
 async def listen(config: Config, gate: Gate, reception: Reception) -> None:
@@ -102,7 +115,8 @@ async def _open(
             ssl=tls,
             create_connection=watched(Socket, door.half_open),
             backlog=BACKLOG,
-            subprotocols=[Subprotocol(PROTOCOL)],
+            subprotocols=[Subprotocol(one.subprotocol) for one in OcppVersion],
+            select_subprotocol=_agreed,
             process_request=a_few_at_a_time(door.admission, door.process_request, door.failures),
             compression=None,
             max_size=config.frame_bytes_max,
@@ -159,7 +173,7 @@ class Door:
         if identity is None:
             return self._refuse(socket, Refused(HTTPStatus.NOT_FOUND, "no such path"))
         offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol")).split(",")
-        if PROTOCOL not in {one.strip() for one in offered}:
+        if version_offered(offered) is None:
             return self._refuse(socket, Refused(HTTPStatus.BAD_REQUEST, "subprotocol"))
         if self._reception.turns_away:
             return self._refuse(socket, _later("turned away"))

@@ -1,4 +1,4 @@
-"""OCPP 1.6 JSON schemas (of the `ocpp` package), compiled once, and what their errors mean in OCPP-J.
+"""The JSON schemas of all versions (of the `ocpp` package), compiled once, and what their errors mean in OCPP-J.
 
 Draft 4 is said explicitly and formats are not looked at: then this accepts and refuses exactly what the
 `ocpp` package does, at a hundredth of its cost.
@@ -10,16 +10,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, get_args
+from typing import Any
 
 from jsonschema_rs import Draft4Validator, ValidationErrorKind
 
-from holdfast.contracts.command import Action
 from holdfast.ocpp import frames
+from holdfast.ocpp.actions import Sender, row
 from holdfast.ocpp.frames import Code, Reason, Wrong
-from ocpp_edge.domain import calls
-
-COMMANDS = get_args(Action)
+from holdfast.ocpp.versions import OcppVersion
+from ocpp_edge.domain import calls, opaque
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,20 +29,24 @@ class Problem:
 
 
 class Schemas:
-    def __init__(self) -> None:
-        names = sorted({*calls.ACTIONS, *COMMANDS})
-        folder = resources.files("ocpp") / "v16" / "schemas"
-        self._validators = {
-            name: Draft4Validator(
-                json.loads((folder / f"{name}.json").read_text("utf-8-sig")),
-                validate_formats=False,
-            )
-            for name in names
-        }
+    """Compiled when the first message of their kind comes, and kept: there are no more than the package has."""
 
-    def problem(self, action: str, payload: Mapping[str, Any]) -> Problem | None:
-        """The first thing that is wrong with the payload of this (known) action."""
-        validator = self._validators[action]
+    def __init__(self) -> None:
+        self._validators: dict[tuple[OcppVersion, str, bool], Draft4Validator | None] = {}
+
+    def problem(
+        self,
+        action: str,
+        payload: Mapping[str, Any],
+        version: OcppVersion = OcppVersion.V16,
+        *,
+        is_answer: bool = False,
+    ) -> Problem | None:
+        """The first thing that is wrong with the payload of this action, or of its answer."""
+        validator = self._validator(version, action, is_answer)
+        if validator is None:
+            sentence = f"payload: OCPP {version} has no such action"
+            return Problem(code=Code.NOT_IMPLEMENTED, sentence=sentence)
         if validator.is_valid(payload):
             return None
         error = next(validator.iter_errors(payload))
@@ -52,28 +55,70 @@ class Schemas:
         violates = f"{field}: violates {error.schema_path[-1]!r}{_wanted(error.kind)}"
         return Problem(code=code, sentence=violates)
 
+    def _validator(
+        self, version: OcppVersion, action: str, is_answer: bool
+    ) -> Draft4Validator | None:
+        key = version, action, is_answer
+        if key not in self._validators:
+            if not is_known(version, action):
+                return None  # not kept: who sends names of its own must not fill our memory
+            self._validators[key] = _compiled(version, action, is_answer)
+        return self._validators[key]
 
-def read_call(schemas: Schemas, connection: str, call: frames.Call) -> calls.Call | Wrong:
-    """A CALL that can be served, or why not."""
-    if call.action not in calls.ACTIONS:
+
+def is_known(version: OcppVersion, action: str) -> bool:
+    return any(row(version, sender, action) for sender in Sender)
+
+
+def _compiled(version: OcppVersion, action: str, is_answer: bool) -> Draft4Validator | None:
+    request = "" if version is OcppVersion.V16 else "Request"
+    folder = resources.files("ocpp") / _FOLDERS[version] / "schemas"
+    names = [f"{action}Response"] if is_answer else [f"{action}{request}", action]  # a SEND's
+    for name in names:
+        file = folder / f"{name}.json"
+        if file.is_file():
+            schema = json.loads(file.read_text("utf-8-sig"))
+            return Draft4Validator(schema, validate_formats=False)
+    return None
+
+
+_FOLDERS = {OcppVersion.V16: "v16", OcppVersion.V201: "v201", OcppVersion.V21: "v21"}
+
+
+def read_call(
+    schemas: Schemas,
+    connection: str,
+    call: frames.Call | frames.Send,
+    version: OcppVersion = OcppVersion.V16,
+) -> calls.Call | Wrong:
+    """A CALL (or SEND) that can be served, or why not."""
+    found = row(version, Sender.CHARGE_POINT, call.action)
+    if found is None:
+        if row(version, Sender.CSMS, call.action):
+            sentence = "a charge point does not send this"
+            return _wrong(call, Reason.UNKNOWN_ACTION, Code.NOT_SUPPORTED, sentence)
         return _wrong(call, Reason.UNKNOWN_ACTION, Code.NOT_IMPLEMENTED, "unknown action")
+    if found.send is not isinstance(call, frames.Send):
+        sentence = "this action is a SEND" if found.send else "this action is a CALL"
+        return _wrong(call, Reason.MESSAGE_TYPE, Code.MESSAGE_TYPE, sentence)
     payload = frames.payload_of(call.raw)
     if isinstance(payload, Wrong):
         return _wrong(call, payload.reason, payload.code, payload.sentence)
-    problem = schemas.problem(call.action, payload)
+    problem = schemas.problem(call.action, payload, version)
     if problem:
         return _wrong(call, Reason.SCHEMA, problem.code, problem.sentence)
     try:
-        request = calls.request_of(call.action, payload)
-    except calls.NumberTooLarge as error:
+        request = opaque.request_of(found, version, payload, call.raw)
+    except calls.Unsound as error:
         return _wrong(call, Reason.SCHEMA, Code.PROPERTY, str(error))
-    assert request is not None
     return calls.Call(
         connection=connection,
         message_id=call.message_id,
         action=call.action,
         raw=call.raw,
         request=request,
+        version=version,
+        is_answered=isinstance(call, frames.Call),
     )
 
 
@@ -106,5 +151,6 @@ def _wanted(kind: ValidationErrorKind) -> str:
     return ""
 
 
-def _wrong(call: frames.Call, reason: Reason, code: Code, sentence: str) -> Wrong:
-    return Wrong(reason=reason, code=code, sentence=sentence, message_id=call.message_id)
+def _wrong(call: frames.Call | frames.Send, reason: Reason, code: Code, sentence: str) -> Wrong:
+    answered = call.message_id if isinstance(call, frames.Call) else None
+    return Wrong(reason=reason, code=code, sentence=sentence, message_id=answered)

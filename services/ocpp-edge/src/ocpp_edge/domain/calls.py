@@ -1,15 +1,19 @@
-"""The CALLs of a charge point that are served, as records: what the core decides on.
+"""The CALLs of a charge point as records: what the core decides on. This file: the records, and OCPP 1.6.
 
-The payload was valid by its schema before it came here.
+The payload was valid by its schema before it came here. What the site does not interpret is one of `Kept`, `Latest`
+and `Relay`, by the class that the table of actions gives it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from holdfast.contracts.rules import TokenType
 from holdfast.contracts.session import Reading
+from holdfast.ocpp.actions import Class
+from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.domain.readings import energy_readings
 from ocpp_edge.domain.text import number_is_sound, plain
 
@@ -22,6 +26,7 @@ class Boot:
     model: str
     serial: str | None
     firmware: str | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,9 @@ class Heartbeat:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorize:
     driver_token: str
+    token_type: TokenType = TokenType.ID_TAG
+    has_certificate: bool = False
+    """A contract certificate, or what to ask about one: only the CSMS can check it (2.x)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +76,38 @@ class Status:
     connector: int
     status: str
     error_code: str
+    plug: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    driver_token: str
+    token_type: TokenType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionEvent:
+    """2.x: a session begins, goes on or ends."""
+
+    kind: Literal["Started", "Updated", "Ended"]
+    transaction_id: str
+    seq_no: int
+    at: str
+    trigger: str
+    offline: bool
+    evse: int | None
+    plug: int | None
+    charging_state: str | None
+    reason: str | None
+    token: Token | None
+    readings: tuple[Reading, ...]
+    begin_wh: int | None
+    """Of the register where the transaction began, as far as it says."""
+    end_wh: int | None
+    remote_start_id: int | None
+    reservation_id: int | None
+    is_intermediate: bool
+    """An Updated with periodic or clock-aligned values and nothing else, none of them signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +115,41 @@ class Data:
     vendor: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Stored before it is acknowledged (classes T and G; of L what ends something)."""
+
+    kind: Class
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latest:
+    """Acknowledged; the newest counts (class L)."""
+
+    connector: int | None
+    """None: none of its kind is left out, for the last one tells how it ended."""
+
+
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """Progress of diagnostics or firmware: acknowledged, kept as telemetry."""
+class Relay:
+    """Only the CSMS can answer it (class R)."""
 
 
-Request = Boot | Heartbeat | Authorize | Start | Meter | Stop | Status | Data | Notice
+Request = (
+    Boot
+    | Heartbeat
+    | Authorize
+    | Start
+    | Meter
+    | Stop
+    | Status
+    | TransactionEvent
+    | Data
+    | Kept
+    | Latest
+    | Relay
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,29 +161,29 @@ class Call:
     action: str
     raw: str
     request: Request
+    version: OcppVersion = OcppVersion.V16
+    is_answered: bool = True
+    """False: a SEND."""
 
 
-class NumberTooLarge(ValueError):
-    """A number that no store behind us holds exactly."""
+class Unsound(ValueError):
+    """Valid by its schema, and no store behind us could hold it, or tell it from another one."""
 
 
 def request_of(action: str, payload: Payload) -> Request | None:
-    """None: this action is not served. Raise NumberTooLarge."""
+    """Of OCPP 1.6; None: the site does not interpret it. Raise Unsound."""
     make = _MAKERS.get(action)
     return make(payload) if make else None
 
 
-ACTIONS: frozenset[str]
-
-
-def _number(payload: Payload, field: str) -> int:
+def number(payload: Payload, field: str) -> int:
     number: int = payload[field]
     if not number_is_sound(number):
-        raise NumberTooLarge(f"{field} is beyond ±(2^53 - 1)")
+        raise Unsound(f"{field} is beyond ±(2^53 - 1)")
     return number
 
 
-def _optional(payload: Payload, field: str) -> str | None:
+def optional(payload: Payload, field: str) -> str | None:
     text = payload.get(field)
     return None if text is None else plain(text)
 
@@ -123,25 +192,25 @@ def _boot(payload: Payload) -> Boot:
     return Boot(
         vendor=plain(payload["chargePointVendor"]),
         model=plain(payload["chargePointModel"]),
-        serial=_optional(payload, "chargePointSerialNumber")
-        or _optional(payload, "chargeBoxSerialNumber"),
-        firmware=_optional(payload, "firmwareVersion"),
+        serial=optional(payload, "chargePointSerialNumber")
+        or optional(payload, "chargeBoxSerialNumber"),
+        firmware=optional(payload, "firmwareVersion"),
     )
 
 
 def _start(payload: Payload) -> Start:
     return Start(
-        connector=_number(payload, "connectorId"),
+        connector=number(payload, "connectorId"),
         driver_token=plain(payload["idTag"]),
-        meter_start_wh=_number(payload, "meterStart"),
+        meter_start_wh=number(payload, "meterStart"),
         at=plain(payload["timestamp"]),
     )
 
 
 def _meter(payload: Payload) -> Meter:
     return Meter(
-        connector=_number(payload, "connectorId"),
-        transaction_id=_number(payload, "transactionId") if "transactionId" in payload else None,
+        connector=number(payload, "connectorId"),
+        transaction_id=number(payload, "transactionId") if "transactionId" in payload else None,
         readings=energy_readings(payload["meterValue"]),
         at=plain(payload["meterValue"][-1]["timestamp"]) if payload["meterValue"] else None,
         is_intermediate=_is_intermediate(payload),
@@ -159,17 +228,17 @@ def _is_intermediate(payload: Payload) -> bool:
 
 def _stop(payload: Payload) -> Stop:
     return Stop(
-        transaction_id=_number(payload, "transactionId"),
-        meter_stop_wh=_number(payload, "meterStop"),
+        transaction_id=number(payload, "transactionId"),
+        meter_stop_wh=number(payload, "meterStop"),
         at=plain(payload["timestamp"]),
         reason=payload.get("reason", "Local"),  # the default that OCPP 1.6 gives it
-        driver_token=_optional(payload, "idTag"),
+        driver_token=optional(payload, "idTag"),
     )
 
 
 def _status(payload: Payload) -> Status:
     return Status(
-        connector=_number(payload, "connectorId"),
+        connector=number(payload, "connectorId"),
         status=payload["status"],
         error_code=payload["errorCode"],
     )
@@ -184,8 +253,4 @@ _MAKERS: dict[str, Callable[[Payload], Request]] = {
     "StopTransaction": _stop,
     "StatusNotification": _status,
     "DataTransfer": lambda payload: Data(vendor=plain(payload["vendorId"])),
-    "DiagnosticsStatusNotification": lambda _: Notice(),
-    "FirmwareStatusNotification": lambda _: Notice(),
 }
-
-ACTIONS = frozenset(_MAKERS)

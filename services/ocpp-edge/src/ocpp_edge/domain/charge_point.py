@@ -20,8 +20,8 @@ from holdfast.contracts.command import (
     CommandWorded,
 )
 from holdfast.records import replace
-from ocpp_edge.domain import arrivals, commands, connections, express, lane, words
-from ocpp_edge.domain.calls import Call, Meter, Start, Stop
+from ocpp_edge.domain import arrivals, commands, connections, express, lane, relaying, words
+from ocpp_edge.domain.calls import Call, Meter, Start, Stop, TransactionEvent
 from ocpp_edge.domain.events import (
     Admitted,
     Authorised,
@@ -29,6 +29,7 @@ from ocpp_edge.domain.events import (
     CallReceived,
     CommandArrived,
     Connected,
+    CsmsAnswered,
     Disconnected,
     Effect,
     Event,
@@ -81,6 +82,8 @@ def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0
             return _authorised(state, event)
         case NotAuthorised():
             return _not_authorised(state, event)
+        case CsmsAnswered():
+            return relaying.answered(state, event)
         case Connected():
             return connections.connected(state, event), []
         case Disconnected():
@@ -110,7 +113,7 @@ def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0
 
 def _received(policy: Policy, state: State, event: CallReceived) -> Step:
     match event.call.request:
-        case Start() | Stop():
+        case Start() | Stop() | TransactionEvent():
             return lane.queued(policy, state, event)
         case Meter(transaction_id=transaction_id) if transaction_id is not None:
             return lane.queued(policy, state, event)
@@ -174,7 +177,7 @@ def _not_stored(policy: Policy, state: State, event: NotStored) -> Step:
         case _ if state.live.storing == event.id:
             return lane.not_stored(policy, state, event, call)
         case _ if call is not None:
-            return state, [express.answer_of(policy, call, event.at_ms, "not stored")]
+            return express.not_stored(policy, state, call, event)
         case _:
             return state, []
 

@@ -24,12 +24,16 @@ NEWS_MAX = 2
 def connected(state: State, event: Connected) -> State:
     state = _without_connection(state, "the connection was replaced before the answer came")
     state = state.with_live(
-        connection=event.connection, connected_at_ms=event.at_ms, held=frozenset()
+        connection=event.connection,
+        connected_at_ms=event.at_ms,
+        version=event.version,
+        held=frozenset(),
     )
     fact = ChargePointConnected(
         charge_point=state.charge_point,
         connection=event.connection,
         protocol=event.protocol,
+        version=event.version,
         remote=event.remote,
         security_profile=event.security_profile,
         replaced=event.replaced,
@@ -105,6 +109,7 @@ def _without_connection(state: State, because: str) -> State:
         connected_at_ms=None,
         lane=(),
         asked={},
+        relayed={},
         outstanding=None,
         uncertain_because=because if live.outstanding else live.uncertain_because,
     )

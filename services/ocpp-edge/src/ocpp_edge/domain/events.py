@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from holdfast.contracts.command import Command, CommandWord, Word
+from holdfast.contracts.csms import RelayReply
 from holdfast.contracts.decision import Admitted as Admission
 from holdfast.contracts.decision import Authorised as Authorisation
 from holdfast.contracts.decision import ConnectorState
 from holdfast.contracts.envelope import Fact
+from holdfast.contracts.rules import TokenType
 from holdfast.ocpp import frames
+from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.domain import calls
 from ocpp_edge.domain.sessions import Origin
 
@@ -37,6 +40,7 @@ class Restarted(Timed):
 class Connected(Timed):
     connection: str
     protocol: str
+    version: OcppVersion = OcppVersion.V16
     remote: str
     security_profile: int = 1
     replaced: str | None
@@ -66,6 +70,7 @@ class FrameWrong(Timed):
     wrong: frames.Wrong
     frame: str
     """Its beginning."""
+    version: OcppVersion = OcppVersion.V16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,14 @@ class NotAuthorised(Timed):
     """rule-service gave no answer in the time there is."""
 
     request: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsmsAnswered(Timed):
+    """What came of a question handed on to the CSMS."""
+
+    request: str
+    reply: RelayReply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +163,7 @@ Event = (
     | FrameWrong
     | Authorised
     | NotAuthorised
+    | CsmsAnswered
     | Stored
     | NotStored
     | CallAnswered
@@ -199,6 +213,17 @@ class AskAuthorise:
     starts_session: bool
     connector: int | None = None
     """Where the session is to begin; None where none is, or where there is no driver token."""
+    token_type: TokenType = TokenType.ID_TAG
+    has_own_id: bool = False
+    """The session goes by the station's own transaction id (2.x): none is to be given out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskCsms:
+    """Hand a CALL on to the CSMS, now or not at all; then `CsmsAnswered`, in the time a charge point waits."""
+
+    request: str
+    call: calls.Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +295,7 @@ Effect = (
     | Sample
     | Answer
     | AskAuthorise
+    | AskCsms
     | AskAdmit
     | SendCall
     | CloseConnection

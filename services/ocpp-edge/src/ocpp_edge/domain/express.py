@@ -10,6 +10,7 @@ from typing import assert_never
 
 from holdfast.contracts.charge_point import (
     ChargePointBooted,
+    ChargePointSaid,
     ChargePointSampled,
     ConnectorStatusChanged,
     DataTransferred,
@@ -17,18 +18,21 @@ from holdfast.contracts.charge_point import (
 )
 from holdfast.contracts.envelope import Fact
 from holdfast.ocpp import frames
-from ocpp_edge.domain import answers, thinning
+from ocpp_edge.domain import answers, relaying, thinning
 from ocpp_edge.domain.calls import (
     Authorize,
     Boot,
     Call,
     Data,
     Heartbeat,
+    Kept,
+    Latest,
     Meter,
-    Notice,
+    Relay,
     Start,
     Status,
     Stop,
+    TransactionEvent,
 )
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.events import (
@@ -36,9 +40,11 @@ from ocpp_edge.domain.events import (
     AskAuthorise,
     Authorised,
     CallReceived,
+    CloseConnection,
     Effect,
     FrameWrong,
     NotAuthorised,
+    NotStored,
     Sample,
 )
 from ocpp_edge.domain.known import CONNECTORS_MAX
@@ -54,12 +60,18 @@ FRAME_CHARACTERS_MAX = 2_000
 def received(policy: Policy, state: State, event: CallReceived) -> Step:
     call = event.call
     match call.request:
-        case Heartbeat() | Notice() | Meter():
+        case Heartbeat() | Latest() | Meter():
             return _sampled(policy, state, event)
+        case Kept() as kept:
+            return _said(state, call, kept)
+        case Relay():
+            return relaying.asked(state, event)
+        case Authorize(has_certificate=True):
+            return relaying.asked(state, event)
         case Status() as status:
             return _status(policy, state, event, status)
-        case Authorize(driver_token=driver_token):
-            return _authorize(policy, state, event, driver_token)
+        case Authorize() as asked:
+            return _authorize(policy, state, event, asked)
         case Boot() as boot:
             return _recorded(state, call, _booted(state.charge_point, call, boot))
         case Data(vendor=vendor):
@@ -67,10 +79,14 @@ def received(policy: Policy, state: State, event: CallReceived) -> Step:
                 charge_point=state.charge_point,
                 vendor=vendor,
                 message_id=call.message_id,
+                version=call.version,
                 raw=call.raw,
             )
-            return _recorded(state, call, data)
-        case Start() | Stop():
+            # Its answer is the CSMS's; what was said is kept, whatever becomes of that.
+            state, effect = record(state, data, _once(state, call), cause=call.message_id)
+            state, effects = relaying.asked(state, event)
+            return state, [effect, *effects]
+        case Start() | Stop() | TransactionEvent():
             raise AssertionError("transactional CALLs go through the lane")
         case _:
             assert_never(call.request)
@@ -82,8 +98,6 @@ def answer_of(policy: Policy, call: Call, at_ms: int, result: str) -> Answer:
             payload = answers.to_boot(at_ms, policy.heartbeat_s)
         case Heartbeat():
             payload = answers.to_heartbeat(at_ms)
-        case Data():
-            payload = answers.to_data()
         case _:
             payload = answers.EMPTY
     return _answer(call, payload, result)
@@ -91,7 +105,7 @@ def answer_of(policy: Policy, call: Call, at_ms: int, result: str) -> Answer:
 
 def authorised(state: State, call: Call, event: Authorised) -> Step:
     verdict = event.authorisation.verdict
-    payload = answers.to_authorize(verdict.status, verdict.parent)
+    payload = answers.to_authorize(call.version, verdict.status, verdict.parent)
     return _asked_no_more(state, event.request), [_answer(call, payload, verdict.status.value)]
 
 
@@ -99,7 +113,7 @@ def not_authorised(state: State, call: Call, event: NotAuthorised) -> Step:
     sentence = "no decision could be made: ask again"
     answer = Answer(
         connection=call.connection,
-        frame=frames.error(call.message_id, frames.Code.INTERNAL, sentence),
+        frame=frames.error(call.message_id, frames.Code.INTERNAL, sentence, call.version),
         action=call.action,
         result="no decision",
     )
@@ -108,18 +122,20 @@ def not_authorised(state: State, call: Call, event: NotAuthorised) -> Step:
 
 def refused(state: State, event: FrameWrong) -> Step:
     """A frame that can't be served. The connection stays."""
-    wrong = event.wrong
+    wrong, version = event.wrong, event.version
+    answered_id, code = wrong.answered_id(version), frames.name_of(wrong.code, version)
     fact = FrameRefused(
         charge_point=state.charge_point,
         reason=wrong.reason.value,
-        code=wrong.code.value if wrong.message_id else None,
+        code=code if answered_id else None,
         frame=event.frame[:FRAME_CHARACTERS_MAX],
+        version=version,
     )
-    effects: list[Effect] = [Sample(fact=fact, cause=wrong.message_id or event.connection)]
-    if wrong.message_id:
+    effects: list[Effect] = [Sample(fact=fact, cause=answered_id or event.connection)]
+    if answered_id:
         answer = Answer(
             connection=event.connection,
-            frame=frames.error(wrong.message_id, wrong.code, wrong.sentence),
+            frame=frames.error(answered_id, wrong.code, wrong.sentence, version),
             action="refused frame",
             result=wrong.code.value,
         )
@@ -131,7 +147,10 @@ def _status(policy: Policy, state: State, event: CallReceived, status: Status) -
     connectors = state.known.connectors
     before = connectors.get(status.connector)
     is_remembered = before is not None or len(connectors) < CONNECTORS_MAX
-    is_same = before and (before.status, before.error_code) == (status.status, status.error_code)
+    stood = before.plugs.get(status.plug) if before and status.plug is not None else None
+    if before is not None and status.plug is None:
+        stood = before.status
+    is_same = before and (stood, before.error_code) == (status.status, status.error_code)
     changed = is_remembered and not is_same
     if not changed and status.error_code == "NoError":
         return _sampled(policy, state, event)
@@ -139,21 +158,28 @@ def _status(policy: Policy, state: State, event: CallReceived, status: Status) -
     fact = ConnectorStatusChanged(
         charge_point=state.charge_point,
         connector=status.connector,
+        plug=status.plug,
         status=status.status,
         error_code=status.error_code,
         message_id=call.message_id,
+        version=call.version,
         raw=call.raw,
     )
     return _recorded(state, call, fact)
 
 
-def _authorize(policy: Policy, state: State, event: CallReceived, driver_token: str) -> Step:
+def _authorize(policy: Policy, state: State, event: CallReceived, asked: Authorize) -> Step:
     call = event.call
     if not policy.new_sessions:
-        payload = answers.to_authorize_without_storage(event.at_ms)
+        payload = answers.to_authorize_without_storage(call.version, event.at_ms)
         return state, [_answer(call, payload, "no storage")]
     request = digest("authorize", _once(state, call))
-    ask = AskAuthorise(request=request, driver_token=driver_token or NO_TOKEN, starts_session=False)
+    ask = AskAuthorise(
+        request=request,
+        driver_token=asked.driver_token or NO_TOKEN,
+        token_type=asked.token_type,
+        starts_session=False,
+    )
     return state.with_live(asked={**state.live.asked, request: call}), [ask]
 
 
@@ -171,9 +197,39 @@ def _booted(charge_point: str, call: Call, boot: Boot) -> ChargePointBooted:
         model=boot.model,
         serial=boot.serial,
         firmware=boot.firmware,
+        reason=boot.reason,
+        version=call.version,
         status="Accepted",
         raw=call.raw,
     )
+
+
+def _said(state: State, call: Call, kept: Kept) -> Step:
+    """A repeat has the id it had, so within the stream's own window it is stored once. Who says the same thing
+    later means it.
+    """
+    fact = ChargePointSaid(
+        charge_point=state.charge_point,
+        version=call.version,
+        action=call.action,
+        kind=kept.kind.value,
+        key=kept.key,
+        message_id=call.message_id,
+        raw=call.raw,
+    )
+    id = digest(fact.TYPE, state.charge_point, kept.key, call.raw)
+    state, effect = record(state, fact, id, cause=call.message_id, call=call)
+    return state, [effect]
+
+
+def not_stored(policy: Policy, state: State, call: Call, event: NotStored) -> Step:
+    if isinstance(call.request, Kept):
+        # Acknowledged it would be forgotten; an open socket without answers is no place for it either.
+        if call.connection != state.live.connection:
+            return state, []
+        why = f"not stored: {event.why}"
+        return state, [CloseConnection(connection=call.connection, reason=why)]
+    return state, [answer_of(policy, call, event.at_ms, "not stored")]
 
 
 def _recorded(state: State, call: Call, fact: Fact) -> Step:
@@ -185,16 +241,24 @@ def _sampled(policy: Policy, state: State, event: CallReceived) -> Step:
     call = event.call
     found = thinning.sampled(policy, state, event)
     if not found.is_kept:
-        return found.state, [answer_of(policy, call, event.at_ms, "left out")]
+        return found.state, _answered(policy, event, "left out")
     fact = ChargePointSampled(
         charge_point=state.charge_point,
         action=call.action,
         message_id=call.message_id,
         left_out=found.left_out,
+        version=call.version,
         raw=call.raw,
     )
-    answer = answer_of(policy, call, event.at_ms, "accepted")
-    return found.state, [answer, Sample(fact=fact, cause=call.message_id)]
+    answered = _answered(policy, event, "accepted")
+    return found.state, [*answered, Sample(fact=fact, cause=call.message_id)]
+
+
+def _answered(policy: Policy, event: CallReceived, result: str) -> list[Effect]:
+    """None for a SEND."""
+    if not event.call.is_answered:
+        return []
+    return [answer_of(policy, event.call, event.at_ms, result)]
 
 
 def _once(state: State, call: Call) -> str:

@@ -8,7 +8,7 @@ twice changes nothing that counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from holdfast import local_state
 from holdfast.contracts.charge_point import (
@@ -31,6 +31,7 @@ from holdfast.contracts.envelope import Fact
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
     SessionCapNotKept,
+    SessionEventConflicted,
     SessionMessageUnmatched,
     SessionMetered,
     SessionStarted,
@@ -38,7 +39,7 @@ from holdfast.contracts.session import (
     SessionStopRepeated,
 )
 from holdfast.records import replace
-from ocpp_edge.domain import answers, consequences, energy_cap, installed
+from ocpp_edge.domain import answers, consequences, energy_cap, event_fold, installed
 from ocpp_edge.domain.command_fold import (
     command_folded,
     newest,
@@ -51,6 +52,7 @@ from ocpp_edge.domain.known import (
     ENDED_MAX,
     OPEN_SESSIONS_MAX,
     PAST_STARTS_MAX,
+    PLUGS_MAX,
     Booted,
     Connector,
     Ended,
@@ -76,7 +78,7 @@ def fold(known: Known, seq: int, at_ms: int, fact: Fact) -> Known:
 def _folded(known: Known, at_ms: int, fact: Fact) -> Known:  # noqa: C901  one case per kind of fact
     match fact:
         case ChargePointConnected():
-            return replace(known, connection=fact.connection)
+            return replace(known, connection=fact.connection, version=fact.version)
         case ChargePointDisconnected():
             return _disconnected(known, fact)
         case ChargePointBooted():
@@ -84,7 +86,13 @@ def _folded(known: Known, at_ms: int, fact: Fact) -> Known:  # noqa: C901  one c
             return watched(_past(replace(known, booted=booted)), fact)
         case ConnectorStatusChanged():
             return watched(_status_folded(known, at_ms, fact), fact)
-        case SessionStarted() | SessionMetered() | SessionStopped() | SessionStopRepeated():
+        case (
+            SessionStarted()
+            | SessionMetered()
+            | SessionStopped()
+            | SessionStopRepeated()
+            | SessionEventConflicted()
+        ):
             known = _late(known, at_ms, fact)
             return watched(_session_folded(known, at_ms, fact), fact)
         case SessionCapNotKept():
@@ -118,8 +126,10 @@ def _answered(known: Known, raw: str) -> Known:
 def _session_folded(
     known: Known,
     at_ms: int,
-    fact: SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated,
+    fact: event_fold.EventFact,
 ) -> Known:
+    if event_fold.is_of_2x(fact):
+        return event_fold.folded(known, at_ms, fact)
     match fact:
         case SessionStarted():
             return _started(known, at_ms, fact)
@@ -210,6 +220,15 @@ def _metered(known: Known, at_ms: int, fact: SessionMetered) -> Known:
     return replace(known, sessions={**known.sessions, session.transaction_id: session})
 
 
+def place_status(plugs: Iterable[str]) -> str:
+    """What the connectors of one EVSE come to: it charges one car at a time, and one good connector is enough."""
+    stands = set(plugs)
+    return next((one for one in _PLACE_IS if one in stands), "Unavailable")
+
+
+_PLACE_IS = ("Occupied", "Reserved", "Available", "Faulted", "Unavailable")
+
+
 def _given_up(known: Known, fact: SessionCapNotKept) -> Known:
     session = known.sessions.get(fact.transaction_id)
     if session is None:
@@ -221,11 +240,13 @@ def _given_up(known: Known, fact: SessionCapNotKept) -> Known:
 def _late(
     known: Known,
     at_ms: int,
-    fact: SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated,
+    fact: event_fold.EventFact,
 ) -> Known:
     match fact:
         case SessionStarted() | SessionStopped():
             said = fact.at
+        case SessionMetered(at=str() as at):
+            said = at
         case SessionMetered() if fact.readings:
             said = fact.readings[-1].at
         case _:
@@ -237,7 +258,11 @@ def _late(
 
 def _status_folded(known: Known, at_ms: int, fact: ConnectorStatusChanged) -> Known:
     before = known.connectors.get(fact.connector)
-    is_same = before is not None and before.status == fact.status
+    plugs = dict(before.plugs) if before else {}
+    if fact.plug is not None and (fact.plug in plugs or len(plugs) < PLUGS_MAX):
+        plugs[fact.plug] = fact.status
+    status = place_status(plugs.values()) if plugs else fact.status
+    is_same = before is not None and before.status == status
     since_ms = before.since_ms if is_same and before else at_ms
-    now = Connector(status=fact.status, error_code=fact.error_code, since_ms=since_ms)
+    now = Connector(status=status, error_code=fact.error_code, since_ms=since_ms, plugs=plugs)
     return replace(known, connectors={**known.connectors, fact.connector: now})

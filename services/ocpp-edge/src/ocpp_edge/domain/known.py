@@ -9,13 +9,16 @@ from typing import Annotated
 from pydantic import BeforeValidator, PlainSerializer
 
 from holdfast.contracts.command import Command
+from holdfast.contracts.rules import TokenType
+from holdfast.contracts.session import SessionAuthorised
 from holdfast.contracts.transaction import TransactionId
 from holdfast.local_state import LocalState
+from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.domain import consequences, dedupe
 from ocpp_edge.domain.dedupe import Memory
 from ocpp_edge.domain.installed import Installed
 
-FOLD_VERSION = 4
+FOLD_VERSION = 5
 """Raised with every change that gives the same facts another `Known`: then the journal is folded anew."""
 
 OPEN_SESSIONS_MAX = 32
@@ -25,6 +28,10 @@ PAST_STARTS_MAX = 128
 CONNECTORS_MAX = 64
 """Further connectors are not remembered; their status goes to telemetry."""
 UNCERTAIN_MAX = 32
+PLUGS_MAX = 16
+"""Of one EVSE."""
+EVENTS_MAX = 512
+"""Eight hours of one session with a reading each minute."""
 
 
 def _key_text(id: TransactionId) -> str:
@@ -71,6 +78,13 @@ class Session:
     stop_failed: bool = False
     """The last one is known to have done nothing."""
     cap_given_up: bool = False
+    token_type: TokenType = TokenType.ID_TAG
+    vouched: SessionAuthorised | None = None
+    """2.x: what was told of its driver token."""
+    charging_state: str | None = None
+    """2.x: the last that was journaled."""
+    begun: bool = True
+    """False: its start is not known here (2.x: it goes by the station's own id all the same)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +103,8 @@ class Ended:
     meter_stop_wh: int | None
     at: str
     reason: str
+    begun: bool = True
+    """Its start is known here, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +113,8 @@ class Connector:
     error_code: str
     since_ms: int = 0
     """When it came, clock of the site; 0: from a snapshot of before this was kept."""
+    plugs: Mapping[int, str] = field(default_factory=dict)
+    """2.x: the status of each connector on the EVSE; `status` is what they come to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +143,8 @@ class Known:
     """Of the last fact folded in."""
     connection: str | None = None
     """Connected by the journal; whether it still lives only the process knows that has the socket."""
+    version: OcppVersion | None = None
+    """Of its last connection."""
     booted: Booted | None = None
     connectors: Mapping[int, Connector] = field(default_factory=dict)
     sessions: Mapping[TransactionKey, Session] = field(default_factory=dict)
@@ -136,6 +156,8 @@ class Known:
     past_starts: Mapping[str, PastStart] = field(default_factory=dict)
     """By business key, the newest whose session ended before a boot: known by its message id, too, or not."""
     others: Memory = field(default_factory=lambda: Memory(limit=384))
+    events: Memory = field(default_factory=lambda: Memory(limit=EVENTS_MAX))
+    """TransactionEvents by transaction and seqNo: digest of the content, and the answer."""
     commands: Mapping[str, Pending] = field(default_factory=dict)
     """In the order they came."""
     settled: Memory = field(default_factory=lambda: Memory(limit=256))

@@ -8,9 +8,10 @@ open socket without answers is where charge points delete data.
 
 from __future__ import annotations
 
+from holdfast.contracts.rules import TokenType
 from holdfast.ocpp import frames
-from ocpp_edge.domain import answers, sessions, thinning
-from ocpp_edge.domain.calls import Call, Start
+from ocpp_edge.domain import answers, sessions, thinning, transaction_events
+from ocpp_edge.domain.calls import Call, Start, Token, TransactionEvent
 from ocpp_edge.domain.events import (
     Answer,
     AskAuthorise,
@@ -35,11 +36,21 @@ def queued(policy: Policy, state: State, event: CallReceived) -> Step:
 
 def authorised(state: State, event: Authorised) -> Step:
     call = _asking(state, event.request)
-    if call is None or event.transaction_id is None:
+    if call is None:
         return state, []
     verdict = event.authorisation
-    fact = sessions.started(state.charge_point, call, verdict, event.transaction_id)
-    id = event.request
+    match call.request:
+        case TransactionEvent(token=Token() as token) as request:
+            told = transaction_events.authorised_of(token, verdict)
+            fact, id = transaction_events.fact_of(
+                state.known, state.charge_point, call, request, told
+            )
+            fact = thinning.said(state, fact)
+        case _ if event.transaction_id is not None:
+            fact = sessions.started(state.charge_point, call, verdict, event.transaction_id)
+            id = event.request
+        case _:
+            return state, []
     state, effect = record(state, fact, id, cause=verdict.decision, call=call, storing=id)
     return state, [effect]
 
@@ -107,8 +118,14 @@ def _first_time(policy: Policy, state: State, event: CallReceived) -> Step:
             connector=call.request.connector if call.request.driver_token else None,
         )
         return state, [ask]
-    assert event.origin is not None
-    fact, id = sessions.fact_of(state.known, state.charge_point, call, event.origin)
+    if isinstance(call.request, TransactionEvent):
+        token = transaction_events.asks(state.known, call.request)
+        if token is not None:
+            return state, [_ask(state, call, call.request, token)]
+        fact, id = transaction_events.fact_of(state.known, state.charge_point, call, call.request)
+    else:
+        assert event.origin is not None
+        fact, id = sessions.fact_of(state.known, state.charge_point, call, event.origin)
     without = thinning.leaves_out(policy, state, event, fact)
     if without is not None:
         return without, []
@@ -117,14 +134,30 @@ def _first_time(policy: Policy, state: State, event: CallReceived) -> Step:
     return state, [effect]
 
 
+def _ask(state: State, call: Call, event: TransactionEvent, token: Token) -> AskAuthorise:
+    has_token = token.driver_token and token.token_type is not TokenType.NO_AUTHORIZATION
+    return AskAuthorise(
+        request=transaction_events.request_id(state.charge_point, call, event),
+        driver_token=token.driver_token or NO_TOKEN,
+        token_type=token.token_type,
+        starts_session=transaction_events.starts_session(state.known, event),
+        connector=transaction_events.place_of(state.known, event) if has_token else None,
+        has_own_id=True,
+    )
+
+
 def _asking(state: State, request: str) -> Call | None:
-    """The start at the head of the lane, if it is the one that asked."""
+    """The start, or event, at the head of the lane, if it is the one that asked."""
     if not state.live.lane or state.live.storing is not None:
         return None
     call = state.live.lane[0].call
-    if not isinstance(call.request, Start):
-        return None
-    id = sessions.start_id(state.known, state.charge_point, call.request)
+    match call.request:
+        case Start() as start:
+            id = sessions.start_id(state.known, state.charge_point, start)
+        case TransactionEvent() as event:
+            id = transaction_events.request_id(state.charge_point, call, event)
+        case _:
+            return None
     return call if id == request else None
 
 

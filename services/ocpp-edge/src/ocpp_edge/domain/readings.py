@@ -25,17 +25,26 @@ def energy_readings(meter_values: Iterable[Mapping[str, Any]]) -> tuple[Reading,
     return tuple(reading for reading, _ in zip(readings, range(READINGS_MAX), strict=False))
 
 
+def _is_other_unit(sample: Mapping[str, Any]) -> bool:
+    """2.x: the unit is a free text there."""
+    unit = sample.get("unitOfMeasure", {}).get("unit", "Wh")
+    return unit not in ("Wh", "kWh")
+
+
 def _energy_wh(sample: Mapping[str, Any]) -> int | None:
     """None for another measurand, one phase of several, a signed blob, or what is no number."""
     if sample.get("measurand", REGISTER) != REGISTER or sample.get("phase"):
         return None
-    if sample.get("format", "Raw") != "Raw":
+    if sample.get("format", "Raw") != "Raw" or _is_other_unit(sample):
         return None
+    # 1.6: a text and its unit. 2.x: a number, and a unit with a power of ten.
+    measure = sample.get("unitOfMeasure", sample)
+    power = measure.get("multiplier", 0) + (3 if measure.get("unit") == "kWh" else 0)
     try:
-        value = Decimal(sample["value"])
+        value = Decimal(str(sample["value"]))
+        if not value.is_finite() or abs(value.adjusted()) > 15 or abs(power) > 15:
+            return None
+        energy_wh = round(value.scaleb(power))
     except InvalidOperation:
         return None
-    if not value.is_finite() or abs(value.adjusted()) > 15:
-        return None
-    energy_wh = round(value * 1000 if sample.get("unit") == "kWh" else value)
     return energy_wh if number_is_sound(energy_wh) else None

@@ -1,6 +1,6 @@
 """Sessions of one driver token that run elsewhere at the site: what a question whether it may start another carries.
 
-Of the same driver token only, and of its type: over OCPP 1.6 all are idTags.
+Of the same driver token only, and of its type.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from holdfast.contracts.decision import RUNNING_MAX, RunningSession
+from holdfast.contracts.rules import TokenType
 from holdfast.contracts.session import session_key
 from ocpp_edge.domain.known import Session
 
@@ -20,6 +21,7 @@ def elsewhere(
     driver_token: str,
     charge_point: str | None = None,
     connector: int | None = None,
+    token_type: TokenType = TokenType.ID_TAG,
 ) -> tuple[RunningSession, ...]:
     """Not on that connector: it has one session at a time, so the older one there has lost its stop."""
     wanted = driver_token.casefold()
@@ -33,6 +35,7 @@ def elsewhere(
         for where, session in open_sessions
         if session.accepted
         and session.driver_token is not None
+        and session.token_type is token_type
         and session.driver_token.casefold() == wanted
         and (where, session.connector) != (charge_point, connector)
     ]

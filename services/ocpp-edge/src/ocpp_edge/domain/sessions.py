@@ -22,8 +22,8 @@ from holdfast.contracts.session import (
     session_key,
 )
 from holdfast.contracts.transaction import TransactionId
-from ocpp_edge.domain import answers
-from ocpp_edge.domain.calls import Call, Meter, Start, Stop
+from ocpp_edge.domain import answers, transaction_events
+from ocpp_edge.domain.calls import Call, Meter, Start, Stop, TransactionEvent
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.known import Ended, Known, other_key, start_key
 
@@ -52,6 +52,8 @@ def repeat_of(known: Known, call: Call) -> str | None:
             if key not in known.starts and past and past.message_id == call.message_id:
                 return past.answer
             return known.starts.get(key)
+        case TransactionEvent() as event:
+            return transaction_events.repeat_of(known, call, event)
         case Stop() as stop if stop.transaction_id in known.ended:
             if _values(stop) == known.ended[stop.transaction_id]:
                 return answers.EMPTY

@@ -12,7 +12,9 @@ from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDis
 from holdfast.contracts.command import CommandSettled
 from holdfast.contracts.decision import ConnectorState
 from holdfast.contracts.envelope import Fact
+from holdfast.contracts.session import SeqRange
 from holdfast.contracts.transaction import TransactionId
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.records import replace
 from ocpp_edge.domain.calls import Call
 from ocpp_edge.domain.events import CallReceived, Record
@@ -47,6 +49,8 @@ LANE_MAX = 32
 """Transactional CALLs of one charge point in hand; at the bound its socket is not read on."""
 ASKED_MAX = 8
 """Authorize questions of one charge point in hand; at the bound its socket is not read on."""
+RELAYED_MAX = 4
+"""Questions of one charge point to its CSMS in hand; at the bound its socket is not read on."""
 RECORDING_MAX = 64
 """Facts of one charge point on their way to the journal; at the bound its socket is not read on."""
 
@@ -82,12 +86,16 @@ class Kept:
     left_out: int = 0
     last_left_out: str = ""
     """Its message id."""
+    left_out_seq: tuple[SeqRange, ...] = ()
+    """2.x: their seqNos."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
     connection: str | None = None
     connected_at_ms: int | None = None
+    version: OcppVersion = OcppVersion.V16
+    """Of the connection."""
     lane: tuple[CallReceived, ...] = ()
     """Transactional CALLs in their order; the first is being worked on."""
     storing: str | None = None
@@ -95,6 +103,8 @@ class Live:
     belong to a connection that is gone."""
     asked: Mapping[str, Call] = field(default_factory=dict)
     """Authorize questions by request."""
+    relayed: Mapping[str, Call] = field(default_factory=dict)
+    """Questions to the CSMS by request."""
     recording: Mapping[str, Call | None] = field(default_factory=dict)
     """Facts on their way to the journal, and the CALL to answer once they are there."""
     news: tuple[ConnectionFact, ...] = ()
@@ -136,6 +146,7 @@ class State:
         return (
             len(live.lane) < LANE_MAX
             and len(live.asked) < ASKED_MAX
+            and len(live.relayed) < RELAYED_MAX
             and len(live.recording) < RECORDING_MAX
         )
 
