@@ -25,8 +25,9 @@ ANSWER_MS = 5
 CLOSE_MS_MAX = 2_000
 """So long a closing handshake is waited for; a CSMS that is silent gives none."""
 
+V16 = "1.6"
 _TEXT = r'\s*("(?:[^"\\]|\\.)*")\s*'
-_CALL = re.compile(rf"\s*\[\s*2\s*,{_TEXT},{_TEXT},\s*(.*\S)\s*\]\s*", re.DOTALL)
+_CALL = re.compile(rf"\s*\[\s*([26])\s*,{_TEXT},{_TEXT},\s*(.*\S)\s*\]\s*", re.DOTALL)
 _ANSWER = re.compile(rf"\s*\[\s*[34]\s*,{_TEXT},.*\]\s*", re.DOTALL)
 
 
@@ -43,6 +44,9 @@ class Said:
     message_id: str
     action: str
     payload: str
+    version: str = V16
+    is_send: bool = False
+    """A SEND of 2.1."""
 
 
 @dataclass(slots=True)
@@ -72,6 +76,8 @@ class Ledger:
     transactions: dict[int, Transaction] = field(default_factory=dict)
     strays: list[Said] = field(default_factory=list)
     """MeterValues and StopTransactions of no transaction that was ever begun here."""
+    events: dict[tuple[str, str], list[Said]] = field(default_factory=dict)
+    """TransactionEvents of 2.x by charge point and the station's own id, as they came, repeats too."""
     asked: list[Asked] = field(default_factory=list)
     overlapping: list[str] = field(default_factory=list)
     """CALLs that came on a connection where one was not answered yet."""
@@ -82,8 +88,9 @@ class Ledger:
 class Connection:
     """The calling end."""
 
-    def __init__(self, csms: SimCsms, identity: str, number: int) -> None:
+    def __init__(self, csms: SimCsms, identity: str, number: int, version: str = V16) -> None:
         self.identity = identity
+        self.version = version
         self.number = number
         self.is_over = False
         self.unanswered: str | None = None
@@ -216,9 +223,9 @@ class SimCsms:
         if not self.is_up:
             raise Unreached("connection refused")
 
-    def open(self, identity: str) -> Connection:
+    def open(self, identity: str, version: str = V16) -> Connection:
         """After the handshake."""
-        connection = Connection(self, identity, next(self._numbers))
+        connection = Connection(self, identity, next(self._numbers), version)
         other = self._open.get(identity)
         if other is not None:
             self.ledger.doubled.append(
@@ -257,10 +264,15 @@ class SimCsms:
         said = Said(
             connection.identity,
             connection.number,
-            json.loads(call[1]),
             json.loads(call[2]),
-            call[3],
+            json.loads(call[3]),
+            call[4],
+            connection.version,
+            is_send=call[1] == "6",
         )
+        if said.is_send:
+            self.when_it_listens(lambda: self.ledger.taken.append(said))
+            return
         if connection.unanswered is not None:
             self.ledger.overlapping.append(
                 f"{said.charge_point} sent {said.action} {said.message_id} on connection "
@@ -311,6 +323,10 @@ class SimCsms:
                 return {"status": "Accepted", "currentTime": self._now(), "interval": interval}
             case "Heartbeat":
                 return {"currentTime": self._now()}
+            case "Authorize" if said.version != V16:
+                return self._information_2x(said)
+            case "TransactionEvent":
+                return self._happened(said)
             case "Authorize":
                 return {"idTagInfo": self._information(said)}
             case "StartTransaction":
@@ -343,6 +359,18 @@ class SimCsms:
         if self._tokens is None:
             return {"status": "Accepted"}
         return {"status": self._tokens.get(json.loads(said.payload)["idTag"], "Invalid")}
+
+    def _happened(self, said: Said) -> dict[str, object]:
+        transaction = str(json.loads(said.payload)["transactionInfo"]["transactionId"])
+        self.ledger.events.setdefault((said.charge_point, transaction), []).append(said)
+        return self._information_2x(said)
+
+    def _information_2x(self, said: Said) -> dict[str, object]:
+        token = json.loads(said.payload).get("idToken")
+        if token is None:
+            return {}
+        known = "Accepted" if self._tokens is None else "Invalid"
+        return {"idTokenInfo": {"status": (self._tokens or {}).get(token["idToken"], known)}}
 
     def _now(self) -> str:
         return iso(self._clock.now_ms())

@@ -22,7 +22,6 @@ class Gate:
         self._life = 1
 
     async def dial(self, backend: Backend, charge_point: str, version: OcppVersion) -> Upstream:
-        """Of whatever version: the frames say it."""
         life = self._life
         try:
             await self._csms.handshake()
@@ -30,7 +29,7 @@ class Gate:
             raise NotReached(str(why), refused=False) from None
         if life != self._life:
             raise NotReached("this process is dead", refused=False)
-        connection = self._csms.open(charge_point)
+        connection = self._csms.open(charge_point, version.value)
         self._connections = [one for one in self._connections if not one.is_over]
         self._connections.append(connection)
         return _Upstream(connection, self._on_send)
