@@ -9,8 +9,8 @@ from holdfast.ocpp.websocket import ConnectionEnded
 from ocpp_edge.adapters.connection import Connection, Reception
 from ocpp_edge.adapters.in_memory import InMemoryConnection, pair
 from ocpp_edge.config import Config
-from ocpp_edge.metrics import Metrics
-from ocpp_edge.registry import Registry
+from ocpp_edge.domain.door import BASIC
+from ocpp_edge.gate import Gate
 from simulation.charge_point import LineEnded
 
 
@@ -23,9 +23,7 @@ class Door:
         self._group: asyncio.TaskGroup | None = None
         self._reception: Reception | None = None
 
-    async def listen(
-        self, config: Config, registry: Registry, metrics: Metrics, reception: Reception
-    ) -> None:
+    async def listen(self, config: Config, gate: Gate, reception: Reception) -> None:
         """Until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
@@ -55,7 +53,7 @@ class Door:
 
 
 async def _serve(reception: Reception, identity: str, connection: Connection) -> None:
-    await reception.serve(identity, connection, "simulated")
+    await reception.serve(identity, connection, "simulated", BASIC)
 
 
 class Line:
