@@ -62,6 +62,15 @@ def to_authorize_without_storage(version: OcppVersion, at_ms: int) -> str:
     return _text({"idTokenInfo": {"status": status, "cacheExpiryDateTime": expiry}})
 
 
+def to_opaque(action: str) -> str:
+    """Taken note of; nothing is said about what it means."""
+    return _TAKEN.get(action, EMPTY)
+
+
+_TAKEN = {"NotifyEVChargingSchedule": '{"status":"Accepted"}'}
+"""Accepted means here that it was received, and no more (2.x, K17)."""
+
+
 def to_boot(at_ms: int, heartbeat_s: int) -> str:
     return _text({"status": "Accepted", "currentTime": utc_text(at_ms), "interval": heartbeat_s})
 

@@ -99,7 +99,7 @@ def answer_of(policy: Policy, call: Call, at_ms: int, result: str) -> Answer:
         case Heartbeat():
             payload = answers.to_heartbeat(at_ms)
         case _:
-            payload = answers.EMPTY
+            payload = answers.to_opaque(call.action)
     return _answer(call, payload, result)
 
 
