@@ -185,7 +185,9 @@ def _charge_points(
     for charge_point in world.plan.charge_point_ids(site):
         if charge_point not in known or not path.exists():
             known[charge_point] = random_password()
-            registered[charge_point] = {"password_scrypt": hash_password(known[charge_point])}
+            registered[charge_point] = {
+                "password_scrypt": hash_password(known[charge_point]), "password_random": True,
+            }  # fmt: skip
         if charge_point in registered and charge_point in security_profiles:
             registered[charge_point]["security_profile"] = security_profiles[charge_point]
     changes.write(secret_path, json.dumps(known, indent=2) + "\n", private=True)

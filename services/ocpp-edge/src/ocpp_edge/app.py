@@ -33,10 +33,11 @@ from ocpp_edge.downlink import follow_downlink
 from ocpp_edge.edge import SOURCE, Edge
 from ocpp_edge.gate import Gate
 from ocpp_edge.metrics import Metrics
+from ocpp_edge.notices import Notices
 from ocpp_edge.pace import Rates
 from ocpp_edge.position import Position
 from ocpp_edge.registry import Registry
-from ocpp_edge.services import Services
+from ocpp_edge.services import SecondConnection, Services
 from ocpp_edge.strictness import Strictness
 from ocpp_edge.telemetry import Telemetry
 
@@ -66,6 +67,7 @@ async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) 
         strictness = Strictness(edge, bus, clock, config.site, standing)
         await edge.restore(bus)
         group.create_task(services.telemetry.run())
+        group.create_task(services.notices.run())
         group.create_task(_follow_storage(edge, bus, incarnation))
         group.create_task(follow_standing(bus, incarnation, standing))
         group.create_task(_tick(edge, clock, standing))
@@ -81,7 +83,8 @@ async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) 
         await rpc.serve(bus, state, LocalStateRequest, edge.charge_point_state)
         await strictness.look()  # before anyone is let in
         group.create_task(strictness.run())
-        await listen(config, Gate(config, registry, metrics, context.health, clock), edge)
+        gate = Gate(config, registry, metrics, context.health, clock, services.notices)
+        await listen(config, gate, edge)
 
 
 def _services(
@@ -101,6 +104,7 @@ def _services(
         group=group,
         recorder=recorder,
         telemetry=Telemetry(recorder, metrics),
+        notices=Notices(recorder, context.clock),
         registry=registry,
         schemas=Schemas(),
         transactions=Transactions(),
@@ -120,7 +124,11 @@ def _services(
         ),
         authorise_ms_max=config.authorise_ms_max,
         relay_ms_max=config.relay_ms_max,
-        takeover_ping_s=config.takeover_ping_s,
+        second_connection=SecondConnection(
+            refused=config.second_connection == "refuse",
+            ping_s=config.takeover_ping_s,
+            alive_for_ms=config.alive_for_s * 1000,
+        ),
     )
 
 

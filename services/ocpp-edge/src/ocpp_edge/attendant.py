@@ -17,6 +17,7 @@ from typing import assert_never
 from holdfast.contracts.charge_point import ChargePointThrottled
 from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, CommandWord, Word
 from holdfast.contracts.envelope import Entry, Fact
+from holdfast.contracts.registry import EntryProblem
 from holdfast.contracts.session import (
     SessionCapNotKept,
     SessionMetered,
@@ -25,6 +26,7 @@ from holdfast.contracts.session import (
 )
 from holdfast.ocpp import frames
 from ocpp_edge import questions
+from ocpp_edge.adapters.connection import POLICY
 from ocpp_edge.adapters.schemas import read_call
 from ocpp_edge.domain.calls import Meter, Request, Stop
 from ocpp_edge.domain.charge_point import decide
@@ -72,6 +74,9 @@ log = logging.getLogger(__name__)
 
 
 REPLACED = "replaced by a newer connection"
+DUPLICATE = "this identity is connected already"
+ALIVE_MS = 5_000
+"""So long an old connection that answered a ping is not asked again."""
 
 
 class NotTaken(Exception):
@@ -158,12 +163,13 @@ class Attendant:
     # --- the connection ---
 
     async def serve(self, link: Link) -> None:
-        """From the handshake to the end. The newest connection wins, once the one before was pinged."""
+        """From the handshake to the end."""
         if not await self._enters():
             link.close(REPLACED)
             return
         try:
-            await self._take_over(link)
+            if not await self._take_over(link):
+                return
         finally:
             self._door.release()
         reason = "ocpp-edge stops"
@@ -194,17 +200,31 @@ class Attendant:
                 self._knocking = None
         return True
 
-    async def _take_over(self, link: Link) -> None:
+    async def _take_over(self, link: Link) -> bool:
+        """False: the one before is alive and stays, or a newer one waits; this one is closed then."""
         old, answered = self._link, False
         if old:
-            answered = await old.connection.answers_ping(self._services.takeover_ping_s)
+            answered = await self._is_alive(old)
             if self._link is not old:  # it ended by itself meanwhile
                 old = None
+        if old and answered:
+            refused = self._services.second_connection.refused
+            result = "refused" if refused else "replaced"
+            self._services.metrics.duplicate_connections.labels(result=result).inc()
+            self._services.notices.noticed(
+                EntryProblem.DUPLICATE_IDENTITY,
+                self.name,
+                link.address,
+                f"{result}: the first one, from {old.address}, is alive",
+            )
+            if refused:
+                link.close(DUPLICATE, POLICY)
+                return False
         if old:
             old.close(REPLACED)
-            if answered:
-                self._services.metrics.duplicate_connections.inc()
-                log.warning("duplicate identity", extra=self._names(replaced=old.id))
+            if self._knocking:
+                link.close(REPLACED)
+                return False
         self._link = link
         log.info("connected", extra=self._names(connection=link.id, remote=link.remote))
         self.handle(
@@ -220,12 +240,25 @@ class Attendant:
                 replaced_answered=bool(old) and answered,
             )
         )
+        return True
+
+    async def _is_alive(self, link: Link) -> bool:
+        """It answers, and is no mere shell of a charge point that went away: it has said something of late."""
+        rule = self._services.second_connection
+        if link.is_closing or self._mono_ms - link.heard_mono_ms > rule.alive_for_ms:
+            return False
+        if self._mono_ms < link.alive_until_mono_ms:
+            return True
+        answered = await link.connection.answers_ping(rule.ping_s)
+        if answered:
+            link.alive_until_mono_ms = self._mono_ms + ALIVE_MS
+        return answered
 
     def _taker(self, link: Link) -> Callable[[str | bytes], None]:
         """What takes the frames of this connection, one by one."""
 
         def take(frame: str | bytes) -> None:
-            self.heard_at_ms = self._at_ms
+            self.heard_at_ms, link.heard_mono_ms = self._at_ms, self._mono_ms
             self._pace.took(len(frame), self._mono_ms)
             parsed = frames.parse(frame)
             match parsed:

@@ -56,7 +56,13 @@ class Config(ServiceConfig):
     frame_s: int = Field(10, ge=2)
     """From the first byte of a message to its last; else the connection is closed. An idle one stays."""
     takeover_ping_s: int = Field(5, ge=1, le=5)
-    """How long an old connection may take to answer before its successor begins."""
+    """How long an old connection may take to answer when another comes under its identity."""
+    second_connection: Literal["refuse", "replace"] = "refuse"
+    """What becomes of that other one while the old one is alive. Either is told; a dead one is replaced."""
+    alive_for_s: int = Field(600, ge=1)
+    """An old connection that answers pings, but has said nothing for so long, counts as dead: twice the
+    heartbeat and more.
+    """
     frame_bytes_max: int = Field(64 * 1024, ge=1024, le=64 * 1024)
     """A larger frame closes the connection with 1009."""
     frames_per_s: int = Field(50, ge=1, le=1_000_000)

@@ -1,4 +1,4 @@
-"""Judges handshakes: fetches what the decision in `domain/door.py` needs, and counts how it went."""
+"""Judges handshakes: fetches what the decision in `domain/door.py` needs, counts how it went and tells of it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from holdfast.clock import Clock
+from holdfast.contracts.registry import EntryProblem
 from holdfast.health import Health
 from ocpp_edge.config import Config
-from ocpp_edge.domain.door import MUTUAL, Offer, certificate_problem, profile_of
+from ocpp_edge.domain.attempts import Attempts
+from ocpp_edge.domain.door import MUTUAL, Offer, certificate_problem, profile_of, shown_by
 from ocpp_edge.metrics import Metrics
+from ocpp_edge.notices import Notices
 from ocpp_edge.registry import Registered, Registry, TooManyWaiting
 
 
@@ -26,12 +29,26 @@ class Refused:
     retry_after_s: int | None = None
 
 
+class _TooManyFailures(Exception):
+    def __init__(self, wait_ms: int) -> None:
+        self.wait_ms = wait_ms
+        super().__init__()
+
+
 class Gate:
     def __init__(
-        self, config: Config, registry: Registry, metrics: Metrics, health: Health, clock: Clock
+        self,
+        config: Config,
+        registry: Registry,
+        metrics: Metrics,
+        health: Health,
+        clock: Clock,
+        notices: Notices,
     ) -> None:
         self.registry, self.metrics, self.health, self.clock = registry, metrics, health, clock
+        self.notices = notices
         self._organisation = config.client_organisation
+        self._attempts = Attempts()
 
     async def judge(self, offer: Offer) -> LetIn | Refused:
         """Whatever is wrong about it, it takes the same time and is told the same."""
@@ -40,27 +57,87 @@ class Gate:
             return await self._judged(offer, registered)
         except TooManyWaiting:
             return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many handshakes", 5)
+        except _TooManyFailures as error:
+            problem, claimed = EntryProblem.TOO_MANY_FAILURES, offer.identity
+            self.notices.noticed(problem, claimed if registered else None, offer.address)
+            retry_s = -(-error.wait_ms // 1000)
+            return Refused(HTTPStatus.TOO_MANY_REQUESTS, problem.value, retry_s)
 
     async def _judged(self, offer: Offer, registered: Registered | None) -> LetIn | Refused:
         profile = profile_of(offer, registered) if registered else None
         if profile == MUTUAL:
-            now_ms = self.clock.now_ms()
-            problem = certificate_problem(offer, registered, self._organisation, now_ms)
-            return _unauthorised(problem) if problem else LetIn(MUTUAL)
+            return self._judged_by_certificate(offer, registered)
         if profile == 0:
             return LetIn(0)
         right = False
         if offer.password is not None:
-            right = await self.registry.is_right(
-                offer.identity, offer.password, as_wrong=profile is None
+            right = await self._is_right(
+                offer, offer.password, registered, as_wrong=profile is None
             )
         if registered and profile is None:
+            self._tell_of_profile(offer, registered, right)
             return _unauthorised("security profile")
         if offer.password is None:
             return _unauthorised("credentials")
         if registered is None or profile is None:
             return _unauthorised("unknown")
         return LetIn(profile) if right else _unauthorised("password")
+
+    def _judged_by_certificate(
+        self, offer: Offer, registered: Registered | None
+    ) -> LetIn | Refused:
+        now_ms = self.clock.now_ms()
+        problem = certificate_problem(offer, registered, self._organisation, now_ms)
+        if problem is None:
+            return LetIn(MUTUAL)
+        detail = f"{problem}: {offer.certificate.common_name}" if offer.certificate else problem
+        self.notices.noticed(EntryProblem.CERTIFICATE, offer.identity, offer.address, detail)
+        return _unauthorised(problem)
+
+    async def _is_right(
+        self, offer: Offer, password: bytes, registered: Registered | None, *, as_wrong: bool
+    ) -> bool:
+        """Raise TooManyWaiting or _TooManyFailures: then it was not looked at."""
+        attempts, address, identity = self._attempts, offer.address, offer.identity
+        remembered = not as_wrong and self.registry.remembers(identity, password)
+        wait_ms = attempts.wait_ms(address, identity, self._mono_ms)
+        # No rate of guessing finds a random password, so it is let in whoever else fails where it comes from.
+        # One that a person chose may be found, and the guesser must not be told by being let in.
+        if remembered and (not wait_ms or (registered and registered.password_random)):
+            attempts.came_in(address, identity)
+            return True
+        if wait_ms:
+            raise _TooManyFailures(wait_ms)
+        attempts.begin(address, identity, self._mono_ms)
+        try:
+            right = await self.registry.is_right(
+                identity, password, lambda: not self._address_wait_ms(offer)
+            )
+        except TooManyWaiting:
+            attempts.withdrawn(address, identity)
+            raise
+        if right is None:  # others there have failed while it waited
+            attempts.withdrawn(address, identity)
+            raise _TooManyFailures(self._address_wait_ms(offer))
+        if right and not as_wrong:
+            attempts.withdrawn(address, identity)
+            attempts.came_in(address, identity)
+        else:
+            attempts.failed(address, self._mono_ms)
+        return right
+
+    def _tell_of_profile(self, offer: Offer, registered: Registered, right: bool) -> None:
+        detail = f"registered with {registered.security_profile}, came with {shown_by(offer)}"
+        if right and not offer.encrypted:
+            detail += "; its password went over the wire unencrypted: give it another one"
+        self.notices.noticed(EntryProblem.SECURITY_PROFILE, offer.identity, offer.address, detail)
+
+    def _address_wait_ms(self, offer: Offer) -> int:
+        return self._attempts.address_wait_ms(offer.address, offer.identity, self._mono_ms)
+
+    @property
+    def _mono_ms(self) -> int:
+        return self.clock.monotonic_ms()
 
 
 def _unauthorised(reason: str) -> Refused:

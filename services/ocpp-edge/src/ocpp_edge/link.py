@@ -28,11 +28,24 @@ class Link:
         self.version = connection.version
         self.said: set[str] = set()
         """Kinds of refused frames logged already: once each."""
+        self.heard_mono_ms = clock.monotonic_ms()
+        """When its last frame came, or it."""
+        self.alive_until_mono_ms = 0
+        """It answered a ping not long before."""
         self._clock = clock
         self._outbox: asyncio.Queue[str] = asyncio.Queue(OUTBOX_MAX)
         self._drained = asyncio.Event()
         self._closing = asyncio.Event()
         self._end: tuple[int, str] | None = None
+
+    @property
+    def address(self) -> str:
+        """The other end's, without the port."""
+        return self.remote.rpartition(":")[0] or self.remote
+
+    @property
+    def is_closing(self) -> bool:
+        return self._closing.is_set()
 
     def send(self, frame: str) -> None:
         if self._closing.is_set():

@@ -38,7 +38,8 @@ class Metrics:
         )
         self.duplicate_connections = Counter(
             "holdfast_ocpp_duplicate_connections",
-            "Connections replaced that still answered a ping: two charge points under one identity?",
+            "Second connections under an identity whose first one was alive, by what became of them",
+            ["result"],
             registry=registry,
         )
         self.refused_frames = Counter(

@@ -13,7 +13,7 @@ import hmac
 import json
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -41,6 +41,8 @@ class Registered(BaseModel):
 
     password_scrypt: PasswordHash | None = None
     """For profiles 1 and 2."""
+    password_random: bool = False
+    """Made by a machine, with over 100 bits of chance: no rate of guessing finds it."""
     security_profile: Profile = 1
     next_security_profile: Profile | None = None
     """It may come by this one, too; once it has, this is its only one (A05)."""
@@ -97,31 +99,41 @@ class Registry:
         except (OSError, ConfigError) as error:
             log.warning("charge point registry not taken over", extra={"why": str(error)})
 
+    def remembers(self, identity: str, password: str | bytes) -> bool:
+        """It was found right before, and is still: told in no time. False says nothing."""
+        registered = self._registered.get(identity)
+        if registered is None or registered.password_scrypt is None:
+            return False
+        digest = self._digest(registered.password_scrypt, as_bytes(password))
+        return hmac.compare_digest(self._right.get(identity, b""), digest)
+
     async def is_right(
-        self, identity: str, password: str | bytes, *, as_wrong: bool = False
-    ) -> bool:
-        """Raise TooManyWaiting. An unknown identity takes as long as a wrong password; so does a right one
-        with `as_wrong`.
+        self, identity: str, password: str | bytes, may: Callable[[], bool] = lambda: True
+    ) -> bool | None:
+        """Raise TooManyWaiting. An unknown identity takes as long as a wrong password. None: when its turn came it
+        was not to be looked at any more.
         """
         registered = self._registered.get(identity)
         stands = (registered and registered.password_scrypt) or self._nobody
         data = as_bytes(password)
-        digest = hmac.digest(self._secret, stands.encode() + b"\n" + data, "sha256")
-        if not as_wrong and hmac.compare_digest(self._right.get(identity, b""), digest):
-            return True
         if self._waiting >= WAITING_MAX:
             raise TooManyWaiting(f"{WAITING_MAX} handshakes wait for their password already")
         self._waiting += 1
         try:
             async with self._threads:
+                if not may():
+                    return None
                 right = await asyncio.to_thread(matches, stands, data)
         finally:
             self._waiting -= 1
         stood = self._registered.get(identity)
         if not right or stood is None or stood.password_scrypt != stands:
             return False  # it may have changed meanwhile
-        self._right[identity] = digest
+        self._right[identity] = self._digest(stands, data)
         return True
+
+    def _digest(self, stands: str, password: bytes) -> bytes:
+        return hmac.digest(self._secret, stands.encode() + b"\n" + password, "sha256")
 
     def _stands_as(self) -> tuple[int, ...]:
         status = self._path.stat()

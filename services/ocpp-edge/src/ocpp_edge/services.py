@@ -16,10 +16,22 @@ from ocpp_edge.domain.running import Open
 from ocpp_edge.domain.state import Policy
 from ocpp_edge.domain.transactions import Transactions
 from ocpp_edge.metrics import Metrics
+from ocpp_edge.notices import Notices
 from ocpp_edge.pace import Rates
 from ocpp_edge.position import Position
 from ocpp_edge.registry import Registry
 from ocpp_edge.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class SecondConnection:
+    """What becomes of one under an identity that is connected."""
+
+    refused: bool
+    """While the first is alive; else it takes over."""
+    ping_s: int
+    alive_for_ms: int
+    """So long after its last frame an old one is alive as long as it answers pings."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +44,7 @@ class Services:
     group: asyncio.TaskGroup
     recorder: Recorder
     telemetry: Telemetry
+    notices: Notices
     registry: Registry
     schemas: Schemas
     transactions: Transactions
@@ -42,6 +55,6 @@ class Services:
     rates: Rates
     authorise_ms_max: int
     relay_ms_max: int
-    takeover_ping_s: int
+    second_connection: SecondConnection
     open_sessions: Callable[[], Iterable[Open]] = tuple
     """Of all charge points of the site; set by whoever attends to all of them."""

@@ -229,9 +229,9 @@ async def test_a_slow_charge_point_holds_up_no_other(new_place):
 
 
 @virtual_time
-async def test_the_newest_connection_wins_and_a_late_close_touches_nothing(new_place):
+async def test_where_the_newest_connection_wins_a_late_close_touches_nothing(new_place):
     place = await new_place()
-    place.begin()
+    place.begin(second_connection="replace")
     old = await place.connect()
     await old.call("Heartbeat", {})
     new = await place.connect()
@@ -242,7 +242,9 @@ async def test_the_newest_connection_wins_and_a_late_close_touches_nothing(new_p
     assert (second.replaced, second.replaced_answered) == (first.connection, True)
     assert await new.start() > 0
     assert not place.facts(ChargePointDisconnected)
-    duplicates = place.health.registry.get_sample_value("holdfast_ocpp_duplicate_connections_total")
+    duplicates = place.health.registry.get_sample_value(
+        "holdfast_ocpp_duplicate_connections_total", {"result": "replaced"}
+    )
     assert duplicates == 1
     await place.kill()
 
@@ -489,6 +491,8 @@ async def test_of_many_that_wait_for_a_dead_connection_only_the_newest_comes_in(
         with pytest.raises(ConnectionEnded, match="newer"):
             await one.end.receive()
     assert place.clock.monotonic_ms() - begun_ms < 1_000
+    with pytest.raises(ConnectionEnded, match="newer"):
+        await waiting[0].end.receive()
     assert "currentTime" in await waiting[-1].call("Heartbeat", {})
     assert place.clock.monotonic_ms() - begun_ms <= 6_000
     await place.kill()

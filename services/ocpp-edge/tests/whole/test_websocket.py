@@ -225,23 +225,6 @@ async def test_frames_pipelined_behind_the_handshake_are_served(place):
         assert [answer[1] for answer in answers] == ["1", "2"]
 
 
-async def test_a_newer_connection_replaces_one_that_is_alive(place):
-    async with dial(place) as old:
-        assert (await call(old, "Heartbeat", {}))[0] == 3
-        async with dial(place) as new:
-            assert (await call(new, "Heartbeat", {}))[0] == 3
-            with pytest.raises(ConnectionClosed) as closed:
-                await old.recv()
-            assert "replaced" in closed.value.rcvd.reason
-            await eventually(lambda: len(place.facts(ChargePointConnected)) == 2)
-            first, second = place.facts(ChargePointConnected)
-            assert (second.replaced, second.replaced_answered) == (first.connection, True)
-            # The old one's end touches nothing of the new one.
-            _, _, answer = await call(new, "StartTransaction", START)
-            assert answer["transactionId"] > 0
-            assert not place.facts(ChargePointDisconnected)
-
-
 @pytest.mark.parametrize("takeover_ping_s", [1])
 async def test_a_newer_connection_replaces_one_that_is_half_open(place):
     _, writer = await asyncio.open_connection("127.0.0.1", place.port)
@@ -275,16 +258,6 @@ async def test_a_connection_reset_is_noticed_and_the_next_one_is_served(place):
         )
         client.transport.abort()
         await eventually(lambda n=number: len(place.facts(ChargePointDisconnected)) == n + 1)
-
-
-async def test_a_storm_of_wrong_passwords_does_not_keep_the_right_one_out(place):
-    async def wrong(number):
-        return await refused(place, password=f"guess-{number}")
-
-    storm = asyncio.gather(*(wrong(number) for number in range(40)))
-    async with dial(place) as client:
-        assert (await call(client, "Heartbeat", {}))[0] == 3
-    assert {response.status_code for response in await storm} == {401}
 
 
 async def test_a_port_that_is_taken_is_a_matter_of_configuration(place, new_place, tmp_path):

@@ -95,7 +95,7 @@ async def listen(config: Config, gate: Gate, reception: Reception) -> None:
             await cut_slow_frames(door.servers, config.frame_s, gate.metrics)
             return
         try:
-            tls = Tls(config, gate.metrics, gate.health, gate.clock)
+            tls = Tls(config, gate)
         except TlsProblem as error:
             raise ConfigError(str(error)) from None
         await _open(stack, config, door, config.tls_port, tls.context)

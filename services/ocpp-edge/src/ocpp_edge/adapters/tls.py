@@ -17,11 +17,10 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from holdfast.clock import Clock
-from holdfast.health import Health
+from holdfast.contracts.registry import EntryProblem
 from ocpp_edge.config import Config
 from ocpp_edge.domain.door import ClientCertificate
-from ocpp_edge.metrics import Metrics
+from ocpp_edge.gate import Gate
 
 log = logging.getLogger(__name__)
 
@@ -163,9 +162,10 @@ class Reloading(ssl.SSLContext):
 class Tls:
     """The door's certificates, key and CA, looked at every two seconds."""
 
-    def __init__(self, config: Config, metrics: Metrics, health: Health, clock: Clock) -> None:
+    def __init__(self, config: Config, gate: Gate) -> None:
         """Raise TlsProblem: a service does not begin with files that it can't use."""
-        self._config, self._metrics, self._health, self._clock = config, metrics, health, clock
+        self._config, self._metrics, self._notices = config, gate.metrics, gate.notices
+        self._health, self._clock = gate.health, gate.clock
         self._stood_as: object = None
         self._broken: str | None = None
         self._ends_ms: dict[str, int] = {}
@@ -226,7 +226,8 @@ class Tls:
 
     def _refused(self, why: str) -> None:
         self._metrics.tls_failures.labels(reason=_kind(why)).inc()
-        log.warning("TLS handshake refused", extra={"why": why})
+        if "certificate" in _kind(why):  # not of every scanner that comes along
+            self._notices.noticed(EntryProblem.CERTIFICATE, None, None, why)
 
 
 KINDS = (

@@ -100,6 +100,13 @@ def profile_of(offer: Offer, registered: Registered) -> int | None:
     return None
 
 
+def shown_by(offer: Offer) -> int:
+    """The profile that this is."""
+    if offer.encrypted:
+        return MUTUAL if offer.certificate else TLS
+    return 0 if offer.password is None else BASIC
+
+
 def _is_of(profile: int, offer: Offer) -> bool:
     if profile <= BASIC:
         return not offer.encrypted
