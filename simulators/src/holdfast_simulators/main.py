@@ -1,4 +1,4 @@
-"""holdfast-sim charge-points | csms | wan | oracle: the outside world of a site, as programs of their own."""
+"""holdfast-sim charge-points | csms | wan | hostile | oracle: the outside world of a site, as programs of their own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from holdfast_simulators import control, csms, document, wan
 from holdfast_simulators.charge_point import program as charge_points
 from holdfast_simulators.common import config
+from holdfast_simulators.hostile import program as hostile
+from holdfast_simulators.hostile.player import Target
 from holdfast_simulators.oracle import account
 from holdfast_simulators.oracle import program as oracle
 
@@ -31,6 +33,8 @@ def run(words: list[str]) -> int:
                 return asyncio.run(_csms(arguments))
             case "wan":
                 return asyncio.run(wan.run(arguments.listen, arguments.to, control.Console()))
+            case "hostile":
+                return asyncio.run(_hostile(arguments))
             case _:
                 return oracle.run(
                     arguments.state,
@@ -60,12 +64,24 @@ async def _csms(arguments: argparse.Namespace) -> int:
     )
 
 
+async def _hostile(arguments: argparse.Namespace) -> int:
+    try:
+        password = arguments.password_file.read_text("utf-8").strip()
+    except OSError as error:
+        raise control.CannotStart(f"{arguments.password_file}: {error.strerror}") from error
+    target = Target(url=arguments.url, identity=arguments.id, password=password)
+    return await hostile.run(
+        target, arguments.check, arguments.rounds, arguments.flood_s, tell_all=arguments.all
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="holdfast-sim", description=__doc__)
     programs = parser.add_subparsers(dest="program", required=True)
     _add_charge_points(programs)
     _add_csms(programs)
     _add_wan(programs)
+    _add_hostile(programs)
     _add_oracle(programs)
     return parser
 
@@ -101,6 +117,21 @@ def _add_wan(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     link.add_argument("--listen", type=wan.address, required=True, metavar="HOST:PORT")
     link.add_argument("--to", type=wan.address, required=True, metavar="HOST:PORT")
+
+
+def _add_hostile(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    point = programs.add_parser(
+        "hostile",
+        help="a charge point that sends what no charge point should (checks S11 to S19)",
+        description="Prints one JSON object per line. Exit 0 all ended as due, 1 otherwise, 2 no connection.",
+    )
+    point.add_argument("--url", required=True, help="ws://HOST:PORT/PATH, without the identity")
+    point.add_argument("--id", required=True, help="as which charge point it comes")
+    point.add_argument("--password-file", type=Path, required=True)
+    point.add_argument("--check", action="append", help="S11, S12, ...; without it, all of them")
+    point.add_argument("--rounds", type=int, default=1)
+    point.add_argument("--flood-s", type=float, default=5.0, help="how long it floods; 0: not")
+    point.add_argument("--all", action="store_true", help="print what ended as due, too")
 
 
 def _add_oracle(programs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -12,8 +12,9 @@ import asyncio
 import random
 from collections import deque
 
-HOLD_S = 2.0
-"""A permit is given back so long after the handshake at the latest: a charge point may have nothing to say."""
+HOLD_S = 0.1
+"""A permit is given back so long after the handshake at the latest: a charge point may be far away, or have
+nothing to say, and others must not wait for it."""
 COME_AGAIN_S = 3
 RATE_ASSUMED = 200
 """Let in a second, at the least: over so long those who are told to come again are spread."""
