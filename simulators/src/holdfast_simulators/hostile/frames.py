@@ -168,8 +168,9 @@ ENVELOPE = (
 PAYLOAD = (
     *(
         _one("S13", f"unknown action {name}", call(name, {}), answer=UNKNOWN)
-        for name in ("Fly", "heartbeat", "__class__", "../Heartbeat", "Reset", "$SRV", "*", " ")
+        for name in ("Fly", "heartbeat", "__class__", "../Heartbeat", "$SRV", "*", " ")
     ),
+    _one("S13", "an action of the other side", call("Reset", {}), answer="NotSupported"),
     _one("S13", "missing", call("Authorize", {}), answer=OCCURRENCE),
     _one("S13", "wrong type", call("Authorize", {"idTag": 7}), answer=TYPE),
     _one("S13", "null", call("Authorize", {"idTag": None}), answer=TYPE),
