@@ -10,9 +10,11 @@ import pytest
 from pydantic import ValidationError
 
 from holdfast.contracts.command import Action, Command, Disposition, Issuer
+from holdfast.contracts.command_rules import CommandKind
 from holdfast.contracts.decision import AdmitInputs, ConnectorState, RunningOn, WaitsFor
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.rules import CommandRules, Precondition, Rules
+from holdfast.ocpp.actions import ROWS, Class, Sender, same_as
 from rule_service.domain.admit import evaluate
 
 AT_MS = 1_750_000_000_000  # 2025-06-15T15:06:40Z
@@ -51,8 +53,20 @@ def end(*args, **kwargs):
     return decide(*args, **kwargs).verdict.disposition
 
 
-def test_every_action_of_ocpp_1_6_has_a_row():
-    assert set(get_args(Action)) <= set(RULES.commands)
+def test_every_action_has_a_row_or_shares_one_of_ocpp_1_6():
+    assert {same_as(action) for action in get_args(Action)} <= set(RULES.commands)
+
+
+def test_a_row_is_of_the_kind_that_the_table_of_actions_says():
+    kinds = {
+        Class.EXPIRING: CommandKind.EXPIRING,
+        Class.DESIRED: CommandKind.DESIRED,
+        Class.QUERY: CommandKind.QUERY,
+        Class.RELAYED: CommandKind.REQUEST,
+    }
+    for one in ROWS:
+        if one.sender is Sender.CSMS and same_as(one.action) == one.action:
+            assert RULES.commands[one.action].kind is kinds[one.kind], one.action
 
 
 RESERVE = {"connectorId": 1, "idTag": "A", "reservationId": 5, "expiryDate": FUTURE}

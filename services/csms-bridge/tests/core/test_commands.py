@@ -211,7 +211,7 @@ def test_one_that_nobody_takes_is_answered_at_once(scene):
 def test_a_call_is_answered_while_an_answer_to_ours_is_due(scene, facts):
     scene.connect()
     scene.journal(facts.started())
-    scene.call("GetLog", {})
+    scene.call("RemoteStopTransaction", {"transactionId": 4711})
     assert scene.answers() == [REJECTED]
     scene.answer(START)
     assert scene.is_idle
@@ -286,9 +286,10 @@ def test_a_payload_that_is_no_object_everybody_reads_alike_is_refused(scene, pay
 def test_for_a_site_that_is_cut_off_the_no_comes_at_once(scene):
     scene.connect()
     scene.reach(False)
-    for action in sorted(TAKEN - {"ChangeAvailability"}):
+    of_1_6 = set(STATUSES) & TAKEN
+    for action in sorted(of_1_6 - {"ChangeAvailability"}):
         scene.call(action, {}, message_id=action)
-    assert len(scene.answers()) == len(TAKEN) - 1
+    assert len(scene.answers()) == len(of_1_6) - 1
     for kind, action, said, *_ in scene.answers():
         status = STATUSES[action]
         assert (kind, said) == ((4, "GenericError") if status is None else (3, {"status": status}))

@@ -453,7 +453,15 @@ class Attendant:
         if admission is None or isinstance(admission, str):
             self.handle(NotAdmitted(at_ms=at_ms, mono_ms=mono_ms, command_id=id, reason=admission))
             return
-        self.handle(Admitted(at_ms=at_ms, mono_ms=mono_ms, command_id=id, admission=admission))
+        self.handle(
+            Admitted(
+                at_ms=at_ms,
+                mono_ms=mono_ms,
+                command_id=id,
+                version=effect.version,
+                admission=admission,
+            )
+        )
 
     # --- what the log and the site's index want to know ---
 

@@ -27,6 +27,7 @@ from holdfast.records import replace
 from ocpp_edge.adapters.connection import INTERNAL, Connection
 from ocpp_edge.adapters.store import Store
 from ocpp_edge.attendant import Attendant, NotTaken
+from ocpp_edge.command_schemas import problem_of
 from ocpp_edge.domain.identity import reserved, used
 from ocpp_edge.domain.running import Open
 from ocpp_edge.domain.state import State
@@ -307,10 +308,10 @@ class Edge:
             return not_registered(command.charge_point)
         if len(command.to_bytes()) > PAYLOAD_BYTES_MAX:
             return f"a command has at most {PAYLOAD_BYTES_MAX} bytes"
-        problem = self._services.schemas.problem(command.action, command.payload)
-        if problem:
-            return f"{problem.sentence} of {command.action}"
-        return self._id_taken(command)
+        attendant = self._attendants.get(command.charge_point)
+        version = attendant.state.version if attendant else None
+        problem = problem_of(self._services.schemas, version, command.action, command.payload)
+        return problem or self._id_taken(command)
 
     async def lanes(self, _: Empty, __: str) -> CommandLanes:
         """`rpc.lanes`."""

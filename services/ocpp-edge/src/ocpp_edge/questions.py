@@ -12,6 +12,7 @@ from holdfast.contracts.csms import RelayReply, RelayRequest
 from holdfast.contracts.decision import Admit, Admitted, Authorise, Authorised
 from holdfast.contracts.envelope import Contract
 from holdfast.ocpp import frames
+from ocpp_edge.command_schemas import problem_of
 from ocpp_edge.domain.events import AskAdmit, AskAuthorise, AskCsms
 from ocpp_edge.domain.running import elsewhere
 from ocpp_edge.services import Services
@@ -78,9 +79,9 @@ async def admit(services: Services, charge_point: str, effect: AskAdmit) -> Admi
     command = effect.command
     if charge_point not in services.registry:
         return "no such charge point is registered at this site"
-    problem = services.schemas.problem(command.action, command.payload)
+    problem = problem_of(services.schemas, effect.version, command.action, command.payload)
     if problem:
-        return f"{problem.sentence} of {command.action}"
+        return problem
     request = Admit(
         request=effect.request,
         command=command,

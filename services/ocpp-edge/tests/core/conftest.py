@@ -258,7 +258,7 @@ class Bench:
                     self._queue.append(
                         events.CsmsAnswered(**self.now, request=request, reply=self.csms)
                     )
-            case events.AskAdmit(command=command):
+            case events.AskAdmit(command=command, version=version):
                 self.admits.append(effect)
                 found = self.admit(command)
                 if found is None:
@@ -267,7 +267,12 @@ class Bench:
                     )
                 else:
                     self._queue.append(
-                        events.Admitted(**self.now, command_id=command.id, admission=found)
+                        events.Admitted(
+                            **self.now,
+                            command_id=command.id,
+                            version=version,
+                            admission=found,
+                        )
                     )
             case events.SendCall(frame=frame):
                 _, message_id, action, payload = json.loads(frame)

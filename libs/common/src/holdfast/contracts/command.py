@@ -11,6 +11,7 @@ from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.numbers import Moment, Payload
 
 Action = Literal[
+    # OCPP 1.6; many of them in 2.x, too, with a payload of their own
     "RemoteStartTransaction",
     "RemoteStopTransaction",
     "Reset",
@@ -30,8 +31,55 @@ Action = Literal[
     "TriggerMessage",
     "GetDiagnostics",
     "UpdateFirmware",
+    # the security whitepaper of 1.6; but for two of them in 2.x, too
+    "CertificateSigned",
+    "InstallCertificate",
+    "DeleteCertificate",
+    "GetInstalledCertificateIds",
+    "GetLog",
+    "SignedUpdateFirmware",
+    "ExtendedTriggerMessage",
+    # 2.0.1 and 2.1
+    "RequestStartTransaction",
+    "RequestStopTransaction",
+    "GetTransactionStatus",
+    "CostUpdated",
+    "SetVariables",
+    "GetVariables",
+    "SetNetworkProfile",
+    "GetBaseReport",
+    "GetReport",
+    "GetMonitoringReport",
+    "SetMonitoringBase",
+    "SetMonitoringLevel",
+    "SetVariableMonitoring",
+    "ClearVariableMonitoring",
+    "CustomerInformation",
+    "GetChargingProfiles",
+    "SetDisplayMessage",
+    "ClearDisplayMessage",
+    "GetDisplayMessages",
+    "PublishFirmware",
+    "UnpublishFirmware",
+    # 2.1
+    "NotifyWebPaymentStarted",
+    "RequestBatterySwap",
+    "AdjustPeriodicEventStream",
+    "GetPeriodicEventStream",
+    "UpdateDynamicSchedule",
+    "UsePriorityCharging",
+    "NotifyAllowedEnergyTransfer",
+    "AFRRSignal",
+    "SetDERControl",
+    "ClearDERControl",
+    "GetDERControl",
+    "SetDefaultTariff",
+    "ChangeTransactionTariff",
+    "ClearTariffs",
+    "GetTariffs",
 ]
-"""Everything that a central system may ask of a charge point of OCPP 1.6, but for the security whitepaper's."""
+"""Everything that a CSMS may ask of a charge point of OCPP 1.6, 2.0.1 or 2.1 (`holdfast.ocpp.actions`). Which of it a
+charge point understands depends on the version that it speaks."""
 
 
 class Issuer(StrEnum):
@@ -49,7 +97,7 @@ class Command(Contract):
     charge_point: str = Field(min_length=1, max_length=255)
     action: Action
     payload: Payload
-    """As OCPP 1.6 has it; checked against the action's schema before it is sent."""
+    """As the version has it that the charge point speaks; checked against that schema before it is sent."""
     issued_at_ms: Moment
     deadline_ms: Moment
     """Absolute, UTC. Not delivered after it."""

@@ -1,7 +1,8 @@
 """Which commands are delivered: one row per OCPP action, and what protects running sessions and limits.
 
-Two payloads of one action that differ in what they may do have rows of their own (`keys_of`); an action without a
-row is refused.
+Two payloads of one action that differ in what they may do have rows of their own (`keys_of`); an action of 2.x that
+means the same as one of 1.6 shares that one's, unless it has its own. An action without a row is refused. The rows
+that hold where nobody wrote any: `command_defaults.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from holdfast.contracts.clause import Clause
 from holdfast.contracts.command import Action, Command
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.numbers import DURATION_MS_MAX, Amps
+from holdfast.ocpp.actions import same_as
+from holdfast.ocpp.payloads import purpose_of
 
 
 class CommandKind(StrEnum):
@@ -90,7 +93,8 @@ class CommandRules(Clause):
     confirm: ConfirmBy = "never"
     """Of CSMS and cloud: whoever stands at the site has given the word with the command."""
     keys_refused: tuple[str, ...] = ()
-    """Of ChangeConfiguration: keys that CSMS and cloud may not set, whatever their case."""
+    """Of ChangeConfiguration and SetVariables: keys (2.x: variables) that CSMS and cloud may not set, whatever their
+    case."""
 
     def wants_word(self, mode: Mode, age_ms: int) -> bool:
         match self.confirm.split(":"):
@@ -107,41 +111,48 @@ class CommandRules(Clause):
 VARIANTS = {
     "Reset.Hard": "Reset",
     "SetChargingProfile.TxProfile": "SetChargingProfile",
+    "CustomerInformation.Clear": "CustomerInformation",
 }
 """Rows for payloads that are another matter than the rest of their action."""
 
 
 def keys_of(command: Command) -> Iterable[str]:
-    """Its rows, the most particular first."""
+    """Its rows, the most particular first; that of the 1.6 action which means the same comes last."""
     payload = command.payload
-    profile = payload.get("csChargingProfiles")
     match command.action:
         case "Reset":
             yield f"Reset.{payload.get('type')}"
-        case "SetChargingProfile" if isinstance(profile, dict):
-            yield f"SetChargingProfile.{profile.get('chargingProfilePurpose')}"
+        case "SetChargingProfile":
+            yield f"SetChargingProfile.{purpose_of(payload)}"
+        case "CustomerInformation" if payload.get("clear"):
+            yield "CustomerInformation.Clear"
         case _:
             pass
     yield command.action
+    shared = same_as(command.action)
+    if shared != command.action:
+        yield shared
 
 
 ROWS = (*get_args(Action), *VARIANTS)
 """All that a command can come to."""
-KEYS_ROW = "ChangeConfiguration"
+KEYS_ROWS = ("ChangeConfiguration", "SetVariables")
 
 
 def check_row(row: str) -> str:
     """A row that no command ever comes to is a mistake in writing."""
     if row not in ROWS:
-        raise ValueError(f"{row[:80]!r} is no action of OCPP 1.6, nor one of {', '.join(VARIANTS)}")
+        raise ValueError(f"{row[:80]!r} is no action of OCPP, nor one of {', '.join(VARIANTS)}")
     return row
 
 
 def check_rows(rows: dict[str, CommandRules]) -> dict[str, CommandRules]:
     for name, row in rows.items():
         check_row(name)
-        if row.keys_refused and name != KEYS_ROW:
-            raise ValueError(f"{name} has no keys to refuse: keys_refused is of {KEYS_ROW} alone")
+        if row.keys_refused and name not in KEYS_ROWS:
+            raise ValueError(
+                f"{name} has no keys to refuse: keys_refused is of {' and '.join(KEYS_ROWS)} alone"
+            )
     return rows
 
 
@@ -168,81 +179,3 @@ class LimitRules(Clause):
     """Of the site, per phase: what holds when no limit of the cloud does. None: nobody has stated one."""
     degraded_a: Amps | None = None
     """Of the site: while it is degraded at most so much. None: as the cloud said last."""
-
-
-ALL = tuple(Mode)
-LIVE = (Mode.CONNECTED, Mode.DEGRADED, Mode.RECOVERY)
-HERE = (Mode.CONNECTED,)
-_DAY_MS = 86_400_000
-_P, _K = Precondition, CommandKind
-
-
-def default_commands() -> dict[str, CommandRules]:
-    """The safe values of ocpp-outage-rules 3.5; `default_rules.yaml` gives the reason of each."""
-
-    def row(
-        kind: CommandKind,
-        modes: tuple[Mode, ...],
-        age_ms_max: int,
-        *precondition: Precondition,
-        confirm: str = "never",
-        keys_refused: tuple[str, ...] = (),
-    ) -> CommandRules:
-        return CommandRules(
-            kind=kind,
-            modes=modes,
-            age_ms_max=age_ms_max,
-            precondition=precondition,
-            confirm=confirm,
-            keys_refused=keys_refused,
-        )
-
-    return {
-        "RemoteStartTransaction": row(
-            _K.EXPIRING, HERE, 60_000, _P.CONNECTOR_FREE, _P.NOT_RESERVED, _P.DRIVER_NOT_CHARGING
-        ),
-        "RemoteStopTransaction": row(
-            _K.EXPIRING, LIVE, 0, _P.SESSION_RUNNING, confirm="after:900000"
-        ),
-        "Reset": row(_K.EXPIRING, HERE, 180_000, _P.NOT_BOOTED_SINCE, _P.NO_SESSION_SINCE),
-        "Reset.Hard": row(
-            _K.EXPIRING,
-            HERE,
-            120_000,
-            _P.NOT_BOOTED_SINCE,
-            _P.NO_SESSION_SINCE,
-            _P.RECORDS_SAFE,
-            confirm="always",
-        ),
-        "UnlockConnector": row(_K.EXPIRING, LIVE, 60_000, _P.CONNECTOR_UNCHANGED),
-        "ChangeAvailability": row(_K.DESIRED, ALL, 0),
-        "ChangeConfiguration": row(
-            _K.DESIRED, LIVE, 0, keys_refused=("AuthorizationKey", "SecurityProfile")
-        ),
-        "GetConfiguration": row(_K.QUERY, LIVE, 60_000),
-        "ClearCache": row(_K.DESIRED, ALL, 0),
-        "DataTransfer": row(_K.REQUEST, HERE, 30_000),
-        "GetLocalListVersion": row(_K.QUERY, LIVE, 60_000),
-        "SendLocalList": row(_K.DESIRED, LIVE, 0, _P.LIST_NEWER),
-        "ReserveNow": row(
-            _K.EXPIRING, HERE, 0, _P.WITHIN_ITS_DATES, _P.CONNECTOR_FREE, _P.NOT_RESERVED
-        ),
-        "CancelReservation": row(_K.DESIRED, LIVE, 0, _P.RESERVATION_NOT_OVER),
-        "SetChargingProfile": row(_K.DESIRED, LIVE, 0, _P.WITHIN_ITS_DATES),
-        "SetChargingProfile.TxProfile": row(
-            _K.EXPIRING, LIVE, 0, _P.SESSION_RUNNING, _P.WITHIN_ITS_DATES
-        ),
-        "ClearChargingProfile": row(_K.DESIRED, LIVE, 0),
-        "GetCompositeSchedule": row(_K.QUERY, LIVE, 60_000),
-        "TriggerMessage": row(_K.EXPIRING, LIVE, 10_000),
-        "GetDiagnostics": row(_K.EXPIRING, LIVE, _DAY_MS),
-        "UpdateFirmware": row(
-            _K.EXPIRING,
-            (Mode.CONNECTED, Mode.RECOVERY),
-            _DAY_MS,
-            _P.WITHIN_ITS_DATES,
-            _P.NO_SESSION,
-            _P.RECORDS_SAFE,
-            confirm="in-recovery",
-        ),
-    }

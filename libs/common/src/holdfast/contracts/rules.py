@@ -12,11 +12,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from holdfast.contracts.clause import Clause as Clause
+from holdfast.contracts.command_defaults import default_commands
 from holdfast.contracts.command_rules import (
     CommandRows,
     LimitRules,
     ProtectionRules,
-    default_commands,
 )
 from holdfast.contracts.command_rules import (
     CommandRules as CommandRules,
@@ -215,7 +215,9 @@ class Rules(Clause):
     metered: MeteredRules = MeteredRules()
     authorise: AuthoriseByMode = AuthoriseByMode()
     commands: CommandRows = Field(default_factory=default_commands)
-    """By OCPP action (or `Reset.Hard`, `SetChargingProfile.TxProfile`); an action not named is refused."""
+    """By OCPP action (or `Reset.Hard`, `SetChargingProfile.TxProfile`, `CustomerInformation.Clear`); an action of 2.x
+    that means the same as one of 1.6 goes by that one's, where it has none of its own. An action not named is
+    refused."""
     protection: ProtectionRules = ProtectionRules()
     limits: LimitRules = LimitRules()
     buffering: BufferingByMode = BufferingByMode()

@@ -80,6 +80,11 @@ def row(version: OcppVersion, sender: Sender, action: str) -> ActionRow | None:
     return _INDEX.get((version, sender, action))
 
 
+def same_as(action: str) -> str:
+    """The command of OCPP 1.6 whose rules and consequences this command has; itself where there is none."""
+    return _SAME_AS.get(action, action)
+
+
 def rows(version: OcppVersion, sender: Sender) -> tuple[ActionRow, ...]:
     return tuple(one for one in ROWS if one.sender is sender and version in one.versions)
 
@@ -476,3 +481,4 @@ _FROM_CSMS = (
 
 ROWS = (*_FROM_CHARGE_POINTS, *_FROM_CSMS)
 _INDEX = {(version, one.sender, one.action): one for one in ROWS for version in one.versions}
+_SAME_AS = {one.action: one.same_as for one in _FROM_CSMS if one.same_as}

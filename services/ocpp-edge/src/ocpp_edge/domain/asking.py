@@ -33,6 +33,7 @@ def ask_next(policy: Policy, state: State, at_ms: int, mono_ms: int) -> Step:
         ask = AskAdmit(
             request=digest("admit", command.charge_point, command.id, at_ms),
             command=command,
+            version=state.version,
             target=meets,
             confirmed_by=pending.confirmed_by,
         )

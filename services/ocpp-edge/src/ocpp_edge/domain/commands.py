@@ -24,6 +24,7 @@ from holdfast.contracts.command import (
 )
 from holdfast.contracts.decision import WaitsFor
 from holdfast.ocpp import frames
+from holdfast.ocpp.instead import why_not
 from ocpp_edge.domain import arrivals, asking, consequences, energy_cap, supersession, words
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.events import (
@@ -52,6 +53,8 @@ def admitted(policy: Policy, state: State, event: Admitted) -> Step:
     pending = state.known.commands.get(event.command_id)
     if pending is None or pending.dispatched_ms is not None:
         return state, []
+    if event.version is not state.version:
+        return state, []  # another one came meanwhile, of another version: it is asked about anew
     command, verdict = pending.command, event.admission.verdict
     decision = event.admission.decision
     if pending.cancelled_by is not None or words.is_on_its_way(state, command.id):
@@ -93,6 +96,10 @@ def dispatched(state: State, event: Stored, fact: CommandDispatched) -> Step:
         return _settle(state, command, Disposition.REFUSED, _GONE), []
     if event.at_ms > command.deadline_ms:
         return _settle(state, command, Disposition.EXPIRED, _PASSED), []
+    version = state.version
+    has_it_not = why_not(version, command.action) if version else None
+    if has_it_not:
+        return _settle(state, command, Disposition.REFUSED, has_it_not), []
     message_id = message_id_of(command)
     outstanding = Outstanding(
         command_id=command.id, message_id=message_id, since_mono_ms=event.mono_ms

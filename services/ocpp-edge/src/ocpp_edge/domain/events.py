@@ -139,6 +139,8 @@ class WordArrived(Timed):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted(Timed):
     command_id: str
+    version: OcppVersion | None
+    """That it was asked about for."""
     admission: Admission
 
 
@@ -230,6 +232,8 @@ class AskCsms:
 class AskAdmit:
     request: str
     command: Command
+    version: OcppVersion | None
+    """That the charge point speaks: by its schemas the command is checked. None: it never connected."""
     target: ConnectorState
     confirmed_by: str | None = None
 

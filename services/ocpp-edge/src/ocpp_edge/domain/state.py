@@ -140,6 +140,11 @@ class State:
     live: Live = field(default_factory=Live)
 
     @property
+    def version(self) -> OcppVersion | None:
+        """That the charge point speaks, or spoke last; None: it never connected."""
+        return self.live.version if self.live.connection else self.known.version
+
+    @property
     def has_room(self) -> bool:
         """False: read nothing more from its socket for now."""
         live = self.live

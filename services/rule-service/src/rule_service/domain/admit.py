@@ -17,6 +17,7 @@ from holdfast.contracts.command import Disposition
 from holdfast.contracts.command_rules import CommandKind, keys_of
 from holdfast.contracts.decision import AdmitInputs, AdmitVerdict, Considered, WaitsFor
 from holdfast.contracts.rules import Rules
+from holdfast.ocpp.payloads import keys_set
 from rule_service.domain import preconditions, protection
 from rule_service.domain.checks import Case, Finding
 from rule_service.domain.expiry import by_rules_in_force
@@ -107,12 +108,21 @@ def _there(case: Case) -> Iterator[Finding]:
 def _key(case: Case) -> Iterator[Finding]:
     if not case.row.keys_refused or not case.is_remote:
         return
-    key = str(case.command.payload.get("key"))
-    if key.casefold() in {one.casefold() for one in case.row.keys_refused}:
-        said = f"{key[:50]} is the site's own: setting it would cut the charge point off"
+    refused = {one.casefold() for one in case.row.keys_refused}
+    keys = keys_set(case.command.payload)
+    own = next((key for key in keys if not refused.isdisjoint(_names(key))), None)
+    if own is not None:
+        said = f"{own[:50]} is the site's own: setting it would cut the charge point off"
         yield case.ends("keys_refused", Disposition.REFUSED, said)
     else:
-        yield case.passes("keys_refused", f"{key[:50]} may be set")
+        yield case.passes("keys_refused", f"{', '.join(keys)[:50]} may be set")
+
+
+def _names(key: str) -> set[str]:
+    """A variable of 2.x by itself, too, whatever its component and instances are."""
+    whole = key.casefold()
+    variable = whole.rpartition(".")[2]
+    return {whole, variable, variable.partition("(")[0]}
 
 
 def _word(case: Case) -> Iterator[Finding]:
