@@ -241,3 +241,70 @@ def test_no_frame_raises(frame):
 def test_no_payload_raises(schemas, payload):
     for action in ACTIONS:
         read(schemas, action, json.dumps({"connectorId": payload, "idTag": payload}))
+
+
+@pytest.mark.parametrize("version", OcppVersion)
+def test_codes_are_spelled_as_the_version_spells_them(version):
+    names = {code: frames.name_of(code, version) for code in Code}
+    if version is OcppVersion.V16:
+        assert names[Code.OCCURRENCE] == "OccurenceConstraintViolation"
+        assert names[Code.FORMATION] == names[Code.RPC] == "FormationViolation"
+    else:
+        assert names[Code.OCCURRENCE] == "OccurrenceConstraintViolation"
+        assert names[Code.FORMATION] == "FormatViolation"
+        assert names[Code.RPC] == "RpcFrameworkError"
+    assert json.loads(frames.error("m", Code.FORMATION, "", version))[2] == names[Code.FORMATION]
+
+
+@pytest.mark.parametrize(
+    ("frame", "answered"),
+    [
+        ('[2,"","Heartbeat",{}]', (None, "-1", "-1")),
+        ("[2]", (None, "-1", "-1")),
+        ('[2,7,"Heartbeat"]', (None, "-1", "-1")),
+        ("[2,", (None, "-1", "-1")),
+        ('[2,"m","Heartbeat"]', ("m", "m", "m")),
+        ("{", (None, None, None)),
+        ('[9,"m",{}]', (None, "m", "m")),
+        ('[3,"m"]', (None, None, None)),
+        ('[5,"m"]', (None, None, None)),
+        ('[6,"m","NotifyPeriodicEventStream"]', (None, None, None)),
+        ('[6,"","NotifyPeriodicEventStream",{}]', (None, None, None)),
+    ],
+)
+def test_a_wrong_frame_is_answered_where_its_version_has_an_answer(frame, answered):
+    wrong = frames.parse(frame)
+    assert isinstance(wrong, Wrong)
+    assert tuple(wrong.answered_id(version) for version in OcppVersion) == answered
+
+
+def test_a_send_and_a_refused_answer_are_messages_of_2_1_alone():
+    send = frames.parse('[6,"m","NotifyPeriodicEventStream",{"a":1}]')
+    refused = frames.parse('[5,"m","FormatViolation","",{}]')
+    assert (send.action, send.raw) == ("NotifyPeriodicEventStream", '{"a":1}')
+    assert frames.not_served(send, OcppVersion.V21) is None
+    assert frames.not_served(send, OcppVersion.V201).answered_id(OcppVersion.V201) == "m"
+    assert frames.not_served(send, OcppVersion.V16).answered_id(OcppVersion.V16) is None
+    for version in OcppVersion:
+        assert frames.not_served(refused, version).answered_id(version) is None
+
+
+@pytest.mark.parametrize("version", OcppVersion)
+@pytest.mark.parametrize(
+    ("action", "code"),
+    [("Reset", Code.NOT_SUPPORTED), ("Surely", Code.NOT_IMPLEMENTED)],
+)
+def test_what_a_charge_point_does_not_send_is_told_from_what_nobody_knows(
+    schemas, version, action, code
+):
+    call = frames.Call(message_id="m", action=action, raw="{}")
+    assert read_call(schemas, "c", call, version).code is code
+
+
+def test_a_send_is_no_call_and_a_call_no_send(schemas):
+    stream = "NotifyPeriodicEventStream"
+    call = frames.Call(message_id="m", action=stream, raw="{}")
+    assert read_call(schemas, "c", call, OcppVersion.V21).message_id == "m"
+    send = frames.Send(message_id="m", action="Heartbeat", raw="{}")
+    wrong = read_call(schemas, "c", send, OcppVersion.V21)
+    assert (wrong.code, wrong.message_id) == (Code.MESSAGE_TYPE, None)
