@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import json
 import sqlite3
 import sys
@@ -14,11 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
+import ocpp
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+FOLDERS = {"ocpp2.0.1": "v201", "ocpp2.1": "v21"}
 PATIENCE_S = 60
 SILENCE_S = 0.3
 
@@ -48,6 +52,12 @@ class FakeCsms:
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     connections: int = 0
     transactions: int = 100
+    checked: Callable[[str, str, str, Any], None] | None = None
+    """Called with (subprotocol, action, Request or Response, payload) of whatever passes."""
+    wrong: list[str] = field(default_factory=list)
+    """What it found."""
+    ordered: dict[str, str] = field(default_factory=dict)
+    """Actions of CALLs sent, by message id."""
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def serve(self, socket: ServerConnection) -> None:
@@ -64,9 +74,24 @@ class FakeCsms:
         except ConnectionClosed:
             pass
 
+    def _check(self, socket, action: str, kind: str, payload: Any) -> None:
+        if self.checked is None or socket.subprotocol == "ocpp1.6":
+            return
+        try:
+            self.checked(socket.subprotocol, action, kind, payload)
+        except ValueError as problem:
+            self.wrong.append(f"{action}{kind}: {problem}: {payload}")
+
     async def _receive(self, socket, name, connection, text) -> None:
         kind, message_id, *rest = json.loads(text)
         if kind == 2:
+            self._check(socket, rest[0], "Request", rest[1])
+        elif kind == 3 and message_id in self.ordered:
+            self._check(socket, self.ordered[message_id], "Response", rest[0])
+        if kind == 6:
+            self._check(socket, rest[0], "", rest[1])
+            self.frames.append(Frame(name, connection, message_id, rest[0], "", rest[1]))
+        elif kind == 2:
             raw = text[text.index("{") : text.rindex("}") + 1]
             frame = Frame(name, connection, message_id, rest[0], raw, rest[1])
             self.frames.append(frame)
@@ -87,12 +112,18 @@ class FakeCsms:
             case "BootNotification":
                 now = "2026-01-01T00:00:00Z"
                 return {"status": "Accepted", "currentTime": now, "interval": 300}
+            case "Authorize" if "idToken" in frame.payload:
+                return {"idTokenInfo": {"status": "Accepted"}}
             case "Authorize" | "StopTransaction":
                 return {"idTagInfo": {"status": "Accepted"}}
             case "StartTransaction":
                 self.transactions += 1
                 info = {"status": "Accepted"}
                 return {"transactionId": self.transactions, "idTagInfo": info}
+            case "TransactionEvent" if "idToken" in frame.payload:
+                return {"idTokenInfo": {"status": "Accepted"}}
+            case "OpenPeriodicEventStream":
+                return {"status": "Accepted"}
             case "Heartbeat":
                 return {"currentTime": "2026-01-01T00:00:00Z"}
             case _:
@@ -108,7 +139,8 @@ class FakeCsms:
 
     async def order(self, name: str, action: str, payload: dict[str, Any]) -> Any:
         """Send a command; the charge point's answer (payload, or code of a CALLERROR)."""
-        message_id = f"command-{len(self.results)}-{action}"
+        message_id = f"command-{len(self.ordered)}-{action}"
+        self.ordered[message_id] = action
         await self.sockets[name].send(json.dumps([2, message_id, action, payload]))
         await self.until(lambda: message_id in self.results)
         return self.results[message_id]
@@ -209,7 +241,12 @@ class Program:
 async def csms() -> AsyncIterator[FakeCsms]:
     fake = FakeCsms()
     async with serve(
-        fake.serve, "127.0.0.1", 0, subprotocols=["ocpp1.6"], compression=None, close_timeout=0.1
+        fake.serve,
+        "127.0.0.1",
+        0,
+        subprotocols=["ocpp1.6", "ocpp2.0.1", "ocpp2.1"],
+        compression=None,
+        close_timeout=0.1,
     ) as server:
         fake.port = server.sockets[0].getsockname()[1]
         yield fake
@@ -249,6 +286,7 @@ def charge_points(csms: FakeCsms, start, tmp_path: Path):
         quick |= {"call_timeout_s": 60, "retry_interval_s": 0.02, "heartbeat_s": 60}
         file = tmp_path / "charge-points.json"
         point = {"id": "CP-1", "password": "secret", "connectors": 2}
+        point["version"] = behaviour.pop("version", "1.6")
         document = {
             "url": f"ws://127.0.0.1:{csms.port}/ocpp",
             "charge_points": [{**point, "behaviour": quick | behaviour}],
@@ -260,6 +298,24 @@ def charge_points(csms: FakeCsms, start, tmp_path: Path):
             yield program
 
     return starting
+
+
+@functools.cache
+def _validator(folder: str, name: str) -> Any:
+    file = Path(ocpp.__file__).parent / folder / "schemas" / f"{name}.json"
+    return jsonschema_rs.validator_for(json.loads(file.read_text()))
+
+
+@pytest.fixture
+def checked(csms: FakeCsms):
+    """Every frame of a 2.x station is held against the schemas of the `ocpp` package."""
+
+    def check(subprotocol: str, action: str, kind: str, payload: Any) -> None:
+        _validator(FOLDERS[subprotocol], f"{action}{kind}").validate(payload)
+
+    csms.checked = check
+    yield csms
+    assert csms.wrong == []
 
 
 @pytest.fixture

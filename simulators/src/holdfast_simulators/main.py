@@ -7,8 +7,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+from holdfast_simulators import charge_points as charge_points
 from holdfast_simulators import control, csms, document, wan
-from holdfast_simulators.charge_point import program as charge_points
 from holdfast_simulators.common import config
 from holdfast_simulators.hostile import program as hostile
 from holdfast_simulators.hostile.player import Target

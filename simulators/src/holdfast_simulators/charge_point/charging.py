@@ -7,9 +7,9 @@ from typing import Any
 
 from holdfast_simulators.charge_point import profiles
 from holdfast_simulators.charge_point.events import Remembered
-from holdfast_simulators.charge_point.memory import Installed
 from holdfast_simulators.charge_point.reply import Reply, Situation, answer, status
 from holdfast_simulators.common.moments import timestamp
+from holdfast_simulators.common.records import Installed
 
 DURATION_S_MAX = 86_400
 

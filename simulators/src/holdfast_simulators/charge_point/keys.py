@@ -13,15 +13,13 @@ from typing import Any
 
 from holdfast_simulators.charge_point.events import Remembered
 from holdfast_simulators.charge_point.reply import Reply, Situation, answer, status
+from holdfast_simulators.common import profile_rules
 from holdfast_simulators.common.config import Behaviour
 
 KEYS_AT_ONCE_MAX = 50
 VALUE_CHARACTERS_MAX = 500
 LIST_LENGTH_MAX = 200
 LIST_AT_ONCE_MAX = 100
-STACK_LEVEL_MAX = 9
-PERIODS_MAX = 24
-PROFILES_MAX = 20
 WHOLE_MAX = 86_400
 
 
@@ -72,9 +70,9 @@ KEYS: dict[str, Key] = {
         _is_bool,
         lambda it, text: replace(it, authorize_remote=_bool(text)),
     ),
-    "ChargeProfileMaxStackLevel": _fixed(str(STACK_LEVEL_MAX)),
+    "ChargeProfileMaxStackLevel": _fixed(str(profile_rules.STACK_LEVEL_MAX)),
     "ChargingScheduleAllowedChargingRateUnit": _fixed("Current,Power"),
-    "ChargingScheduleMaxPeriods": _fixed(str(PERIODS_MAX)),
+    "ChargingScheduleMaxPeriods": _fixed(str(profile_rules.PERIODS_MAX)),
     "GetConfigurationMaxKeys": _fixed(str(KEYS_AT_ONCE_MAX)),
     "HeartbeatInterval": Key(
         lambda it: str(round(it.heartbeat_s or 0)),
@@ -84,7 +82,7 @@ KEYS: dict[str, Key] = {
     "LocalAuthListEnabled": Key(lambda _: "true", _is_bool),
     "LocalAuthListMaxLength": _fixed(str(LIST_LENGTH_MAX)),
     "LocalPreAuthorize": Key(lambda _: "false", _is_bool),
-    "MaxChargingProfilesInstalled": _fixed(str(PROFILES_MAX)),
+    "MaxChargingProfilesInstalled": _fixed(str(profile_rules.PROFILES_MAX)),
     "MeterValueSampleInterval": Key(
         lambda it: str(round(it.meter_interval_s)),
         _is_positive,

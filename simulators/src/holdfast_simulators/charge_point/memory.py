@@ -9,29 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from holdfast_simulators.common.records import Listed, LocalList
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
-    """One charging profile, as it was given."""
-
-    connector: int
-    profile: dict[str, Any]
-    at_ms: int
-    """When: an Absolute one without a start begins here."""
-
-    @property
-    def id(self) -> int:
-        return int(self.profile["chargingProfileId"])
-
-    @property
-    def purpose(self) -> str:
-        return str(self.profile["chargingProfilePurpose"])
-
-    @property
-    def stack_level(self) -> int:
-        return int(self.profile["stackLevel"])
+from holdfast_simulators.common.records import Installed, Listed, LocalList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,14 @@ class Behaviour:
     """With a CALL in flight at the drop: how long the new connection stays silent for its sake."""
     status_before_queue: bool = False
     """After a reconnect report every connector Available, before the queue of the old session."""
+    transaction_begins: str = "authorised"
+    """2.x: `authorised`, or with the `cable`: then Started comes without a token."""
+    signed_values: bool = False
+    """2.x: signed readings at begin and end of a transaction."""
+    settles: bool = False
+    """2.1: pays by itself (ad hoc), and says so with NotifySettlement after each transaction."""
+    stream_s: float | None = None
+    """2.1: opens a periodic event stream after each boot and sends one value in each interval."""
     late_meter_after_stop: bool = False
     """One MeterValues of a session after its StopTransaction, with a later timestamp."""
     offline_start: bool = True
@@ -131,6 +139,10 @@ BEHAVIOUR_CHECKS: dict[str, Check] = {
     "message_ids": is_one_of("uuid", "repeating"),
     "in_flight_silence_s": is_number(0, 600),
     "status_before_queue": is_bool,
+    "transaction_begins": is_one_of("authorised", "cable"),
+    "signed_values": is_bool,
+    "settles": is_bool,
+    "stream_s": is_number(0.02, 86_400, or_null=True),
     "late_meter_after_stop": is_bool,
     "offline_start": is_bool,
     "authorize_remote": is_bool,
@@ -159,7 +171,7 @@ def is_path(value: Any) -> str | None:
 CHARGE_POINT_CHECKS: dict[str, Check] = {
     "id": is_text(48),
     "password": is_text(255),
-    "version": is_one_of("1.6"),
+    "version": is_one_of(*SUBPROTOCOLS),
     "security_profile": is_profile,
     "certificate_file": is_path,
     "key_file": is_path,

@@ -109,6 +109,12 @@ class Link:
         await self._socket.send(f"[{head}{comma}{payload}]")
         return answer
 
+    async def send_only(self, message_id: str, action: str, payload: str) -> None:
+        """2.1: SEND, which nobody answers."""
+        comma = self._separators[0]
+        head = comma.join(("6", json.dumps(message_id), json.dumps(action)))
+        await self._socket.send(f"[{head}{comma}{payload}]")
+
     async def answer_to(
         self, message_id: str, answer: asyncio.Future[Answer], timeout_s: float
     ) -> Answer | None:

@@ -1,8 +1,9 @@
-"""Reservations and the local list, as charge points of every version keep them."""
+"""Reservations, the local list, charging profiles, as charge points of every version keep them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +36,25 @@ class LocalList:
     version: int = 0
     """0: there is none."""
     tokens: dict[str, Listed] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """One charging profile, as it was given."""
+
+    connector: int
+    profile: dict[str, Any]
+    at_ms: int
+    """When: an Absolute one without a start begins here."""
+
+    @property
+    def id(self) -> int:
+        return int(self.profile["chargingProfileId"])
+
+    @property
+    def purpose(self) -> str:
+        return str(self.profile["chargingProfilePurpose"])
+
+    @property
+    def stack_level(self) -> int:
+        return int(self.profile["stackLevel"])

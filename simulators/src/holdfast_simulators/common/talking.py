@@ -24,6 +24,8 @@ from holdfast_simulators.common.message_ids import MessageIds
 from holdfast_simulators.common.outbox import Outbox, Queued
 
 HEARTBEAT_DEFAULT_S = 60.0
+NOT_SERVED = ("CALLERROR NotImplemented", "CALLERROR NotSupported")
+"""Why even a guaranteed message is given up: nobody there will ever take it."""
 PENDING_WAIT_S = (0.1, 300.0)
 """Bounds of the wait that a central system may ask for before the next BootNotification."""
 
@@ -157,11 +159,14 @@ class Talking(ABC):
             payload = self._status_payload(number, is_available=True)
             await self._exchange("StatusNotification", payload)
 
-    async def _wait_for_work(self) -> None:
-        next_ms = self._heartbeat_at_ms
+    def _next_ms(self) -> int:
+        """When there is something to send though nothing happens."""
         if self._speaking.outbox.queue_length():
-            next_ms = min(next_ms, self._speaking.agenda.retry_at_ms)
-        wait_s = max(0.001, (next_ms - self._now_ms()) / 1_000)
+            return min(self._heartbeat_at_ms, self._speaking.agenda.retry_at_ms)
+        return self._heartbeat_at_ms
+
+    async def _wait_for_work(self) -> None:
+        wait_s = max(0.001, (self._next_ms() - self._now_ms()) / 1_000)
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._speaking.agenda.work.wait()
@@ -214,12 +219,14 @@ class Talking(ABC):
         is_of_session = bool(queued.message.session)
         with outbox.transaction():
             attempts = outbox.failed(queued)
-            is_over = is_of_session and queue_rules.is_exhausted(
-                attempts=attempts, attempts_max=self._behaviour.attempts
-            )
+            is_over = why in NOT_SERVED
+            if is_of_session:
+                is_over = queue_rules.is_exhausted(
+                    attempts=attempts, attempts_max=self._behaviour.attempts
+                )
             if is_over:
                 # The row is read anew, so that the ledger has the last payload and the right count.
-                last = outbox.head() or queued
+                last = outbox.head(of_sessions=is_of_session) or queued
                 outbox.discard(last, why, self._speaking.clock.now().true_ms)
         if is_over:
             self._speaking.report("discarded", action=queued.message.action, why=why)

@@ -14,13 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from holdfast_simulators.charge_point.body import Body
+from holdfast_simulators.charge_point.body import Body, Report
 from holdfast_simulators.charge_point.running import RunningChargePoint
 from holdfast_simulators.charge_point.store import Store
 from holdfast_simulators.common.clock import Clock
 from holdfast_simulators.common.config import ChargePointConfig, Config
 from holdfast_simulators.common.reconnecting import Restart
 from holdfast_simulators.control import CannotStart, Command, CommandError, Console
+from holdfast_simulators.station.body import Body as StationBody
+from holdfast_simulators.station.running import RunningStation
+from holdfast_simulators.station.store import Store as StationStore
 
 RESTARTS = {
     "soft": Restart(is_graceful=True, reason="Reboot"),
@@ -64,6 +67,20 @@ def _url(config: Config, one: ChargePointConfig) -> str:
     return config.tls_url if is_secure and config.tls_url else config.url
 
 
+def _made_16(
+    one: ChargePointConfig, file: Path, report: Report, url: str, tls: ssl.SSLContext | None
+) -> RunningChargePoint:
+    body = Body(one, Store(file, one.id), Clock(one.behaviour), report)
+    return RunningChargePoint(body, url, tls)
+
+
+def _made_2x(
+    one: ChargePointConfig, file: Path, report: Report, url: str, tls: ssl.SSLContext | None
+) -> RunningStation:
+    body = StationBody(one, StationStore(file, one.id), Clock(one.behaviour), report)
+    return RunningStation(body, url, tls)
+
+
 class _Trust:
     """One TLS context for all that show no certificate: two thousand would each read the file."""
 
@@ -101,12 +118,11 @@ class ChargePoints:
     def __init__(self, config: Config, state_folder: Path, console: Console) -> None:
         self._console = console
         trust = _Trust(config.ca_file)
-        self._points: dict[str, RunningChargePoint] = {}
+        self._points: dict[str, RunningChargePoint | RunningStation] = {}
         for one in config.charge_points:
-            store = Store(state_folder / f"{one.encoded_id}.db", one.id)
-            body = Body(one, store, Clock(one.behaviour), console.report)
-            url = _url(config, one)
-            self._points[one.id] = RunningChargePoint(body, url, trust.context(url, one))
+            file, url = state_folder / f"{one.encoded_id}.db", _url(config, one)
+            made = _made_16 if one.version == "1.6" else _made_2x
+            self._points[one.id] = made(one, file, console.report, url, trust.context(url, one))
         self._is_quiescing = False
 
     async def run(self) -> None:
@@ -153,7 +169,7 @@ class ChargePoints:
             case other:
                 raise CommandError(f"unknown command {other!r}; the README lists them")
 
-    def _point(self, command: Command) -> RunningChargePoint:
+    def _point(self, command: Command) -> RunningChargePoint | RunningStation:
         name = command.text("charge_point")
         point = self._points.get(name)
         if point is None:
@@ -170,7 +186,7 @@ class ChargePoints:
         self._console.report("all-quiesced", charge_points=len(self._points))
         self._is_quiescing = False
 
-    async def _say_when_settled(self, point: RunningChargePoint) -> None:
+    async def _say_when_settled(self, point: RunningChargePoint | RunningStation) -> None:
         await point.body.settled.wait()
         point.body.report("quiesced")
 
