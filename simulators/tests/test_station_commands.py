@@ -191,7 +191,7 @@ async def test_a_reset_on_idle_waits_for_the_transaction_an_immediate_one_ends_i
         assert (await csms.order("CP-1", "Reset", {"type": "OnIdle"}))["status"] == "Scheduled"
         await program.tell("stop", charge_point="CP-1", connector=1)
         await program.event("rebooting")
-        await csms.until(lambda: len(csms.of("BootNotification")) == 2)
+        await program.event("online")
         assert csms.of("BootNotification")[1].payload["reason"] == "RemoteReset"
         await begin(program, csms)
         await csms.order("CP-1", "Reset", {"type": "Immediate"})
