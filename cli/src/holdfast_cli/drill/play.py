@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from holdfast_cli.drill.account import Account
+from holdfast_cli.drill.account import Account, AccountError
 from holdfast_cli.drill.bundles import Bundle, bundles
 from holdfast_cli.drill.publish import publish
 from holdfast_cli.drill.scenario import Scenario
@@ -42,6 +42,7 @@ from holdfast_cli.world.talk import Conversation, TalkError
 
 PATIENCE_S = 30.0
 POLL_S = 0.1
+TRIES = 3
 
 
 @dataclass(slots=True)
@@ -149,15 +150,23 @@ class Player:
         payload = step.payload
         if step.transaction_of is not None:
             payload = payload | await self._transaction(self._charge_points, step.transaction_of)
-        await self._account(step.by).command(
-            {
+        for tries_left in reversed(range(TRIES)):
+            deadline_ms = _now_ms() + int(step.deadline_s * 1000)
+            command = {
                 "id": step.id,
                 "charge_point": step.charge_point,
                 "action": step.action,
                 "payload": payload,
-                "deadline_ms": _now_ms() + int(step.deadline_s * 1000),
+                "deadline_ms": deadline_ms,
             }
-        )
+            try:
+                await self._account(step.by).command(command)
+            except AccountError:
+                # Whoever takes it was just killed, and was back only after the deadline: nobody has seen it.
+                if not tries_left or _now_ms() < deadline_ms:
+                    raise
+            else:
+                return
 
     def _account(self, by: str) -> Account:
         return self._accounts["cloud" if by == "cloud" else self._site]
