@@ -11,7 +11,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that stands still for some seconds is no answer of the server's."""
     monkeypatch.setattr(api, "API_MS", 30_000)
     monkeypatch.setattr(appending, "ACK_MS", 15_000)
-    monkeypatch.setattr(connection, "HEARD_S", 30)
+    monkeypatch.setattr(connection, "HEARD_MS", 30_000)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FLOOR = (2, 14)
-READY_S = 20
+READY_S = 60
 STOP_S = 10
 
 

@@ -284,7 +284,6 @@ async def test_a_pulse_is_answered_with_how_the_csms_is(world: Callable[..., Any
 
 
 @pytest.mark.nats
-@pytest.mark.timeout(120)
 async def test_on_a_real_server_the_bucket_is_followed_from_before_it_is_there(
     tmp_path: Path,
 ) -> None:

@@ -33,7 +33,7 @@ from journal.config import Config
 SITE = "berlin01"
 CLOCK = SystemClock()
 
-pytestmark = [pytest.mark.nats, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.nats
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from holdfast_cli.provision.layout import World
 
 PAGES_MAX = 10_000
 POLL_S = 0.25
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 
 
 class AccountError(Exception):

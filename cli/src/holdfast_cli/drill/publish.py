@@ -16,7 +16,7 @@ from holdfast_cli.drill.account import AccountError
 from holdfast_cli.drill.bundles import Bundle, signed
 from holdfast_cli.provision.layout import CLOUD, World
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 AGAIN_S = 0.25
 ANSWER_MS = 5_000
 

@@ -19,8 +19,8 @@ from holdfast_cli.world.child import Child
 from holdfast_cli.world.ports import check_ports_free
 from holdfast_cli.world.talk import Conversation, TalkError
 
-READY_S = 60.0
-CSMS_READY_S = 20.0
+READY_S = 120.0
+CSMS_READY_S = 60.0
 Heard = Callable[[dict[str, Any]], None]
 
 

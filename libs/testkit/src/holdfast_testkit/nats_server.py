@@ -50,7 +50,7 @@ def backend() -> str:
     if forced:
         return forced
     try:
-        client = docker.from_env(timeout=5)
+        client = docker.from_env(timeout=30)
         try:
             client.images.get(IMAGE)
         finally:

@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from holdfast.bus import AdminRefused, Message, RequestFailed, StreamGone
-from holdfast.nats_bus.connection import Connection
+from holdfast.nats_bus.connection import API, Connection
 
 API_MS = 5_000
 CODES_TO_RETRY = range(500, 600)
@@ -35,7 +35,7 @@ async def call(
     connection: Connection, verb: str, body: Document | None = None, *, domain: str | None = None
 ) -> Document:
     """Raise StreamGone, NotFound, AdminRefused or RequestFailed."""
-    prefix = f"$JS.{domain}.API" if domain else "$JS.API"
+    prefix = f"$JS.{domain}.API" if domain else API
     request = json.dumps(body).encode() if body else b""
     reply = await connection.request(f"{prefix}.{verb}", request, timeout_ms=API_MS)
     document: Document = json.loads(reply.data)

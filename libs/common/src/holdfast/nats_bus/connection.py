@@ -11,6 +11,7 @@ import logging
 import random
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import nats.errors
 from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
 
-from holdfast.bus import BusClosed, BusError, NoResponder, RequestTimedOut
+from holdfast.bus import BusClosed, BusError, NoResponder, RequestFailed, RequestTimedOut
 from holdfast.clock import Clock
 from holdfast.health import Health
 
@@ -32,8 +33,9 @@ CONNECT_MS = 10_000
 ATTEMPT_S = 2
 RECONNECT_MS_MAX = 2_000
 PING_S = 5
-HEARD_S = 5
+HEARD_MS = 5_000
 CONDITION = "nats"
+API = "$JS.API"
 
 
 class ServerUnusable(BusError):
@@ -275,16 +277,12 @@ class Connection:
     async def heard(self) -> None:
         """Wait until the server has taken in what was sent so far, subscriptions above all.
 
-        A connection lost meanwhile ends the wait: the client repeats its subscriptions by itself.
-        Raise BusClosed.
+        By a question of the ordinary kind, which goes behind them: the client's own ping overtakes its buffer, and
+        the answer to one that nobody waits for any more ends the client's reading.
+        A connection lost meanwhile is no matter: the client repeats its subscriptions by itself. Raise BusClosed.
         """
-        try:
-            # The client's ping overtakes what is still in its buffer, which is out when the answer comes:
-            # only a second ping goes behind it.
-            await self.client.flush(timeout=HEARD_S)
-            await self.client.flush(timeout=HEARD_S)
-        except (OSError, TimeoutError, nats.errors.TimeoutError, nats.errors.Error):
-            self.check_open()
+        with suppress(RequestFailed):
+            await self.request(f"{API}.INFO", b"", timeout_ms=HEARD_MS)
 
     async def request(
         self,
