@@ -401,6 +401,7 @@ def view_of(state: State, heard_at_ms: int | None) -> ChargePointView:
         connected=live.connection is not None,
         connection=live.connection,
         connected_at_ms=live.connected_at_ms,
+        version=known.version,
         heard_at_ms=heard_at_ms,
         booted_at_ms=known.booted.at_ms if known.booted else None,
         vendor=known.booted.vendor if known.booted else None,

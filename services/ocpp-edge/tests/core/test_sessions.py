@@ -288,3 +288,30 @@ def test_an_ended_session_without_a_boot_since_is_still_repeated(bench):
     bench.stop("m2", bench.told("m1")["transactionId"])
     bench.start("m3")
     assert bench.told("m3") == bench.told("m1")
+
+
+def test_a_stop_that_brings_signed_readings_after_one_without_is_kept(bench):
+    bench.start("m1")
+    transaction = bench.told("m1")["transactionId"]
+    stop = {"transactionId": transaction, "meterStop": 200, "timestamp": "2025-06-15T15:10:00Z"}
+    data = [
+        {"timestamp": stop["timestamp"], "sampledValue": [{"value": "x", "format": "SignedData"}]}
+    ]
+    bench.call("StopTransaction", stop, "m2")
+    bench.call("StopTransaction", dict(reversed(stop.items())), "m3")  # the same, written otherwise
+    bench.call("StopTransaction", stop | {"transactionData": data}, "m4")
+    (repeated,) = bench.facts(SessionStopRepeated)
+    assert (repeated.message_id, repeated.meter_stop_wh) == ("m4", 200)
+    assert [bench.told(one) for one in ("m2", "m3", "m4")] == [{}, {}, {}]
+
+
+def test_without_an_id_a_reading_is_the_open_sessions_of_its_connector_and_of_no_other(bench):
+    for connector in (1, 2):
+        bench.start(f"s{connector}", connector=connector, token=f"TAG{connector}")
+    for message_id, id, connector in (("a", -1, 2), ("b", -7, 1), ("c", 0, 2), ("d", -1, 3)):
+        bench.meter(message_id, id, wh=500 + connector, connector=connector)
+        assert bench.told(message_id) == {}
+    ids = {connector: bench.told(f"s{connector}")["transactionId"] for connector in (1, 2)}
+    metered = [(one.message_id, one.transaction_id) for one in bench.facts(SessionMetered)]
+    assert metered == [("a", ids[2]), ("b", ids[1]), ("c", ids[2])]
+    assert [one.message_id for one in bench.facts(SessionMessageUnmatched)] == ["d"]

@@ -32,6 +32,7 @@ from holdfast.contracts.rpc import Empty
 from holdfast.contracts.rules import TokenStatus
 from holdfast.entries import read
 from holdfast.health import Health
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.service import Context
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.sim_bus import SimBus
@@ -156,9 +157,11 @@ class Place:
         (ended,) = await asyncio.gather(self._life, return_exceptions=True)
         return ended
 
-    async def connect(self, identity: str = "CP-1") -> Charger:
+    async def connect(
+        self, identity: str = "CP-1", version: OcppVersion = OcppVersion.V16
+    ) -> Charger:
         await self.ready()
-        return Charger(self.door.connect(identity))
+        return Charger(self.door.connect(identity, version))
 
     def facts(self, kind: type[Any]) -> list[Any]:
         messages = self.bus.disk.streams[self.journal].messages.values()

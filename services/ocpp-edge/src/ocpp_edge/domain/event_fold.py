@@ -9,17 +9,12 @@ from holdfast.contracts.session import (
     SessionMetered,
     SessionStarted,
     SessionStopped,
-    SessionStopRepeated,
 )
 from holdfast.records import replace
 from ocpp_edge.domain import answers, energy_cap, installed
 from ocpp_edge.domain.command_fold import newest, without
 from ocpp_edge.domain.known import ENDED_MAX, OPEN_SESSIONS_MAX, Ended, Known, Session, other_key
-from ocpp_edge.domain.transaction_events import event_key, remembered
-
-EventFact = (
-    SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated | SessionEventConflicted
-)
+from ocpp_edge.domain.transaction_events import EventFact, event_key, remembered
 
 
 def is_of_2x(fact: EventFact) -> bool:

@@ -63,6 +63,7 @@ from ocpp_edge.domain.known import (
     start_key,
 )
 from ocpp_edge.domain.text import said_at_ms
+from ocpp_edge.domain.transaction_events import EventFact, content_of
 
 LATE_MS = 60_000
 """A message that is so much older than its arrival comes out of the charge point's own queue (or its clock is
@@ -126,7 +127,7 @@ def _answered(known: Known, raw: str) -> Known:
 def _session_folded(
     known: Known,
     at_ms: int,
-    fact: event_fold.EventFact,
+    fact: EventFact,
 ) -> Known:
     if event_fold.is_of_2x(fact):
         return event_fold.folded(known, at_ms, fact)
@@ -173,7 +174,12 @@ def _stopped(known: Known, fact: SessionStopped) -> Known:
     known = _answered(known, fact.raw)  # a stop that says -1 is recognised by nothing else
     if fact.transaction_id in known.ended:
         return known
-    ended = Ended(meter_stop_wh=fact.meter_stop_wh, at=fact.at, reason=fact.reason)
+    ended = Ended(
+        meter_stop_wh=fact.meter_stop_wh,
+        at=fact.at,
+        reason=fact.reason,
+        content=content_of(fact.raw),
+    )
     session = known.sessions.get(fact.transaction_id)
     if session:
         left = installed.after_stop(known.installed, session.connector, session.transaction_id)
@@ -240,7 +246,7 @@ def _given_up(known: Known, fact: SessionCapNotKept) -> Known:
 def _late(
     known: Known,
     at_ms: int,
-    fact: event_fold.EventFact,
+    fact: EventFact,
 ) -> Known:
     match fact:
         case SessionStarted() | SessionStopped():

@@ -105,6 +105,8 @@ class Ended:
     reason: str
     begun: bool = True
     """Its start is known here, too."""
+    content: str = ""
+    """Digest of the payload (1.6): values alone would take a stop with signed readings for one without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

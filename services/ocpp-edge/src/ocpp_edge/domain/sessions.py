@@ -55,7 +55,7 @@ def repeat_of(known: Known, call: Call) -> str | None:
         case TransactionEvent() as event:
             return transaction_events.repeat_of(known, call, event)
         case Stop() as stop if stop.transaction_id in known.ended:
-            if _values(stop) == known.ended[stop.transaction_id]:
+            if _values(call, stop) == known.ended[stop.transaction_id]:
                 return answers.EMPTY
     return known.others.get(other_key(call.raw))
 
@@ -193,5 +193,10 @@ def _key(start: Start) -> str:
     return start_key(start.connector, start.driver_token, start.meter_start_wh, start.at)
 
 
-def _values(stop: Stop) -> Ended:
-    return Ended(meter_stop_wh=stop.meter_stop_wh, at=stop.at, reason=stop.reason)
+def _values(call: Call, stop: Stop) -> Ended:
+    return Ended(
+        meter_stop_wh=stop.meter_stop_wh,
+        at=stop.at,
+        reason=stop.reason,
+        content=transaction_events.content_of(call.raw),
+    )

@@ -30,6 +30,10 @@ from ocpp_edge.domain.calls import Call, Token, TransactionEvent
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.known import Known, Session, other_key
 
+EventFact = (
+    SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated | SessionEventConflicted
+)
+
 
 def event_key(transaction_id: str, seq_no: int) -> str:
     return digest("event", transaction_id, seq_no)
@@ -112,13 +116,13 @@ def fact_of(
     match event.kind:
         case "Started" if not begun:
             started = _started(known, charge_point, call, event, authorised)
-            return started, digest(started.TYPE, charge_point, id, seq_no)
+            return started, _id(started, seq_no)
         case "Updated" if not is_used:
             metered = _metered(known, charge_point, call, event, authorised)
-            return metered, digest(metered.TYPE, charge_point, id, seq_no)
+            return metered, _id(metered, seq_no)
         case "Ended" if ended is None:
             stopped = _stopped(known, charge_point, call, event, authorised)
-            return stopped, digest(stopped.TYPE, charge_point, id)
+            return stopped, _id(stopped)
         case "Ended" if not is_used and ended is not None:
             repeated = SessionStopRepeated(
                 charge_point=charge_point,
@@ -133,7 +137,7 @@ def fact_of(
                 authorised=authorised,
                 raw=call.raw,
             )
-            return repeated, digest(repeated.TYPE, charge_point, id, seq_no)
+            return repeated, _id(repeated, seq_no)
         case _:
             conflict = SessionEventConflicted(
                 charge_point=charge_point,
@@ -146,7 +150,12 @@ def fact_of(
                 version=call.version,
                 raw=call.raw,
             )
-            return conflict, digest(conflict.TYPE, charge_point, id, seq_no, content_of(call.raw))
+            return conflict, _id(conflict, seq_no, content_of(call.raw))
+
+
+def _id(fact: EventFact, *more: str | int) -> str:
+    """Never that of a session of 1.6 whose integer looks like this transaction's text."""
+    return digest("event", fact.TYPE, fact.charge_point, str(fact.transaction_id), *more)
 
 
 def _started(
