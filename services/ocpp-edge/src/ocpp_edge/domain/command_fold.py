@@ -50,7 +50,7 @@ def command_folded(
 def _with_stop(known: Known, at_ms: int, fact: CommandReceived | CommandSettled) -> Known:
     """The site's own, at an energy cap."""
     transaction_id = fact.command.payload.get("transactionId")
-    session = known.sessions.get(transaction_id) if isinstance(transaction_id, int) else None
+    session = known.sessions.get(transaction_id) if isinstance(transaction_id, int | str) else None
     if session is None:
         return known
     match fact:

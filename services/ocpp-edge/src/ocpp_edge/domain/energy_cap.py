@@ -1,6 +1,6 @@
 """Sessions that the rule for strangers let begin with a cap: the site itself stops them when it is reached.
 
-    readings of a session -> its cap is reached -> a RemoteStopTransaction, issued by the site
+    readings of a session -> its cap is reached -> a RemoteStopTransaction (2.x: RequestStop-), issued by the site
     it did nothing, readings go on -> another one, a minute later, then two, four, eight -> given up, and said so
 
 Each id comes from the session and the number of the try, and the fold knows which was given: each once, whatever
@@ -87,11 +87,12 @@ def _used_wh(session: Session) -> int:
 
 
 def _stop(charge_point: str, session: Session, number: int, at_ms: int) -> Command:
+    is_of_2x = isinstance(session.transaction_id, str)
     why = f"{_used_wh(session)} Wh of {session.energy_wh_max} Wh that a stranger may take"
     return Command(
         id=command_id(charge_point, session.transaction_id, number),
         charge_point=charge_point,
-        action="RemoteStopTransaction",
+        action="RequestStopTransaction" if is_of_2x else "RemoteStopTransaction",
         payload={"transactionId": session.transaction_id},
         issued_at_ms=at_ms,
         deadline_ms=at_ms + STOP_WITHIN_MS,
