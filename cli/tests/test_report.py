@@ -83,6 +83,7 @@ def evidence(**changes: Any) -> Evidence:
             "in_named_gaps": [],
             "start_never_acknowledged": [],
             "meter_values": {"acknowledged": 9, "received": 9, "missing": 0, "repeated": 0},
+            "transaction_events": {},
             "doubled_connections": 0,
             **changes.pop("csms", {}),
         },

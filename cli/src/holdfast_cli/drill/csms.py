@@ -31,6 +31,8 @@ class CsmsAccount(BaseModel):
     """Missing there, and acknowledged in a gap that the product names."""
     start_never_acknowledged: list[str]
     meter_values: dict[str, int]
+    transaction_events: dict[str, int]
+    """Of 2.x."""
     doubled_connections: int
     """How often a charge point had two connections at once."""
     calls: list[CallEnd]
@@ -45,6 +47,7 @@ def account(verdict: dict[str, Any], answered: Iterable[dict[str, Any]]) -> Csms
         in_named_gaps=len(verdict["in_named_gaps"]),
         start_never_acknowledged=verdict["start_never_acknowledged"],
         meter_values=verdict["meter_values"],
+        transaction_events=verdict["transaction_events"],
         doubled_connections=verdict["doubled_connections"],
         calls=[_call(line) for line in answered if line["id"] is not None],
     )
@@ -61,10 +64,16 @@ def _call(line: dict[str, Any]) -> CallEnd:
 
 
 def answer_of(line: dict[str, Any]) -> str:
-    """Of an `answered` line: the status, or the error code."""
+    """Of an `answered` line: the status, or the error code. Where 2.x has one for each thing, the first one's."""
     if line["error"]:
         return str(line["error"]["code"])
-    return str(line["result"].get("status", "no status"))
+    result = dict(line["result"])
+    each: Any = next((value[0] for value in result.values() if isinstance(value, list) and value), {})
+    for said in (result, each):
+        for name in ("status", "attributeStatus"):
+            if isinstance(said, dict) and name in said:
+                return str(said[name])
+    return "no status"
 
 
 def problems(csms: CsmsAccount, expect: Expect) -> Iterator[str]:

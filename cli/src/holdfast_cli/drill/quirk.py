@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from holdfast.ocpp.versions import OcppVersion
 from holdfast_cli.drill.problem import problem
 
 COUNT_MAX = 1_000_000
@@ -96,6 +97,8 @@ class ErrorCode(Form):
 class OwnCall(Form):
     action: str
     payload: dict[str, Any] = Field(default_factory=dict)
+    versions: list[OcppVersion] = Field(list(OcppVersion), min_length=1)
+    """Of the charge points that get it."""
 
 
 class CallsAfterBoot(Form):

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from holdfast_simulators.control import CommandError
 from holdfast_simulators.csms import frames
 from holdfast_simulators.csms.answers import Decision, Fate
-from holdfast_simulators.csms.frames import Answer, Call
+from holdfast_simulators.csms.frames import Answer, Call, ResultError
 from holdfast_simulators.csms.house import House
 
 IDS_REMEMBERED_MAX = 10_000
@@ -111,6 +111,9 @@ class Connection:
         frame = frames.parse(text, self.charge_point, self._house.now_ms(), self.version)
         if isinstance(frame, Call):
             await self._take(frame)
+        elif isinstance(frame, ResultError):
+            told = {"message_id": frame.message_id, "code": frame.code}
+            self._house.report("result-error", charge_point=self.charge_point, **told)
         elif frame is None:
             self._house.report("bad-frame", charge_point=self.charge_point, frame=str(text)[:200])
         elif (waiting := self._answers.get(frame.message_id)) and not waiting.done():

@@ -44,9 +44,17 @@ class Answer:
     description: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultError:
+    """CALLRESULTERROR of 2.1: a charge point can't read our answer to its CALL."""
+
+    message_id: str
+    code: str
+
+
 def parse(
     text: str | bytes, charge_point: str, at_ms: int, version: str = V16
-) -> Call | Answer | None:
+) -> Call | Answer | ResultError | None:
     """None: no frame of OCPP-J."""
     if not isinstance(text, str):
         return None
@@ -73,13 +81,15 @@ def parse(
         return None
 
 
-def _answer(frame: Any) -> Answer | None:
+def _answer(frame: Any) -> Answer | ResultError | None:
     match frame:
         case [3, str(message_id), dict(result)]:
             return Answer(message_id=message_id, result=result)
         case [4, str(message_id), str(code), *rest]:
             description = str(rest[0]) if rest else ""
             return Answer(message_id=message_id, code=code, description=description)
+        case [5, str(message_id), str(code), *_]:
+            return ResultError(message_id=message_id, code=code)
         case _:
             return None
 

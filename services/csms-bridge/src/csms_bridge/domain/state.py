@@ -178,10 +178,12 @@ class State:
 
     @property
     def waiting(self) -> int:
-        """Messages read and not yet handled, more may still be in the stream; and statuses to be told."""
+        """Messages read and not yet handled, more may still be in the stream; and the newest that are to be told."""
         live = self.live
-        untold = len(self.untold) if live.phase is Phase.ACCEPTED else 0
-        return len(live.queue) + len(live.errors) + untold + len(self.untold_latest)
+        untold = 0
+        if live.phase is Phase.ACCEPTED:
+            untold = len(self.untold) + len(self.untold_latest)
+        return len(live.queue) + len(live.errors) + untold
 
     @property
     def untold(self) -> tuple[str, ...]:
@@ -196,14 +198,16 @@ class State:
     @property
     def untold_latest(self) -> tuple[str, ...]:
         """Keys of class L whose newest the CSMS has not been told. What is in the queue is told from there."""
-        if not self.kept.latest:
+        version = self.live.version
+        untold = {
+            key: one.place
+            for key, one in self.kept.latest.items()
+            if not one.told and one.version is version
+        }
+        if not untold:
             return ()
         queued = {item.place for item in self.live.queue}
-        return tuple(
-            key
-            for key, one in self.kept.latest.items()
-            if not one.told and one.place not in queued and one.version is self.live.version
-        )
+        return tuple(key for key, place in untold.items() if place not in queued)
 
     @property
     def boot(self) -> Boot | None:
