@@ -68,7 +68,9 @@ def answer_of(line: dict[str, Any]) -> str:
     if line["error"]:
         return str(line["error"]["code"])
     result = dict(line["result"])
-    each: Any = next((value[0] for value in result.values() if isinstance(value, list) and value), {})
+    each: Any = next(
+        (value[0] for value in result.values() if isinstance(value, list) and value), {}
+    )
     for said in (result, each):
         for name in ("status", "attributeStatus"):
             if isinstance(said, dict) and name in said:
