@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.ocpp.websocket import ConnectionEnded
 from ocpp_edge.adapters.connection import Connection, Reception
 from ocpp_edge.adapters.in_memory import InMemoryConnection, pair
@@ -40,12 +41,13 @@ class Door:
             line.lose()
         self._lines.clear()
 
-    def connect(self, identity: str) -> Line | None:
+    def connect(self, identity: str, version: OcppVersion = OcppVersion.V16) -> Line | None:
         """None: nobody listens, or nobody is let in."""
         reception = self._reception
         if self._group is None or reception is None or reception.turns_away:
             return None
         edge_end, own_end = pair()
+        edge_end.version = own_end.version = version
         self._lines.append(own_end)
         end = _EdgeEnd(edge_end, self._on_send)
         self._group.create_task(_serve(reception, identity, end))
@@ -96,6 +98,10 @@ class _EdgeEnd:
     def __init__(self, connection: InMemoryConnection, on_send: Callable[[], None]) -> None:
         self._connection = connection
         self._on_send = on_send
+
+    @property
+    def version(self) -> OcppVersion:
+        return self._connection.version
 
     async def receive(self) -> str | bytes:
         return await self._connection.receive()

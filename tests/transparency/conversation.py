@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import random
 import re
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from holdfast.bus import BusError
 from holdfast.contracts.csms import UpstreamRequest, UpstreamStatus
 from holdfast.contracts.mode import Mode, ModeStatus
 from holdfast.contracts.rpc import Empty
+from holdfast.ocpp.versions import OcppVersion
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.sim_clock import SimClock, run_virtual
 from simulation.charge_point import Line, LineEnded
@@ -99,6 +101,9 @@ class Place(Protocol):
         ...
 
     async def heal(self) -> None: ...
+
+
+Script = Callable[[Place], Coroutine[None, None, "Told"]]
 
 
 # --- the script ---
@@ -242,7 +247,7 @@ async def converse(place: Place) -> Told:
 
 
 class Direct:
-    def __init__(self) -> None:
+    def __init__(self, version: OcppVersion) -> None:
         self._clock = SimClock()
         self.csms = SimCsms(
             self._clock,
@@ -251,7 +256,7 @@ class Direct:
             tokens=CSMS_TOKENS,
             heartbeat_s=HEARTBEAT_S,
         )
-        self.charge_point = ChargePoint(self.csms.open(CHARGE_POINT))
+        self.charge_point = ChargePoint(self.csms.open(CHARGE_POINT, version.value))
 
     async def pause(self, ms: int = PAUSE_MS) -> None:
         await self._clock.sleep_ms(ms)
@@ -285,31 +290,33 @@ class Through:
             await eventually(lambda: _mode_is(self._world, Mode.CONNECTED), within_s=120)
 
 
-def directly() -> Told:
+def directly(script: Script = converse, version: OcppVersion = OcppVersion.V16) -> Told:
     async def main() -> Told:
-        place = Direct()
-        return await _while_listening(place)
+        return await _while_listening(Direct(version), script)
 
     return run_virtual(main())
 
 
-def through(*, cuts: bool = False) -> Told:
+def through(
+    script: Script = converse, version: OcppVersion = OcppVersion.V16, *, cuts: bool = False
+) -> Told:
     async def main() -> Told:
         with scratch_folder() as folder:
             faults = Faults(seed=1, csms=CsmsFaults())
             async with SimWorld.open(faults, folder, charge_points=0) as world:
                 await _until_ready(world)
-                line = world.door.connect(CHARGE_POINT)
+                line = world.door.connect(CHARGE_POINT, version)
                 assert line is not None
-                return await _while_listening(Through(world, ChargePoint(line), cuts=cuts))
+                place = Through(world, ChargePoint(line), cuts=cuts)
+                return await _while_listening(place, script)
 
     return run_virtual(main())
 
 
-async def _while_listening(place: Place) -> Told:
+async def _while_listening(place: Place, script: Script) -> Told:
     async with asyncio.TaskGroup() as group:
         listening = group.create_task(place.charge_point.listen())
-        told = await converse(place)
+        told = await script(place)
         listening.cancel()
     return told
 

@@ -34,9 +34,7 @@ NOT_TOLD: dict[str, Callable[[Told, Said], bool]] = {
     # The charge point's ends at its site, which answers it also while it is cut off. Upstream the bridge sends its own,
     # in the interval of the CSMS, and only where nothing else was said.
     "Heartbeat": lambda _, said: said.action == "Heartbeat",
-    # Answered at the site by whatever its rules know of that vendor: an answer of the CSMS would not always be there.
-    "DataTransfer": lambda _, said: said.action == "DataTransfer",
-    # Progress of what no CSMS can order through Holdfast yet: telemetry of the site.
+    # Progress, and not yet how it ended: telemetry of the site.
     "firmware status": lambda _, said: said.action == "FirmwareStatusNotification",
     # Of no session: telemetry of the site, which may be thinned.
     "meter values outside a session": lambda _, said: (
@@ -50,6 +48,9 @@ NOT_TOLD: dict[str, Callable[[Told, Said], bool]] = {
 # Further: an Authorize is asked anew (same driver token, own spelling, and it overtakes what goes through the journal),
 # and so is the driver token of each StartTransaction while the site is connected, since its answer needs a verdict.
 ASKED_ANEW = "Authorize"
+RELAYED = "DataTransfer"
+"""Only the CSMS can answer it: asked live, before what goes through the journal, and only while it is there."""
+LIVE = (ASKED_ANEW, RELAYED)
 OWN = ("Heartbeat",)
 """Said by the bridge of its own accord."""
 
@@ -80,12 +81,12 @@ def to_be_told(direct: Told) -> list[Said]:
     return [
         said
         for said in direct.upstream()
-        if said.action != ASKED_ANEW and not any(is_(direct, said) for is_ in NOT_TOLD.values())
+        if said.action not in LIVE and not any(is_(direct, said) for is_ in NOT_TOLD.values())
     ]
 
 
 def told(bridged: Told) -> list[Said]:
-    return [said for said in bridged.upstream() if said.action not in (ASKED_ANEW, *OWN)]
+    return [said for said in bridged.upstream() if said.action not in (*LIVE, *OWN)]
 
 
 def test_the_csms_is_told_the_same_in_the_same_order_byte_for_byte(direct, bridged):
@@ -111,6 +112,10 @@ def test_every_driver_token_is_asked_about_and_the_verdict_comes_back(direct, br
     verdicts = [json.loads(verdict) for verdict in bridged.verdicts]
     assert verdicts == [json.loads(verdict) for verdict in direct.verdicts]
     assert [one["idTagInfo"]["status"] for one in verdicts] == ["Accepted", "Blocked", "Invalid"]
+
+
+def test_what_only_the_csms_can_answer_is_relayed_byte_for_byte(direct, bridged):
+    assert calls(bridged.upstream(RELAYED)) == calls(direct.upstream(RELAYED)) != []
 
 
 def test_message_ids_are_our_own_and_never_used_twice(bridged):

@@ -104,6 +104,11 @@ def test_an_id_tag_is_not_asked_about_in_2x(scene_2x):
     assert scene_2x.sent("Authorize") == []
 
 
+def test_a_token_whose_type_is_not_known_is_not_asked_about(scene_2x):
+    ask(scene_2x, kind=TokenType.OTHER)
+    assert verdicts(scene_2x) == [None]
+
+
 def test_a_typed_token_is_not_asked_about_in_1_6(scene):
     scene.connect()
     ask(scene, kind=TokenType.ISO14443)

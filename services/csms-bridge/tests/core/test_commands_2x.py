@@ -209,7 +209,6 @@ def test_what_a_site_that_is_away_may_hold_waits_too(scene_2x):
     assert transaction_status(scene) == {"messagesInQueue": True}
 
 
-@pytest.mark.skipif("GetTransactionStatus" not in TAKEN, reason="the site does not take it yet")
 def test_the_station_s_own_queue_counts_with_ours(scene_2x):
     scene = scene_2x
     scene.journal(started())

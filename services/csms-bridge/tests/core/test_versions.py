@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import get_args
 
 import pytest
 
 from csms_bridge.domain.events import Connect
 from csms_bridge.domain.sending import SETTLE_MS
-from holdfast.contracts.command import Action
 from holdfast.contracts.csms import Phase
 from holdfast_testkit.facts_2x import (
     TX,
@@ -26,9 +24,6 @@ from holdfast_testkit.facts_2x import (
     stopped,
 )
 
-AWAITS = pytest.mark.skipif(
-    "RequestStopTransaction" not in get_args(Action), reason="commands of 2.x are not there yet"
-)
 ACCEPTED = {"idTokenInfo": {"status": "Accepted"}}
 REFUSED = {"idTokenInfo": {"status": "Blocked"}}
 
@@ -108,7 +103,6 @@ def test_an_event_whose_answer_was_lost_is_sent_again_under_its_id_and_doubles_n
     assert scene.to_site() == []
 
 
-@AWAITS
 @pytest.mark.parametrize("rule", ["stop", "keep-flagged"])
 def test_a_start_that_the_csms_refuses_is_stopped_by_the_station_s_own_id_or_flagged(
     scene_with, open_2x, rule
@@ -126,7 +120,6 @@ def test_a_start_that_the_csms_refuses_is_stopped_by_the_station_s_own_id_or_fla
     assert scene.troubles() == [], "it has ended"
 
 
-@AWAITS
 def test_a_token_that_comes_with_a_later_event_may_be_refused_too(scene, open_2x):
     open_2x(scene)
     scene.journal(started(accepted=None))
@@ -149,6 +142,14 @@ def test_an_event_of_a_transaction_whose_begin_is_not_known_goes_up_all_the_same
     scene.journal(metered(4), stopped(5))
     assert scene.take_all() == ["TransactionEvent", "TransactionEvent"]
     assert scene.troubles() == []
+
+
+def test_a_begin_that_comes_after_events_of_its_transaction_goes_up_too_and_once(scene, open_2x):
+    open_2x(scene)
+    scene.journal(metered(4), started())
+    assert scene.take_all() == ["TransactionEvent", "TransactionEvent"]
+    scene.journal(started())
+    assert scene.take_all() == []
 
 
 def test_what_was_left_out_by_rule_is_told_with_the_transaction(scene, open_2x):

@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +20,7 @@ import yaml
 from csms_bridge.adapters.upstream_websocket import WebSocketDial
 from csms_bridge.config import Config
 from holdfast.clock import SystemClock
-from holdfast.contracts.command import Action, CommandSettled, Disposition
+from holdfast.contracts.command import CommandSettled, Disposition
 from holdfast.ocpp.versions import OcppVersion
 from holdfast_testkit import facts_2x
 
@@ -161,9 +161,6 @@ async def test_a_transaction_is_there_whole_in_order_and_once(simulated, bridged
         assert csms.rows("SELECT * FROM doubled") == []
 
 
-@pytest.mark.skipif(
-    "GetBaseReport" not in get_args(Action), reason="the site does not take commands of 2.x yet"
-)
 async def test_the_csms_s_own_calls_after_a_boot_are_commands_of_the_site(simulated, bridged):
     async with simulated(kind="citrineos") as (csms, port), bridged(port) as place:
         await place.record(facts_2x.connected(), facts_2x.booted(), facts_2x.started())

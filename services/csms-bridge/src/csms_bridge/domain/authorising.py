@@ -54,6 +54,8 @@ def _obstacle(state: State, event: Asked) -> str:
         return "this backend follows; another one is in charge"
     if len(live.asked) >= ASKED_MAX:
         return f"{ASKED_MAX} others wait for an answer already"
+    if isinstance(event, AuthoriseAsked) and event.token_type is TokenType.OTHER:
+        return "nobody knows any more how the charge point named the token's type"
     is_other = isinstance(event, RelayAsked) and event.version is not live.version
     if is_other or _is_typed(event) is (live.version is OcppVersion.V16):
         return f"the connection to the CSMS is of OCPP {live.version.value}"

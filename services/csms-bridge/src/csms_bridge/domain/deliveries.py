@@ -103,7 +103,8 @@ def quarantined(state: State, item: Item, why: str) -> Step:
 
 def _with_lost(kept: Kept, transaction: TransactionId) -> Kept:
     if isinstance(transaction, str):
-        return with_passed(kept, transaction, Passed(lost=True))
+        known = kept.passed.get(transaction, Passed())
+        return with_passed(kept, transaction, replace(known, lost=True))
     return with_transaction(kept, transaction, Transaction(csms_id=None, status=""))
 
 
@@ -196,7 +197,7 @@ def _event_taken(policy: Policy, state: State, item: Item, raw: str, now: Happen
     told = replace(
         known,
         status=status or known.status,
-        lost=known.lost and item.part is not Part.START,
+        begun=known.begun or item.part is Part.START,
         left_out=joined(known.left_out, item.left_out),
     )
     kept = with_passed(state.kept, item.transaction, told)

@@ -53,6 +53,8 @@ class Passed:
 
     status: str = ""
     """What the CSMS last answered about its idToken."""
+    begun: bool = False
+    """Its Started is delivered. Events of it may have come before, and without one."""
     lost: bool = False
     """Its Started is in quarantine."""
     ended: bool = False
@@ -147,8 +149,12 @@ class Kept:
         }
         return of_16 | {id: id for id, one in self.passed.items() if not one.ended}
 
-    def knows(self, transaction: TransactionId | None) -> bool:
-        return transaction in self.transactions or transaction in self.passed
+    def has_begun(self, transaction: TransactionId | None) -> bool:
+        """Its start is delivered, or in quarantine."""
+        if isinstance(transaction, str):
+            passed = self.passed.get(transaction)
+            return passed is not None and (passed.begun or passed.lost)
+        return transaction in self.transactions
 
     def boot_of(self, version: OcppVersion) -> Boot | None:
         boots = (one for one in (self.boot, self.earlier_boot) if one and one.version is version)

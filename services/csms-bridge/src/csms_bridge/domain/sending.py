@@ -130,7 +130,7 @@ def _is_said(state: State, item: Item) -> bool:
 
 def _start(state: State, item: Item, now: Happened) -> tuple[State, bool, list[Effect]]:
     kept = state.kept
-    if kept.knows(item.transaction):
+    if kept.has_begun(item.transaction):
         state, noted = deliveries.skipped(state, item, "its session is there already")
         return state, False, noted
     if kept.attempt is None or kept.attempt.place != item.place:
@@ -192,7 +192,7 @@ def _of_transaction(
 def _for_good(state: State, item: Item) -> tuple[State, list[Effect]]:
     """A SEND: written, and done."""
     assert state.live.connection is not None
-    frame = f"[6,{frames.text(item.message_id)},{frames.text(item.action)},{item.raw}]"
+    frame = frames.send(item.message_id, item.action, item.raw)
     send = Send(connection=state.live.connection, frame=frame, what=item.action)
     return deliveries.sent_for_good(state, item), [send]
 
