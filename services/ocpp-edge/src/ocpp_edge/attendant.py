@@ -25,7 +25,7 @@ from holdfast.contracts.session import (
     SessionStopped,
 )
 from holdfast.ocpp import frames
-from ocpp_edge import questions
+from ocpp_edge import questions, relaying
 from ocpp_edge.adapters.connection import POLICY
 from ocpp_edge.adapters.schemas import read_call
 from ocpp_edge.domain.calls import Meter, Request, Stop
@@ -44,7 +44,6 @@ from ocpp_edge.domain.events import (
     CommandNotTaken,
     CommandTaken,
     Connected,
-    CsmsAnswered,
     Disconnected,
     Effect,
     Event,
@@ -437,15 +436,7 @@ class Attendant:
         )
 
     async def _ask_csms(self, effect: AskCsms) -> None:
-        reply = await questions.relay(self._services, self.name, effect)
-        if reply.reason is not None:
-            names = self._names(action=effect.call.action, why=reply.reason)
-            log.info("not relayed", extra=names)
-        self.handle(
-            CsmsAnswered(
-                at_ms=self._at_ms, mono_ms=self._mono_ms, request=effect.request, reply=reply
-            )
-        )
+        self.handle(await relaying.ask(self._services, self.name, effect))
 
     async def _ask_admit(self, effect: AskAdmit) -> None:
         admission = await questions.admit(self._services, self.name, effect)

@@ -8,12 +8,10 @@ from typing import TypeVar
 from holdfast import rpc, subjects
 from holdfast.bus import RequestFailed
 from holdfast.contracts.command import Command
-from holdfast.contracts.csms import RelayReply, RelayRequest
 from holdfast.contracts.decision import Admit, Admitted, Authorise, Authorised
 from holdfast.contracts.envelope import Contract
-from holdfast.ocpp import frames
 from ocpp_edge.command_schemas import problem_of
-from ocpp_edge.domain.events import AskAdmit, AskAuthorise, AskCsms
+from ocpp_edge.domain.events import AskAdmit, AskAuthorise
 from ocpp_edge.domain.running import elsewhere
 from ocpp_edge.services import Services
 
@@ -46,32 +44,6 @@ async def authorise(
         running=running,
     )
     return await _ask(services, "authorise", request, Authorised, services.authorise_ms_max)
-
-
-async def relay(services: Services, charge_point: str, effect: AskCsms) -> RelayReply:
-    """Once: a charge point waits for it. Without an answer the reply says why."""
-    call = effect.call
-    request = RelayRequest(
-        site=services.site,
-        charge_point=charge_point,
-        version=call.version,
-        action=call.action,
-        message_id=call.message_id,
-        raw=call.raw,
-        budget_ms=services.relay_ms_max,
-    )
-    subject = subjects.up(services.site, "relay")
-    try:
-        reply = await rpc.call(
-            services.bus, subject, request, RelayReply, timeout_ms=services.relay_ms_max
-        )
-    except rpc.Refused as refused:
-        return RelayReply(reason=refused.failure.error)
-    except RequestFailed as failed:
-        return RelayReply(reason=f"nobody answered: {failed}")
-    if reply.raw is not None and isinstance(problem := frames.payload_of(reply.raw), frames.Wrong):
-        return RelayReply(reason=f"the CSMS's answer can't be read: {problem.sentence}")
-    return reply
 
 
 async def admit(services: Services, charge_point: str, effect: AskAdmit) -> Admitted | str | None:
