@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import assert_never
 
 from holdfast.contracts.charge_point import ChargePointThrottled
-from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, CommandWord, Word
+from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, CommandWord
 from holdfast.contracts.envelope import Entry, Fact
 from holdfast.contracts.registry import EntryProblem
 from holdfast.contracts.session import (
@@ -66,6 +66,7 @@ from ocpp_edge.domain.sessions import Origin
 from ocpp_edge.domain.state import State
 from ocpp_edge.link import Link
 from ocpp_edge.pace import Pace, Report
+from ocpp_edge.receipts import Receipts
 from ocpp_edge.services import Services
 from ocpp_edge.writer import Writer
 
@@ -76,10 +77,6 @@ REPLACED = "replaced by a newer connection"
 DUPLICATE = "this identity is connected already"
 ALIVE_MS = 5_000
 """So long an old connection that answered a ping is not asked again."""
-
-
-class NotTaken(Exception):
-    """The command, or the word about one, is not in the journal; whoever brought it keeps it."""
 
 
 class Attendant:
@@ -94,9 +91,7 @@ class Attendant:
         self._door = asyncio.Lock()
         self._knocking: asyncio.Timeout | None = None
         """The wait of the newest connection that waits for the door."""
-        self._waiting: dict[str, list[asyncio.Future[CommandReceipt]]] = {}
-        """Who brought a command that is on its way to the journal, by its content."""
-        self._worded: dict[tuple[str, Word], list[asyncio.Future[CommandReceipt]]] = {}
+        self._receipts = Receipts()
         self._asking: set[str] = set()
         self._pace = Pace(services.rates)
         self._writer = Writer(services, self.handle, self._note)
@@ -137,8 +132,7 @@ class Attendant:
 
     async def take(self, command: Command, downlink_seq: int) -> CommandReceipt:
         """Return once the command is in the journal, or its id is known to be another one's. Raise NotTaken."""
-        taken: asyncio.Future[CommandReceipt] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(content(command), []).append(taken)
+        taken = self._receipts.waiting_for(content(command))
         self.handle(
             CommandArrived(
                 at_ms=self._at_ms,
@@ -154,8 +148,7 @@ class Attendant:
 
     async def word(self, word: CommandWord) -> CommandReceipt:
         """Return once the word is in the journal, with what it came to. Raise NotTaken."""
-        said: asyncio.Future[CommandReceipt] = asyncio.get_running_loop().create_future()
-        self._worded.setdefault((word.id, word.word), []).append(said)
+        said = self._receipts.waiting_for((word.id, word.word))
         self.handle(WordArrived(at_ms=self._at_ms, mono_ms=self._mono_ms, word=word))
         return await said
 
@@ -357,10 +350,8 @@ class Attendant:
                 self._begin(self._ask_csms(effect))
             case AskAdmit():
                 self._begin(self._ask_admit(effect))
-            case CommandTaken() | CommandNotTaken():
-                self._tell(effect)
-            case WordTaken() | WordNotTaken():
-                self._tell_word(effect)
+            case CommandTaken() | CommandNotTaken() | WordTaken() | WordNotTaken():
+                self._receipts.tell(effect)
             case _:
                 assert_never(effect)
 
@@ -389,32 +380,6 @@ class Attendant:
                     link.close(reason)
             case _:
                 assert_never(effect)
-
-    def _tell(self, effect: CommandTaken | CommandNotTaken) -> None:
-        for waiting in self._waiting.pop(effect.content, []):
-            if waiting.done():
-                continue
-            if isinstance(effect, CommandNotTaken):
-                waiting.set_exception(NotTaken(effect.why))
-            else:
-                waiting.set_result(
-                    CommandReceipt(
-                        id=effect.command_id, accepted=effect.taken, reason=effect.reason
-                    )
-                )
-
-    def _tell_word(self, effect: WordTaken | WordNotTaken) -> None:
-        for waiting in self._worded.pop((effect.command_id, effect.word), []):
-            if waiting.done():
-                continue
-            if isinstance(effect, WordNotTaken):
-                waiting.set_exception(NotTaken(effect.why))
-            else:
-                waiting.set_result(
-                    CommandReceipt(
-                        id=effect.command_id, accepted=effect.taken, reason=effect.reason
-                    )
-                )
 
     async def _ask_authorise(self, effect: AskAuthorise) -> None:
         authorisation = await questions.authorise(self._services, self.name, effect)

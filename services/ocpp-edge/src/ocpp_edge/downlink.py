@@ -15,8 +15,8 @@ from holdfast.contracts.command import Command, CommandWord
 from holdfast.contracts.envelope import ContractError
 from holdfast.entries import quarantine
 from holdfast.recorder import Recorder
-from ocpp_edge.attendant import NotTaken
 from ocpp_edge.edge import SOURCE, Edge
+from ocpp_edge.receipts import NotTaken
 
 log = logging.getLogger(__name__)
 

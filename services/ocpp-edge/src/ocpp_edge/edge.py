@@ -26,12 +26,13 @@ from holdfast.ids import Ids
 from holdfast.records import replace
 from ocpp_edge.adapters.connection import INTERNAL, Connection
 from ocpp_edge.adapters.store import Store
-from ocpp_edge.attendant import Attendant, NotTaken
+from ocpp_edge.attendant import Attendant
 from ocpp_edge.command_schemas import problem_of
 from ocpp_edge.domain.identity import reserved, used
 from ocpp_edge.domain.running import Open
 from ocpp_edge.domain.state import State
 from ocpp_edge.link import Link
+from ocpp_edge.receipts import NotTaken
 from ocpp_edge.services import Services
 from ocpp_edge.strangers import Strangers, not_registered
 
