@@ -77,6 +77,12 @@ SITE_REQUESTS = (
         contracts.local_state.LocalStateRequest,
         contracts.local_state.LocalStateView,
     ),
+    Asked(
+        "charge-point-registry",
+        "ocpp-edge",
+        contracts.registry.RegistryRequest,
+        contracts.registry.RegistryReply,
+    ),
     Asked("recovery", "reconciler", Empty, contracts.recovery.RecoveryStatus),
     Asked("sessions", "reconciler", contracts.session.SessionsRequest, contracts.session.Sessions),
 )

@@ -16,6 +16,7 @@ from holdfast.contracts.command import Command, CommandWord
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.journal import StorageLevel, StorageLevelChanged
 from holdfast.contracts.local_state import LocalStateRequest
+from holdfast.contracts.registry import RegistryRequest
 from holdfast.contracts.rpc import Empty
 from holdfast.entries import read
 from holdfast.recorder import Incarnation, Recorder, wait_for_incarnation
@@ -34,10 +35,13 @@ from ocpp_edge.edge import SOURCE, Edge
 from ocpp_edge.gate import Gate
 from ocpp_edge.metrics import Metrics
 from ocpp_edge.notices import Notices
+from ocpp_edge.onboarding import Onboarding
 from ocpp_edge.pace import Rates
 from ocpp_edge.position import Position
+from ocpp_edge.registrar import Registrar
 from ocpp_edge.registry import Registry
-from ocpp_edge.services import SecondConnection, Services
+from ocpp_edge.second_connection import SecondConnection
+from ocpp_edge.services import Services
 from ocpp_edge.strictness import Strictness
 from ocpp_edge.telemetry import Telemetry
 
@@ -83,7 +87,15 @@ async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) 
         await rpc.serve(bus, state, LocalStateRequest, edge.charge_point_state)
         await strictness.look()  # before anyone is let in
         group.create_task(strictness.run())
-        gate = Gate(config, registry, metrics, context.health, clock, services.notices)
+        onboarding = Onboarding(config, services.schemas, clock, services.notices)
+        registrar = Registrar(
+            registry, onboarding, recorder, clock, edge.turn_out,
+            any_identity=config.identities == "any",
+        )  # fmt: skip
+        group.create_task(registrar.run())
+        subject = subjects.rpc(config.site, "charge-point-registry")
+        await rpc.serve(bus, subject, RegistryRequest, registrar.handle)
+        gate = Gate(config, registry, metrics, context.health, clock, services.notices, onboarding)
         await listen(config, gate, edge)
 
 

@@ -17,7 +17,6 @@ from typing import assert_never
 from holdfast.contracts.charge_point import ChargePointThrottled
 from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, CommandWord
 from holdfast.contracts.envelope import Entry, Fact
-from holdfast.contracts.registry import EntryProblem
 from holdfast.contracts.session import (
     SessionCapNotKept,
     SessionMetered,
@@ -75,8 +74,6 @@ log = logging.getLogger(__name__)
 
 REPLACED = "replaced by a newer connection"
 DUPLICATE = "this identity is connected already"
-ALIVE_MS = 5_000
-"""So long an old connection that answered a ping is not asked again."""
 
 
 class Attendant:
@@ -177,6 +174,10 @@ class Attendant:
                 self._link = None
                 log.info("disconnected", extra=self._names(connection=link.id, why=reason))
 
+    def turn_out(self, is_right: Callable[[int], bool], reason: str) -> None:
+        if self._link and not is_right(self._link.security_profile):
+            self._link.close(reason, POLICY)
+
     async def _enters(self) -> bool:
         """Wait for the door, which is free in the time of one ping. False: a newer connection waits now."""
         if self._knocking:
@@ -194,22 +195,15 @@ class Attendant:
 
     async def _take_over(self, link: Link) -> bool:
         """False: the one before is alive and stays, or a newer one waits; this one is closed then."""
+        services, rule = self._services, self._services.second_connection
         old, answered = self._link, False
         if old:
-            answered = await self._is_alive(old)
+            answered = await rule.finds_alive(old, services.clock)
             if self._link is not old:  # it ended by itself meanwhile
                 old = None
         if old and answered:
-            refused = self._services.second_connection.refused
-            result = "refused" if refused else "replaced"
-            self._services.metrics.duplicate_connections.labels(result=result).inc()
-            self._services.notices.noticed(
-                EntryProblem.DUPLICATE_IDENTITY,
-                self.name,
-                link.address,
-                f"{result}: the first one, from {old.address}, is alive",
-            )
-            if refused:
+            rule.tell(self.name, old, link, services.metrics, services.notices)
+            if rule.refused:
                 link.close(DUPLICATE, POLICY)
                 return False
         if old:
@@ -233,18 +227,6 @@ class Attendant:
             )
         )
         return True
-
-    async def _is_alive(self, link: Link) -> bool:
-        """It answers, and is no mere shell of a charge point that went away: it has said something of late."""
-        rule = self._services.second_connection
-        if link.is_closing or self._mono_ms - link.heard_mono_ms > rule.alive_for_ms:
-            return False
-        if self._mono_ms < link.alive_until_mono_ms:
-            return True
-        answered = await link.connection.answers_ping(rule.ping_s)
-        if answered:
-            link.alive_until_mono_ms = self._mono_ms + ALIVE_MS
-        return answered
 
     def _taker(self, link: Link) -> Callable[[str | bytes], None]:
         """What takes the frames of this connection, one by one."""

@@ -40,6 +40,13 @@ class Config(ServiceConfig):
     charge_points_file: Path
     """Registry: {"CP-01": {"password_scrypt": "...", "security_profile": 1}}. Read again when it changes."""
 
+    onboarding: bool = False
+    """Let charge points that are not registered wait inside until an operator accepts or rejects them."""
+    onboarding_max: int = Field(16, ge=1, le=1_000)
+    """Waiting at a time; further ones are refused like anybody who is not known."""
+    onboarding_interval_s: int = Field(60, ge=5, le=86_400)
+    """After so long one that waits says again that it is there."""
+
     heartbeat_s: int = Field(300, ge=1, le=86_400)
     """What a charge point is told at boot."""
     ping_interval_s: int = Field(20, ge=1)

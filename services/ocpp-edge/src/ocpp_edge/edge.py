@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from holdfast import subjects
 from holdfast.bus import Bus, NotAcknowledged
@@ -20,11 +20,12 @@ from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.journal import IncarnationOpened
 from holdfast.contracts.local_state import LocalStateRequest, LocalStateView, StandView
 from holdfast.contracts.mode import Mode
+from holdfast.contracts.registry import ChargePointRegistered, ChargePointUnregistered
 from holdfast.contracts.rpc import Empty
 from holdfast.entries import Read, read
 from holdfast.ids import Ids
 from holdfast.records import replace
-from ocpp_edge.adapters.connection import INTERNAL, Connection
+from ocpp_edge.adapters.connection import INTERNAL, POLICY, Connection
 from ocpp_edge.adapters.store import Store
 from ocpp_edge.attendant import Attendant
 from ocpp_edge.command_schemas import problem_of
@@ -130,6 +131,8 @@ class Edge:
         identity = envelope.body.get("charge_point")
         if envelope.source != SOURCE or not isinstance(identity, str):
             return
+        if isinstance(found.fact, ChargePointRegistered | ChargePointUnregistered):
+            return  # the registry itself says what stands
         is_ours = identity in self._attendants or identity in self._services.registry
         if is_ours or not self._strangers.folds(found):
             self._folds(found)
@@ -152,6 +155,8 @@ class Edge:
         try:
             if self.turns_away:  # since the handshake
                 link.close(STRICT)
+            elif identity not in self._services.registry:
+                link.close("not registered any more", POLICY)
             else:
                 await self._attendant(identity).serve(link)
         except TooMany as error:
@@ -201,6 +206,12 @@ class Edge:
         )
         if policy != self._services.policy:
             self._services.policy = policy
+
+    def turn_out(self, identity: str, is_right: Callable[[int], bool], reason: str) -> None:
+        """Close its connection, unless the security profile it came by `is_right`."""
+        attendant = self._attendants.get(identity)
+        if attendant:
+            attendant.turn_out(is_right, reason)
 
     def turn_away(self, away: bool) -> None:
         """Close every connection, once, and take none; or take them again. What is not acknowledged stays with

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -13,12 +14,17 @@ from ocpp_edge.domain.attempts import Attempts
 from ocpp_edge.domain.door import MUTUAL, Offer, certificate_problem, profile_of, shown_by
 from ocpp_edge.metrics import Metrics
 from ocpp_edge.notices import Notices
-from ocpp_edge.registry import Registered, Registry, TooManyWaiting
+from ocpp_edge.onboarding import Onboarding
+from ocpp_edge.registry import Registered, Registry, RegistryProblem, TooManyWaiting
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LetIn:
     security_profile: int
+    pending: bool = False
+    """Only to wait for an operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,10 @@ class Gate:
         health: Health,
         clock: Clock,
         notices: Notices,
+        onboarding: Onboarding,
     ) -> None:
         self.registry, self.metrics, self.health, self.clock = registry, metrics, health, clock
-        self.notices = notices
+        self.notices, self.onboarding = notices, onboarding
         self._organisation = config.client_organisation
         self._attempts = Attempts()
 
@@ -65,10 +72,12 @@ class Gate:
 
     async def _judged(self, offer: Offer, registered: Registered | None) -> LetIn | Refused:
         profile = profile_of(offer, registered) if registered else None
-        if profile == MUTUAL:
+        if registered and profile == MUTUAL:
             return self._judged_by_certificate(offer, registered)
         if profile == 0:
             return LetIn(0)
+        if registered is None and await self._may_wait(offer):
+            return LetIn(shown_by(offer), pending=True)
         right = False
         if offer.password is not None:
             right = await self._is_right(
@@ -81,15 +90,30 @@ class Gate:
             return _unauthorised("credentials")
         if registered is None or profile is None:
             return _unauthorised("unknown")
-        return LetIn(profile) if right else _unauthorised("password")
+        return self._let_in(offer, registered, profile) if right else _unauthorised("password")
 
-    def _judged_by_certificate(
-        self, offer: Offer, registered: Registered | None
-    ) -> LetIn | Refused:
+    def _let_in(self, offer: Offer, registered: Registered, profile: int) -> LetIn:
+        if profile == registered.next_security_profile:
+            upgraded = {"security_profile": profile, "next_security_profile": None}
+            try:
+                entry = registered.model_copy(update=upgraded)
+                self.registry.put(offer.identity, entry, "the charge point, which came by it")
+            except RegistryProblem as problem:
+                log.warning("upgrade not written: both profiles stand", extra={"why": str(problem)})
+        return LetIn(profile)
+
+    async def _may_wait(self, offer: Offer) -> bool:
+        if not self.onboarding.is_on:
+            return False
+        if self._attempts.wait_ms(offer.address, offer.identity, self._mono_ms):
+            return False
+        return await self.onboarding.knocks(offer)
+
+    def _judged_by_certificate(self, offer: Offer, registered: Registered) -> LetIn | Refused:
         now_ms = self.clock.now_ms()
         problem = certificate_problem(offer, registered, self._organisation, now_ms)
         if problem is None:
-            return LetIn(MUTUAL)
+            return self._let_in(offer, registered, MUTUAL)
         detail = f"{problem}: {offer.certificate.common_name}" if offer.certificate else problem
         self.notices.noticed(EntryProblem.CERTIFICATE, offer.identity, offer.address, detail)
         return _unauthorised(problem)

@@ -12,7 +12,9 @@ import asyncio
 import hmac
 import json
 import logging
+import os
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -57,6 +59,14 @@ class Registered(BaseModel):
         return self
 
 
+class RegistryProblem(Exception):
+    """A change that is not made; says which and why."""
+
+
+OnChange = Callable[[str, "Registered | None", "Registered | None", str], None]
+"""Identity, before, after, and by whom."""
+
+
 class TooManyWaiting(Exception):
     """A storm: come again."""
 
@@ -66,7 +76,10 @@ class Registry:
         """Raise ConfigError."""
         self._path = path
         self._read_as: tuple[int, ...] = ()
+        self._document: dict[str, Any] = {}
+        """As it stands in the file, with what this build does not know."""
         self._registered: Mapping[str, Registered] = {}
+        self.on_change: OnChange | None = None
         self._right: dict[str, bytes] = {}
         self._secret = secrets.token_bytes(32)
         self._nobody = hash_password(secrets.token_hex(16))
@@ -107,6 +120,26 @@ class Registry:
         digest = self._digest(registered.password_scrypt, as_bytes(password))
         return hmac.compare_digest(self._right.get(identity, b""), digest)
 
+    def put(self, identity: str, entry: Registered | None, by: str) -> None:
+        """Register it, change it, or with None take it away: in the file, and then here. Raise RegistryProblem."""
+        try:
+            self._read()  # whatever was thought of it before: what is broken is never written over
+            document = dict(self._document)
+            if entry is None:
+                document.pop(identity, None)
+            else:
+                news = entry.model_dump(exclude_defaults=True)
+                kept = {k: v for k, v in document.get(identity, {}).items() if k not in _FIELDS}
+                document[identity] = {**kept, **news}
+            if len(document) > REGISTERED_MAX:
+                raise RegistryProblem(f"{REGISTERED_MAX} charge points are registered already")
+            write_whole(self._path, (json.dumps(document, indent=2) + "\n").encode())
+            self._read(by)
+        except ConfigError as error:
+            raise RegistryProblem(f"{error}: correct the file first") from None
+        except OSError as error:
+            raise RegistryProblem(f"{self._path}: can't be written ({error.strerror})") from None
+
     async def is_right(
         self, identity: str, password: str | bytes, may: Callable[[], bool] = lambda: True
     ) -> bool | None:
@@ -139,7 +172,7 @@ class Registry:
         status = self._path.stat()
         return status.st_mtime_ns, status.st_size, status.st_ino
 
-    def _read(self) -> None:
+    def _read(self, by: str = "the registry's file") -> None:
         try:
             # Before the content: what changes in between is read again.
             self._read_as = self._stands_as()
@@ -147,7 +180,7 @@ class Registry:
                 raise ConfigError(
                     f"{self._path}: has over {FILE_BYTES_MAX} bytes: is it the right file?"
                 )
-            registered = _parsed(self._path.read_text("utf-8"))
+            document, registered = _parsed(self._path.read_text("utf-8"))
         except OSError as error:
             raise ConfigError(
                 f"{self._path}: can't be read ({error.strerror}): set charge_points_file"
@@ -159,13 +192,40 @@ class Registry:
             raise ConfigError(f"{self._path}: {field}: {problem['msg']}") from None
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"{self._path}: is not JSON: {error}") from None
-        self._registered = registered
+        before, self._document, self._registered = self._registered, document, registered
         self._right = {one: digest for one, digest in self._right.items() if one in registered}
         like = next((it.password_scrypt for it in registered.values() if it.password_scrypt), None)
         self._nobody = hash_password(secrets.token_hex(16), like=like)
+        if self.on_change:
+            for identity in sorted({*before, *registered}):
+                was, now = before.get(identity), registered.get(identity)
+                if was != now:
+                    self.on_change(identity, was, now, by)
 
 
-def _parsed(text: str) -> dict[str, Registered]:
+def write_whole(path: Path, data: bytes) -> None:
+    """All of it or nothing, whenever the machine stops; readable by whom it was before. Raise OSError."""
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _parsed(text: str) -> tuple[dict[str, Any], dict[str, Registered]]:
     """Raise ValueError."""
     document: Any = json.loads(text, object_pairs_hook=_without_repeats)
     registered = _REGISTRY.validate_python(document)
@@ -176,7 +236,7 @@ def _parsed(text: str) -> dict[str, Registered]:
             subjects.token(identity)
         except subjects.SubjectError as error:
             raise ValueError(str(error)) from None
-    return registered
+    return document, registered
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -187,3 +247,4 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _REGISTRY = TypeAdapter(dict[str, Registered], config=ConfigDict(hide_input_in_errors=True))
+_FIELDS = frozenset(Registered.model_fields)

@@ -20,18 +20,8 @@ from ocpp_edge.notices import Notices
 from ocpp_edge.pace import Rates
 from ocpp_edge.position import Position
 from ocpp_edge.registry import Registry
+from ocpp_edge.second_connection import SecondConnection
 from ocpp_edge.telemetry import Telemetry
-
-
-@dataclass(frozen=True, slots=True)
-class SecondConnection:
-    """What becomes of one under an identity that is connected."""
-
-    refused: bool
-    """While the first is alive; else it takes over."""
-    ping_s: int
-    alive_for_ms: int
-    """So long after its last frame an old one is alive as long as it answers pings."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from holdfast.contracts.envelope import Fact
+from pydantic import Field
+
+from holdfast.contracts.envelope import Contract, Fact
+from holdfast.ocpp.versions import OcppVersion
 
 
 class EntryProblem(StrEnum):
@@ -16,6 +19,8 @@ class EntryProblem(StrEnum):
     CERTIFICATE = "certificate"
     DUPLICATE_IDENTITY = "duplicate identity"
     """A second connection, while the first was alive."""
+    PENDING = "pending"
+    """An unknown charge point waits for an operator to accept it."""
 
 
 class EntryRefused(Fact):
@@ -33,3 +38,75 @@ class EntryRefused(Fact):
     detail: str = ""
     times: int = 1
     """So often since the fact before it."""
+
+
+class ChargePointRegistered(Fact):
+    """It may connect from now on, or by something else than before."""
+
+    TYPE: ClassVar[str] = "charge-point.registered"
+
+    charge_point: str
+    security_profile: int
+    next_security_profile: int | None = None
+    """It may come by this one, too; once it has, this is its only one."""
+    certificate_cn: str | None = None
+    password_changed: bool
+    by: str
+
+
+class ChargePointUnregistered(Fact):
+    """It may not connect any more; its connection was closed."""
+
+    TYPE: ClassVar[str] = "charge-point.unregistered"
+
+    charge_point: str
+    by: str
+
+
+class RegistryVerb(StrEnum):
+    ADD = "add"
+    REMOVE = "remove"
+    PASSWORD = "password"  # noqa: S105  a verb
+    PROFILE = "profile"
+    ACCEPT = "accept"
+    """A pending one is registered, with what it shows."""
+    REJECT = "reject"
+    PENDING = "pending"
+    """Who waits to be accepted."""
+
+
+class RegistryRequest(Contract):
+    """Of an operator, at the site or in the cloud, to the site's registry. A password never travels, only its hash."""
+
+    verb: RegistryVerb
+    charge_point: str = Field("", max_length=255)
+    """Empty for `pending`."""
+    password_scrypt: str | None = None
+    password_random: bool = False
+    """Made by a machine, with over 100 bits of chance."""
+    security_profile: int | None = None
+    at_once: bool = False
+    """For `profile`: the old one is refused from now on; else only once it has come by the new one."""
+    certificate_cn: str | None = None
+    by: str = Field("", max_length=200)
+
+
+class PendingChargePoint(Contract):
+    """One that is not registered and waits for an operator. What it says of itself nothing proves."""
+
+    charge_point: str
+    security_profile: int
+    address: str
+    version: OcppVersion
+    connected: bool
+    since_ms: int
+    heard_ms: int
+    vendor: str | None = None
+    model: str | None = None
+    serial: str | None = None
+
+
+class RegistryReply(Contract):
+    status: Literal["done", "unchanged", "refused"]
+    reason: str = ""
+    pending: tuple[PendingChargePoint, ...] = ()

@@ -78,6 +78,7 @@ class Socket(WatchedSocket):
 
     identity: str = ""
     security_profile: int = 0
+    is_pending: bool = False
 
 
 def _agreed(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -156,6 +157,9 @@ class Door:
 
     async def handle(self, socket: ServerConnection) -> None:
         assert isinstance(socket, Socket)
+        if socket.is_pending:
+            await self._gate.onboarding.serve(socket.identity, WebSocketConnection(socket))
+            return
         with self._gate.metrics.connections.track_inprogress():
             await self._reception.serve(
                 socket.identity,
@@ -188,6 +192,7 @@ class Door:
         if isinstance(verdict, Refused):
             return self._refuse(socket, verdict)
         socket.identity, socket.security_profile = identity, verdict.security_profile
+        socket.is_pending = verdict.pending
         return None
 
     def _refuse(self, socket: Socket, refused: Refused) -> Response:

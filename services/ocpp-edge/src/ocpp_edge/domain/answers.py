@@ -71,8 +71,8 @@ _TAKEN = {"NotifyEVChargingSchedule": '{"status":"Accepted"}'}
 """Accepted means here that it was received, and no more (2.x, K17)."""
 
 
-def to_boot(at_ms: int, heartbeat_s: int) -> str:
-    return _text({"status": "Accepted", "currentTime": utc_text(at_ms), "interval": heartbeat_s})
+def to_boot(at_ms: int, interval_s: int, status: str = "Accepted") -> str:
+    return _text({"status": status, "currentTime": utc_text(at_ms), "interval": interval_s})
 
 
 def to_heartbeat(at_ms: int) -> str:
