@@ -7,6 +7,7 @@ import getpass
 import json
 import math
 import re
+import sys
 import textwrap
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -22,6 +23,9 @@ Run = Callable[[Client, argparse.Namespace], Awaitable[int]]
 
 UNITS_MS = {"ms": 1, "s": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DURATION = re.compile(r"^(\d{1,9})(ms|s|min|m|h|d)\Z")
+REGISTRY = "registry"
+REGISTRY_VERBS = ("add", "remove", "accept", "reject", "pending", "password", "profile")
+"""No site can be asked about by one of these names without --site."""
 DIGITS_MAX = 30
 """Of a number that is typed."""
 DURATION_MS_MAX = 366 * 86_400_000
@@ -33,9 +37,12 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Argparse takes a list of words only in one piece: those that come after an option are added to it here, where a
-    verb says to what (`late`).
+    verb says to what (`late`). `charge-points add` is a verb of its own, beside `charge-points SITE`.
     """
-    arguments, late = parser.parse_known_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["charge-points"] and words[1:2] and words[1] in REGISTRY_VERBS:
+        words[0] = REGISTRY
+    arguments, late = parser.parse_known_args(words)
     if late:
         into = getattr(arguments, "late", None)
         if into is None or any(word.startswith("-") for word in late):

@@ -147,7 +147,11 @@ class Client:
         return await self._ask("GET", path_of(*parts), params=query)
 
     async def post(
-        self, *parts: str, body: Mapping[str, Any], timeout_s: float = TIMEOUT_S
+        self,
+        *parts: str,
+        body: Mapping[str, Any],
+        timeout_s: float = TIMEOUT_S,
+        method: str = "POST",
     ) -> Document:
         """Raise OperatorError."""
         try:
@@ -158,7 +162,7 @@ class Client:
             ) from error
         headers = {"content-type": "application/json"}
         path = path_of(*parts)
-        answer = await self._ask("POST", path, content=text, headers=headers, timeout=timeout_s)
+        answer = await self._ask(method, path, content=text, headers=headers, timeout=timeout_s)
         self._changed = True
         return answer
 

@@ -13,11 +13,12 @@ from holdfast_cli.operator import (
     local_states,
     mode_cards,
     override,
+    registry,
     rules,
     rules_local,
     sites,
 )
-from holdfast_cli.operator.arguments import add_group
+from holdfast_cli.operator.arguments import REGISTRY, add_group
 
 
 def add_verbs(subparsers: Any, parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,11 @@ def add_verbs(subparsers: Any, parser: argparse.ArgumentParser) -> None:
     mode_cards.add_verbs(subparsers)
     decisions.add_verbs(subparsers)
     commands.add_verbs(add_group(subparsers, "command", help="commands to charge points"))
+    registry.add_verbs(
+        add_group(
+            subparsers, REGISTRY, help="who may connect (the same: holdfast charge-points add ...)"
+        )
+    )
     driver_tokens.add_verbs(add_group(subparsers, "driver-tokens", help="who may charge"))
     override.add_verbs(add_group(subparsers, "override", help="maintenance, planned disruptions"))
     override.add_limit(subparsers)

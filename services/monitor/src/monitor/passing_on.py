@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from holdfast.bus import NoResponder, RequestFailed, RequestTimedOut
-from holdfast.contracts.envelope import Contract, first_problem
+from holdfast.contracts.envelope import Contract, first_problem, problem_field
 from holdfast.rpc import call
 from holdfast.service import Context
 from monitor.answering import Problem, problem_of, read_body
@@ -41,7 +41,15 @@ async def read(request: Request, kind: type[Body], bytes_max: int = BODY_BYTES_M
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        raise Problem(400, f"not what is expected here: {first_problem(error)}") from error
+        raise Problem(400, f"not what is expected here: {_problem(kind, error)}") from None
+
+
+def _problem(kind: type[Body], error: ValidationError) -> str:
+    """Without what was given, where that may be a secret."""
+    if not kind.model_config.get("hide_input_in_errors"):
+        return first_problem(error)
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{problem_field(problem)}: {problem['msg']}"
 
 
 async def pass_on(

@@ -24,6 +24,7 @@ from monitor.guard import Guard
 from monitor.local_states import LocalStates
 from monitor.metrics import SiteMetrics
 from monitor.pages.problem_page import problem_page
+from monitor.registering import Registering
 from monitor.site_rules import SiteRules
 from monitor.watching import Watch
 
@@ -39,6 +40,7 @@ def make_web(context: Context[Config], watch: Watch) -> Starlette:
         routes=[
             *Api(context, watch).routes(),
             *Changes(context, watch).routes(),
+            *Registering(context, watch).routes(),
             *SiteRules(context, watch).routes(),
             *LocalStates(watch).routes(),
             *Console(context, watch).routes(),
