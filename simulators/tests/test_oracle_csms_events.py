@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 
 import pytest
 
-from holdfast_simulators.oracle import csms
+from holdfast_simulators.oracle import csms, csms_ledger, ledger
 from holdfast_simulators.oracle.account import NamedGap, RecordedFact
 from holdfast_simulators.oracle.csms_events import left_out_of
 from holdfast_simulators.oracle.csms_ledger import Kept, KeptEvent
 from holdfast_simulators.oracle.ledger import Acknowledged, Truth
 
+QUICK = {"meter_interval_s": 0.1, "reconnect_s": 0.05, "power_w": 600_000}
+PATIENCE_S = 60
 EVENTS = [
     {"eventType": kind, "seqNo": seq_no, "transactionInfo": {"transactionId": "T-1"}, "wh": seq_no}
     for seq_no, kind in enumerate(("Started", "Updated", "Updated", "Ended"))
@@ -102,3 +105,66 @@ def test_a_loss_in_a_named_gap_is_listed_apart():
 def test_charge_points_whose_truth_is_not_known_are_left_out():
     other = replace(TRUTH, charge_points=("CP-2",), acknowledged=(), sent=frozenset())
     assert csms.judge(other, kept(*EVENTS), ()).differences == []
+
+
+# --- real stations, straight at the central system ---
+
+
+@pytest.fixture
+def play(start, central, tmp_path):
+    """A function that has a station run two transactions against a central system with habits."""
+
+    async def playing(version, behaviour=None, **config):
+        async with central(tokens={"TOKEN": "Accepted"}, **config) as (program, port):
+            point = {"id": "CP-1", "password": "x", "connectors": 2, "version": version}
+            point["behaviour"] = QUICK | (behaviour or {})
+            file = tmp_path / "points.json"
+            document = {"url": f"ws://127.0.0.1:{port}/ocpp", "charge_points": [point]}
+            file.write_text(json.dumps(document))
+            words = ("--config", file, "--state", tmp_path / "state")
+            async with start("charge-points", *words) as points:
+                await points.event("online")
+                for connector in (1, 2):
+                    where = {"charge_point": "CP-1", "connector": connector}
+                    await points.tell("plug", **where, driver_token="TOKEN")
+                    await points.event("session-started")
+                await _until_told(program, 6)
+                await points.ask("quiesce", "all-quiesced")
+        return csms.judge(
+            ledger.read(tmp_path / "state"), csms_ledger.read(tmp_path / "csms.db"), ()
+        )
+
+    return playing
+
+
+async def _until_told(program, count):
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            [point] = (await program.ask("status", "status"))["charge_points"]
+            if point["counts"].get("TransactionEvent", 0) >= count:
+                return
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("version", ["2.0.1", "2.1"])
+async def test_a_station_straight_at_the_central_system_agrees_with_it(play, version):
+    verdict = await play(version)
+    assert verdict.differences == []
+    assert (verdict.transactions, verdict.oracle_transactions) == (2, 2)
+    counts = verdict.transaction_events
+    assert counts["acknowledged"] == counts["received"] >= 6
+
+
+async def test_lost_answers_and_retries_leave_each_event_once(play):
+    behaviour = {"call_timeout_s": 0.3, "retry_interval_s": 0.01, "retry_ids": "new"}
+    lost = [{"action": "TransactionEvent", "count": 2}]
+    verdict = await play("2.0.1", behaviour, quirks={"lose_answer": lost})
+    assert verdict.differences == []
+    assert verdict.transaction_events["repeated"] == 0
+
+
+async def test_without_deduplication_a_retried_begin_is_doubled(play):
+    behaviour = {"call_timeout_s": 0.3, "retry_interval_s": 0.01}
+    quirks = {"lose_answer": {"action": "TransactionEvent"}, "dedupe": "none"}
+    verdict = await play("2.0.1", behaviour, quirks=quirks)
+    assert kinds(verdict) == ["doubled"]
