@@ -191,6 +191,15 @@ def test_events_are_guaranteed_when_one_is_an_alert_or_critical(bench_of, versio
     assert bench.told("m1") == {}
 
 
+@pytest.mark.parametrize("action", ["NotifyChargingLimit", "ClearedChargingLimit"])
+def test_what_stands_until_the_next_of_its_kind_is_stored(bench_of, action):
+    bench = bench_of(V201)
+    call = bench.call(action, minimal(V201, action), "m1")
+    (said,) = bench.facts(ChargePointSaid)
+    assert (said.kind, said.raw) == ("L", call.raw)
+    assert bench.told("m1") == {}
+
+
 def test_a_send_is_sampled_and_never_answered(bench_of):
     bench = bench_of(V21)
     stream = minimal(V21, "NotifyPeriodicEventStream")

@@ -1,6 +1,6 @@
 """Messages that the site does not interpret: what becomes of them is their class's, by the table of actions.
 
-T, G -> Kept        L -> Latest, or Kept where it ends something        R -> Relay
+T, G -> Kept        L -> Latest, or Kept where it ends something or the CSMS is told it afterwards        R -> Relay
 """
 
 from __future__ import annotations
@@ -37,6 +37,16 @@ ENDS = frozenset(
     }
 )
 """Of progress that is told by `status`: how it ended."""
+TOLD_AFTERWARDS = frozenset(
+    {
+        "NotifyChargingLimit",
+        "ClearedChargingLimit",
+        "NotifyEVChargingSchedule",
+        "NotifyPriorityCharging",
+        "ClosePeriodicEventStream",
+    }
+)
+"""Of class L, rare, and standing until the next one: the CSMS gets the newest after an outage, too."""
 CRITICAL = 3
 """Severities of 2.1: 0 danger, 1 hardware failure, 2 system failure, 3 critical."""
 
@@ -51,7 +61,7 @@ def _by_class(row: ActionRow, payload: Payload, raw: str) -> Request:
     match row.kind:
         case Class.RELAYED:
             return Relay()
-        case Class.LATEST if not _ends(row, payload):
+        case Class.LATEST if not (_ends(row, payload) or row.action in TOLD_AFTERWARDS):
             return Latest(connector=_connector(payload))
         case kind if row.action == "NotifyEvent" and not _is_alert(payload):
             return Latest(connector=None)
