@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import assert_never
 
-from holdfast.contracts.charge_point import ChargePointThrottled
+from holdfast.contracts.charge_point import ChargePointThrottled, FrameRefused
 from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, CommandWord
 from holdfast.contracts.envelope import Entry, Fact
 from holdfast.contracts.session import (
@@ -29,6 +29,7 @@ from ocpp_edge.adapters.connection import POLICY
 from ocpp_edge.adapters.schemas import read_call
 from ocpp_edge.domain.calls import Meter, Request, Stop
 from ocpp_edge.domain.charge_point import decide
+from ocpp_edge.domain.commands import SECOND, UNASKED
 from ocpp_edge.domain.events import (
     Admitted,
     Answer,
@@ -321,6 +322,7 @@ class Attendant:
             case Record():
                 self._writer.put(effect)
             case Sample(fact=fact, cause=cause):
+                self._count_unasked(fact)
                 self._services.telemetry.offer(fact, cause)
             case Answer() | SendCall() | CloseConnection():
                 self._toward_charge_point(effect)
@@ -336,6 +338,10 @@ class Attendant:
                 self._receipts.tell(effect)
             case _:
                 assert_never(effect)
+
+    def _count_unasked(self, fact: Fact) -> None:
+        if isinstance(fact, FrameRefused) and fact.reason in (SECOND, UNASKED):
+            self._services.metrics.refused_frames.labels(reason=fact.reason).inc()
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         try:

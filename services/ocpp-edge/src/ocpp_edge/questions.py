@@ -10,6 +10,8 @@ from holdfast.bus import RequestFailed
 from holdfast.contracts.command import Command
 from holdfast.contracts.decision import Admit, Admitted, Authorise, Authorised
 from holdfast.contracts.envelope import Contract
+from holdfast.ocpp.actions import same_as
+from holdfast.ocpp.payloads import driver_token_of
 from ocpp_edge.command_schemas import problem_of
 from ocpp_edge.domain.events import AskAdmit, AskAuthorise
 from ocpp_edge.domain.running import elsewhere
@@ -68,8 +70,8 @@ async def admit(services: Services, charge_point: str, effect: AskAdmit) -> Admi
 
 def _charging(services: Services, command: Command) -> tuple[str, ...]:
     """Sessions of the driver token that a start names, anywhere at the site."""
-    token = command.payload.get("idTag")
-    if command.action != "RemoteStartTransaction" or not isinstance(token, str):
+    token = driver_token_of(command.payload)
+    if same_as(command.action) != "RemoteStartTransaction" or token is None:
         return ()
     running = elsewhere(services.open_sessions(), token)
     return tuple(one.session for one in running)

@@ -150,7 +150,7 @@ def test_since_when_a_status_stands_and_when_kept_messages_came(bench):
 
 def uncertain(bench, id, action, **payload):
     bench.command(id, action, **payload)
-    bench.tick(bench.policy.answer_ms_max)
+    bench.tick(4 * bench.policy.answer_ms_max)
     assert bench.facts(CommandSettled)[-1].disposition == "uncertain"
 
 

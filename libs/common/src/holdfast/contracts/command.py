@@ -165,6 +165,8 @@ class CommandObserved(Fact):
     command_id: str
     took_effect: bool
     evidence: str
+    answer: str | None = None
+    """The charge point's CALLRESULT payload, where it answered after all: as it stood in the frame."""
 
 
 class Word(StrEnum):

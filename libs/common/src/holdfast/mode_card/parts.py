@@ -111,7 +111,11 @@ ENDS_SESSIONS = frozenset(
         "ChangeAvailability",
         "ChangeConfiguration",
         "DataTransfer",
+        "SetNetworkProfile",
     }
+)
+MAY_THROTTLE = frozenset(
+    {"UpdateDynamicSchedule", "SetDERControl", "ClearDERControl", "AFRRSignal"}
 )
 LIMITS_SESSIONS = frozenset({"SetChargingProfile", "ClearChargingProfile"})
 
@@ -166,6 +170,8 @@ def _protected(rules: Rules, action: str, own: CommandRules) -> str:
         what = "where it could end a running session"
     elif base in LIMITS_SESSIONS:
         what = f"where it would leave a running session below {rules.protection.floor_a:g} A"
+    elif base in MAY_THROTTLE:
+        what = "where a session runs that it may throttle"
     else:
         return ""
     then = "it waits" if own.kind is CommandKind.DESIRED else "refused"

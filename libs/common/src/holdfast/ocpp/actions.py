@@ -74,6 +74,8 @@ class ActionRow:
     send: bool = False
     same_as: str | None = None
     """The action of OCPP 1.6 whose rules, time-outs and consequences are its own."""
+    patience: int = 1
+    """Of a command: so many times as long as others (`answer_ms_max` of ocpp-edge) its answer may take."""
 
 
 def row(version: OcppVersion, sender: Sender, action: str) -> ActionRow | None:
@@ -142,8 +144,19 @@ def _told(
         away=Away.REFUSED,
         obsolete=obsolete,
         same_as=same_as,
+        patience=_PATIENCE.get(action, 1),
     )
 
+
+_PATIENCE = {
+    **dict.fromkeys(("SendLocalList", "InstallCertificate", "CertificateSigned"), 2),
+    **dict.fromkeys(("GetConfiguration", "GetVariables", "SetVariables"), 2),
+    **dict.fromkeys(("GetReport", "GetBaseReport", "GetMonitoringReport", "DataTransfer"), 2),
+    **dict.fromkeys(("GetDiagnostics", "GetLog", "UpdateFirmware", "SignedUpdateFirmware"), 4),
+    "PublishFirmware": 4,
+}
+"""Charge points that write a list or a certificate to flash, look through their keys, or pack
+their logs before they answer."""
 
 T, G, L, A, R = (
     Class.TRANSACTIONAL,

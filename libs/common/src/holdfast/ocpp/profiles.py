@@ -1,56 +1,65 @@
-"""Charging profiles of OCPP 1.6, in what rules want to know: where they lie, how low, how high, whether they end.
+"""Charging profiles of OCPP 1.6 and 2.x, in what rules want to know: where they lie, how low and high, how long.
 
 Nothing here trusts a payload: what is no number is no current at all, the lowest there is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeGuard
+from typing import Any
 
 from holdfast.contracts.decision import ProfileInstalled
 from holdfast.contracts.transaction import TransactionId
+from holdfast.ocpp.payloads import (
+    NUMBER_MAX,
+    connector_of,
+    is_number,
+    profile_in,
+    purpose_of,
+    transaction_of,
+)
 
 WATTS_PER_AMPERE = 3 * 230
 """A limit in watts is taken for three phases of 230 V: of all ways to read it, the one that leaves least per phase."""
+UNLIMITED_A = 1_000_000.0
+"""Of a period that sets none: higher than any."""
 PROFILES_MAX = 32
 """Remembered per charge point."""
-_NUMBER_MAX = 2**53
 
 
 def profile_of(payload: dict[str, Any]) -> ProfileInstalled | None:
-    """Out of a SetChargingProfile; None where it holds none."""
-    profile = payload.get("csChargingProfiles")
-    if not isinstance(profile, dict):
+    """Out of a SetChargingProfile of any version; None where it holds none."""
+    profile = profile_in(payload)
+    if profile is None:
         return None
-    schedule = profile.get("chargingSchedule")
-    schedule = schedule if isinstance(schedule, dict) else {}
-    periods = schedule.get("chargingSchedulePeriod")
-    limits = [
-        _amperes(one, schedule.get("chargingRateUnit"))
-        for one in (periods if isinstance(periods, list) else [])
-    ]
-    duration = schedule.get("duration")
+    schedules = _schedules(profile)
+    limits = [limit for one in schedules for limit in _limits(one)]
+    is_bounded = any(one.get("duration") is not None for one in schedules)
     return ProfileInstalled(
-        connector=_whole(payload.get("connectorId")),
-        profile_id=_whole(profile.get("chargingProfileId")),
-        purpose=str(profile.get("chargingProfilePurpose")),
+        connector=_whole(connector_of("SetChargingProfile", payload)),
+        profile_id=_whole(profile.get("chargingProfileId", profile.get("id"))),
+        purpose=purpose_of(payload),
         stack_level=_whole(profile.get("stackLevel")),
         transaction_id=transaction_of(payload),
-        lowest_a=min(limits, default=0.0),
-        highest_a=max(limits, default=0.0),
-        ends=profile.get("validTo") is not None or duration is not None,
-        ends_at_ms=_end(profile, schedule),
+        lowest_a=min((low for low, _ in limits), default=0.0),
+        highest_a=max((high for _, high in limits), default=0.0),
+        ends=profile.get("validTo") is not None or is_bounded,
+        ends_at_ms=_end(profile, schedules),
     )
 
 
-def transaction_of(payload: dict[str, Any]) -> int | None:
-    """That a command is about: its own `transactionId`, or its profile's."""
-    profile = payload.get("csChargingProfiles")
-    inside = profile.get("transactionId") if isinstance(profile, dict) else None
-    named = payload.get("transactionId", inside)
-    return named if _is_number(named) else None
+def _schedules(profile: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """One in 1.6, up to three in 2.x, of which a vehicle chooses."""
+    found = profile.get("chargingSchedule")
+    listed = found if isinstance(found, list) else [found]
+    return [one for one in listed if isinstance(one, Mapping)] or [{}]
+
+
+def _limits(schedule: Mapping[str, Any]) -> list[tuple[float, float]]:
+    periods = schedule.get("chargingSchedulePeriod")
+    unit = schedule.get("chargingRateUnit")
+    return [_amperes(one, unit) for one in (periods if isinstance(periods, list) else [])]
 
 
 def installed_with(
@@ -65,16 +74,25 @@ def replaces(new: ProfileInstalled, old: ProfileInstalled) -> bool:
     return new.profile_id == old.profile_id or _place(new) == _place(old)
 
 
-def is_cleared(payload: dict[str, Any], one: ProfileInstalled) -> bool:
+def is_cleared(payload: Mapping[str, Any], one: ProfileInstalled) -> bool:
     """By this ClearChargingProfile: an id alone decides; else everything that it names must agree."""
-    if payload.get("id") is not None:
-        return bool(payload["id"] == one.profile_id)
-    named = (
-        (payload.get("connectorId"), one.connector),
-        (payload.get("chargingProfilePurpose"), one.purpose),
-        (payload.get("stackLevel"), one.stack_level),
+    id = payload.get("id", payload.get("chargingProfileId"))
+    if id is not None:
+        return bool(id == one.profile_id)
+    return all(
+        wanted is None or wanted == has
+        for wanted, has in zip(
+            place_cleared(payload), (one.connector, one.purpose, one.stack_level), strict=True
+        )
     )
-    return all(wanted is None or wanted == has for wanted, has in named)
+
+
+def place_cleared(payload: Mapping[str, Any]) -> tuple[int | None, Any, Any]:
+    """Connector, purpose and stack level that a ClearChargingProfile names, each or none."""
+    criteria = payload.get("chargingProfileCriteria", payload)
+    named = criteria if isinstance(criteria, Mapping) else {}
+    connector = connector_of("ClearChargingProfile", payload)
+    return connector, named.get("chargingProfilePurpose"), named.get("stackLevel")
 
 
 def moment_ms(text: Any) -> int | None:
@@ -91,33 +109,33 @@ def _place(one: ProfileInstalled) -> tuple[int, str, int, TransactionId | None]:
     return one.connector, one.purpose, one.stack_level, one.transaction_id
 
 
-def _end(profile: dict[str, Any], schedule: dict[str, Any]) -> int | None:
+def _end(profile: Mapping[str, Any], schedules: list[Mapping[str, Any]]) -> int | None:
     """Of an absolute schedule that has begun at its own time; of a relative one the charge point alone knows."""
     ends = [moment_ms(profile.get("validTo"))]
-    begins_ms, duration = moment_ms(schedule.get("startSchedule")), schedule.get("duration")
-    is_absolute = profile.get("chargingProfileKind") == "Absolute"
-    if is_absolute and begins_ms is not None and _is_number(duration):
-        ends.append(begins_ms + duration * 1000)
+    for schedule in schedules if profile.get("chargingProfileKind") == "Absolute" else ():
+        begins_ms, duration = moment_ms(schedule.get("startSchedule")), schedule.get("duration")
+        if begins_ms is not None and is_number(duration):
+            ends.append(begins_ms + duration * 1000)
     told = [end for end in ends if end is not None]
     return min(told, default=None)
 
 
-def _amperes(period: Any, unit: Any) -> float:
-    limit = period.get("limit") if isinstance(period, dict) else None
-    if isinstance(limit, bool) or not isinstance(limit, int | float):
+def _amperes(period: Any, unit: Any) -> tuple[float, float]:
+    """Lowest and highest that it may come to. A period of 2.1 may have no limit, or one that is set from outside."""
+    if not isinstance(period, Mapping):
+        return 0.0, 0.0
+    if "limit" not in period and unit is not None and "startPeriod" in period:
+        return 0.0, UNLIMITED_A
+    limit = _number(period.get("limit"))
+    amperes = limit if unit == "A" else limit / WATTS_PER_AMPERE
+    return amperes, amperes
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
-    if not -_NUMBER_MAX < limit < _NUMBER_MAX:  # NaN, too
-        return 0.0
-    return float(limit) if unit == "A" else float(limit) / WATTS_PER_AMPERE
+    return float(value) if -NUMBER_MAX < value < NUMBER_MAX else 0.0  # NaN, too
 
 
 def _whole(value: Any) -> int:
-    return value if _is_number(value) else -1
-
-
-def _is_number(value: Any) -> TypeGuard[int]:
-    return (
-        isinstance(value, int)
-        and not isinstance(value, bool)
-        and -_NUMBER_MAX < value < _NUMBER_MAX
-    )
+    return value if is_number(value) else -1

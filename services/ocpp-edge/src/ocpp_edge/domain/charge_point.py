@@ -101,9 +101,7 @@ def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0
         case CallAnswered():
             return commands.answered(state, event)
         case Tick():
-            return lane.timed_out(
-                policy, commands.timed_out(policy, state, event.mono_ms), event.mono_ms
-            )
+            return lane.timed_out(policy, commands.timed_out(state, event.mono_ms), event.mono_ms)
         case _:
             assert_never(event)
 
@@ -145,7 +143,7 @@ def _stored(policy: Policy, state: State, event: Stored) -> Step:
         case CommandReceived() as fact:
             return arrivals.received(state, fact)
         case CommandDispatched() as fact:
-            return commands.dispatched(state, event, fact)
+            return commands.dispatched(policy, state, event, fact)
         case CommandSettled() as fact:
             return commands.settled(state, fact), []
         case CommandWorded() as fact:

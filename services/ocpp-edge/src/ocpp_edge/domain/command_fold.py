@@ -9,6 +9,7 @@ from typing import TypeVar
 from holdfast.contracts.command import (
     CommandDispatched,
     CommandHeld,
+    CommandObserved,
     CommandReceived,
     CommandSettled,
     CommandWorded,
@@ -92,6 +93,22 @@ def settled(known: Known, fact: CommandSettled) -> Known:
         uncertain = {**known.uncertain, command.id: pending}
         return replace(known, uncertain=newest(uncertain, UNCERTAIN_MAX))
     return _due(known, consequences.of_settled(fact))
+
+
+def observed(known: Known, fact: CommandObserved) -> Known:
+    """A late answer leaves at the charge point what one in time would have left."""
+    pending = known.uncertain.get(fact.command_id)
+    known = replace(known, uncertain=without(known.uncertain, fact.command_id))
+    if pending is None or fact.answer is None:
+        return known
+    answered = CommandSettled(
+        charge_point=fact.charge_point,
+        command=pending.command,
+        disposition=Disposition.DELIVERED,
+        answer=fact.answer,
+    )
+    known = replace(known, installed=installed.after_command(known.installed, answered))
+    return _due(known, consequences.of_settled(answered))
 
 
 def watched(known: Known, fact: Fact) -> Known:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 
+from holdfast.contracts.charge_point import FrameRefused
 from holdfast.contracts.command import (
     Command,
     CommandDispatched,
@@ -24,7 +25,9 @@ from holdfast.contracts.command import (
 )
 from holdfast.contracts.decision import WaitsFor
 from holdfast.ocpp import frames
+from holdfast.ocpp.actions import Sender, row
 from holdfast.ocpp.instead import why_not
+from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.domain import arrivals, asking, consequences, energy_cap, supersession, words
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.events import (
@@ -32,9 +35,11 @@ from ocpp_edge.domain.events import (
     CallAnswered,
     Effect,
     NotAdmitted,
+    Sample,
     SendCall,
     Stored,
 )
+from ocpp_edge.domain.express import FRAME_CHARACTERS_MAX
 from ocpp_edge.domain.state import Outstanding, Policy, State, record
 
 Step = tuple[State, list[Effect]]
@@ -86,7 +91,7 @@ def not_admitted(state: State, event: NotAdmitted) -> Step:
     return _settle(state, pending.command, Disposition.REFUSED, event.reason), []
 
 
-def dispatched(state: State, event: Stored, fact: CommandDispatched) -> Step:
+def dispatched(policy: Policy, state: State, event: Stored, fact: CommandDispatched) -> Step:
     """Stored: now, and only now, it may be sent. At a restart nobody is `sending`."""
     command, connection = fact.command, state.live.connection
     if state.live.sending != command.id:
@@ -102,7 +107,10 @@ def dispatched(state: State, event: Stored, fact: CommandDispatched) -> Step:
         return _settle(state, command, Disposition.REFUSED, has_it_not), []
     message_id = message_id_of(command)
     outstanding = Outstanding(
-        command_id=command.id, message_id=message_id, since_mono_ms=event.mono_ms
+        command_id=command.id,
+        message_id=message_id,
+        since_mono_ms=event.mono_ms,
+        answer_ms_max=policy.answer_ms_max * _patience(version, command.action),
     )
     payload = json.dumps(command.payload, separators=(",", ":"))
     frame = frames.call(message_id, command.action, payload)
@@ -121,8 +129,11 @@ def answered(state: State, event: CallAnswered) -> Step:
     outstanding = state.live.outstanding
     message_id = event.answer.message_id
     if outstanding is None or outstanding.message_id != message_id:
-        return _answered_late(state, event.answer)
-    state = state.with_live(outstanding=None)
+        return _answered_late(state, event)
+    state = state.with_live(
+        outstanding=None,
+        answered=state.live.answered.remembering(message_id, outstanding.command_id),
+    )
     command = state.known.commands[outstanding.command_id].command
     match event.answer:
         case frames.Result(raw=raw):
@@ -132,13 +143,12 @@ def answered(state: State, event: CallAnswered) -> Step:
             return _settle(state, command, Disposition.DELIVERED, reason), []
 
 
-def timed_out(policy: Policy, state: State, mono_ms: int) -> State:
+def timed_out(state: State, mono_ms: int) -> State:
     outstanding = state.live.outstanding
-    if outstanding is None or mono_ms - outstanding.since_mono_ms < policy.answer_ms_max:
+    if outstanding is None or mono_ms - outstanding.since_mono_ms < outstanding.answer_ms_max:
         return state
-    return state.with_live(
-        outstanding=None, uncertain_because=f"no answer within {policy.answer_ms_max} ms"
-    )
+    because = f"no answer within {outstanding.answer_ms_max} ms"
+    return state.with_live(outstanding=None, uncertain_because=because)
 
 
 def advance(policy: Policy, state: State, at_ms: int, mono_ms: int) -> Step:
@@ -177,6 +187,11 @@ def _of_the_site(state: State, at_ms: int) -> Step:
     return state, effects
 
 
+def _patience(version: OcppVersion | None, action: str) -> int:
+    found = row(version, Sender.CSMS, action) if version else None
+    return found.patience if found else 1
+
+
 _PASSED = "the deadline passed before it could be sent"
 _GONE = "the charge point went away before it was sent"
 _EARLIER_LIFE = "issued before this disk's life began: an earlier life may have executed it"
@@ -206,18 +221,52 @@ def _settle(
     return state.with_live(settling={**state.live.settling, command.id: fact})
 
 
-def _answered_late(state: State, answer: frames.Result | frames.Error) -> Step:
+def _answered_late(state: State, event: CallAnswered) -> Step:
+    """By its message id it is the answer of a command that was given up; else nobody asked for it. Never an error."""
+    answer = event.answer
+    command = _given_up(state, answer.message_id)
+    if command is None:
+        was_answered = answer.message_id in state.live.answered
+        return state, [_unasked(state, answer, SECOND if was_answered else UNASKED)]
+    state = state.with_live(answered=state.live.answered.remembering(answer.message_id, command.id))
+    fact = consequences.late_answer(command, answer)
+    id = consequences.id_of(fact)
+    if id in state.live.recording:
+        return state, [_unasked(state, answer, SECOND)]
+    state, effect = record(state, fact, id, cause=fact.command_id)
+    return state, [effect]
+
+
+def _given_up(state: State, message_id: str) -> Command | None:
+    """Settled as uncertain, or about to be: that fact is on its way before the one that comes of this answer."""
     for pending in state.known.uncertain.values():
-        if message_id_of(pending.command) == answer.message_id and isinstance(
-            answer, frames.Result
-        ):
-            fact = consequences.late_answer(pending.command, answer.raw)
-            id = consequences.id_of(fact)
-            if id in state.live.recording:
-                return state, []
-            state, effect = record(state, fact, id, cause=fact.command_id)
-            return state, [effect]
-    return state, []
+        if message_id_of(pending.command) == message_id:
+            return pending.command
+    for fact in state.live.settling.values():
+        is_uncertain = fact.disposition is Disposition.UNCERTAIN
+        if is_uncertain and message_id_of(fact.command) == message_id:
+            return fact.command
+    return None
+
+
+SECOND, UNASKED = "second answer", "answer to nothing"
+
+
+def _unasked(state: State, answer: frames.Result | frames.Error, reason: str) -> Sample:
+    match answer:
+        case frames.Result(message_id=message_id, raw=raw):
+            frame = frames.result(message_id, raw)
+        case frames.Error(message_id=message_id, code=code, description=description):
+            parts = ",".join(frames.text(part) for part in (message_id, code, description))
+            frame = f"[4,{parts},{{}}]"
+    fact = FrameRefused(
+        charge_point=state.charge_point,
+        reason=reason,
+        code=None,
+        frame=frame[:FRAME_CHARACTERS_MAX],
+        version=state.live.version,
+    )
+    return Sample(fact=fact, cause=message_id)
 
 
 def _uncertain(state: State) -> State:

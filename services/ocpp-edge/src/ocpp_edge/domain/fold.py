@@ -43,6 +43,7 @@ from ocpp_edge.domain import answers, consequences, energy_cap, event_fold, inst
 from ocpp_edge.domain.command_fold import (
     command_folded,
     newest,
+    observed,
     watched,
     without,
     without_all,
@@ -106,9 +107,7 @@ def _folded(known: Known, at_ms: int, fact: Fact) -> Known:  # noqa: C901  one c
             return worded(known, fact)
         case CommandObserved() | AvailabilityChanged() | ChargingProfileInstalled():
             known = replace(known, due=without(known.due, consequences.id_of(fact)))
-            if isinstance(fact, CommandObserved):
-                known = replace(known, uncertain=without(known.uncertain, fact.command_id))
-            return known
+            return observed(known, fact) if isinstance(fact, CommandObserved) else known
         case _:
             return known
 

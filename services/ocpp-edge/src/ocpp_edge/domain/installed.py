@@ -12,6 +12,7 @@ from typing import Any
 from holdfast.contracts.command import Command, CommandSettled, Disposition
 from holdfast.contracts.decision import ProfileInstalled
 from holdfast.contracts.transaction import TransactionId
+from holdfast.ocpp import payloads
 from holdfast.ocpp.profiles import installed_with, is_cleared, moment_ms, profile_of
 from holdfast.records import replace
 from ocpp_edge.domain.consequences import answered
@@ -62,8 +63,8 @@ def after_command(installed: Installed, fact: CommandSettled) -> Installed:
     match command.action:
         case "SendLocalList":
             return _listed(installed, command, is_taken)
-        case "GetLocalListVersion" if isinstance(answer.get("listVersion"), int):
-            return _has_list(installed, answer["listVersion"])
+        case "GetLocalListVersion" if payloads.list_version_of(answer) is not None:
+            return _has_list(installed, payloads.list_version_of(answer) or 0)
         case "SetChargingProfile" if is_taken:
             profile = profile_of(command.payload)
             profiles = installed_with(installed.profiles, profile) if profile else ()
@@ -98,8 +99,8 @@ def after_stop(
 
 
 def _listed(installed: Installed, command: Command, is_taken: bool) -> Installed:
-    version = command.payload.get("listVersion")
-    if not isinstance(version, int):
+    version = payloads.list_version_of(command.payload)
+    if version is None:
         return installed
     if is_taken:
         is_full = command.payload.get("updateType") == "Full"
@@ -118,13 +119,13 @@ def _has_list(installed: Installed, version: int) -> Installed:
 
 
 def _reserved(installed: Installed, payload: Mapping[str, Any]) -> Installed:
-    id = payload.get("reservationId")
-    if not isinstance(id, int):
+    id = payloads.reservation_of("ReserveNow", payload)
+    if id is None:
         return installed
     one = Reservation(
-        connector=payload.get("connectorId", 0),
-        driver_token=str(payload.get("idTag")),
-        ends_at_ms=moment_ms(payload.get("expiryDate")),
+        connector=payloads.connector_of("ReserveNow", payload) or 0,
+        driver_token=str(payloads.driver_token_of(payload)),
+        ends_at_ms=moment_ms(payload.get("expiryDate", payload.get("expiryDateTime"))),
     )
     reservations = {**installed.reservations, id: one}
     if len(reservations) > RESERVATIONS_MAX:

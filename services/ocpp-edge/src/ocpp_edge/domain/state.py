@@ -17,6 +17,7 @@ from holdfast.contracts.transaction import TransactionId
 from holdfast.ocpp.versions import OcppVersion
 from holdfast.records import replace
 from ocpp_edge.domain.calls import Call
+from ocpp_edge.domain.dedupe import Memory
 from ocpp_edge.domain.events import CallReceived, Record
 from ocpp_edge.domain.known import Known
 
@@ -55,6 +56,10 @@ RECORDING_MAX = 64
 """Facts of one charge point on their way to the journal; at the bound its socket is not read on."""
 
 
+ANSWERED_MAX = 64
+"""Of our own CALLs to one charge point: beyond, a second answer counts as one to nothing."""
+
+
 ConnectionFact = ChargePointConnected | ChargePointDisconnected
 
 
@@ -65,6 +70,8 @@ class Outstanding:
     command_id: str
     message_id: str
     since_mono_ms: int
+    answer_ms_max: int
+    """By its action."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +137,8 @@ class Live:
     settling: Mapping[str, CommandSettled] = field(default_factory=dict)
     """Dispositions that are clear and not stored yet, by command."""
     outstanding: Outstanding | None = None
+    answered: Memory = field(default_factory=lambda: Memory(limit=ANSWERED_MAX))
+    """Message ids of our own CALLs that were answered: a second answer is told from one to nothing."""
     uncertain_because: str = "ocpp-edge was restarted after the command was sent"
 
 

@@ -13,7 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from holdfast.contracts.command import Command, Disposition, Issuer
-from holdfast.ocpp.profiles import is_cleared, profile_of, replaces
+from holdfast.ocpp import payloads
+from holdfast.ocpp.actions import same_as
+from holdfast.ocpp.payloads import WHOLE
+from holdfast.ocpp.profiles import is_cleared, place_cleared, profile_of, replaces
 from ocpp_edge.domain.known import Known
 
 AT_THE_SITE = frozenset({Issuer.OPERATOR_AT_SITE, Issuer.SITE})
@@ -23,7 +26,7 @@ SUPERSEDES: Mapping[str, str] = {
     "Reset": "a newer Reset",
     "UnlockConnector": "a newer one of the connector",
     "ChangeAvailability": "a newer one of the connector, or of the whole charge point",
-    "ChangeConfiguration": "a newer one of the key",
+    "ChangeConfiguration": "a newer one of the key (of 2.x: of all its variables)",
     "ClearCache": "a newer one",
     "SendLocalList": "a newer full list that is not older in version",
     "ReserveNow": "a newer one of the reservation; with its CancelReservation neither is sent",
@@ -31,6 +34,29 @@ SUPERSEDES: Mapping[str, str] = {
     "SetChargingProfile": "a newer one in its place (id, or connector, purpose and stack level), or a clear of it",
     "ClearChargingProfile": "a newer set in the very place, or a newer clear of the same",
     "UpdateFirmware": "a newer one",
+    "InstallCertificate": "the same again",
+    "DeleteCertificate": "the same again",
+    "SetNetworkProfile": "a newer one of its slot",
+    **dict.fromkeys(
+        ("SetMonitoringBase", "SetMonitoringLevel", "AFRRSignal", "PublishFirmware"), "a newer one"
+    ),
+    "CostUpdated": "a newer one of the session",
+    "ChangeTransactionTariff": "a newer one of the session",
+    "UsePriorityCharging": "a newer one of the session",
+    "NotifyAllowedEnergyTransfer": "a newer one of the session",
+    "UpdateDynamicSchedule": "a newer one of the profile",
+    "SetDERControl": "a newer one of its id",
+    "ClearDERControl": "the same again",
+    "SetDefaultTariff": "a newer one of the EVSE",
+    "ClearTariffs": "the same again",
+    "AdjustPeriodicEventStream": "a newer one of the stream",
+    "ClearDisplayMessage": "the same again",
+    "SetDisplayMessage": "the same again",
+    "CertificateSigned": "a newer one of its kind",
+    "SetVariableMonitoring": "the same again",
+    "ClearVariableMonitoring": "the same again",
+    "CustomerInformation": "the same again",
+    "UnpublishFirmware": "the same again",
 }
 """In words, for the documents; `_is_pointless` is what decides. Actions that are not here stand for themselves."""
 
@@ -65,7 +91,7 @@ def _annihilates(older: Command, newer: Command) -> bool:
     return (
         older.action == "ReserveNow"
         and newer.action == "CancelReservation"
-        and _same(older, newer, "reservationId")
+        and _reservation(older) == _reservation(newer)
     )
 
 
@@ -73,15 +99,17 @@ def _neither(known: Known, older: Command, newer: Command) -> dict[str, End]:
     """But a reservation that stands already, and was only to be changed, has to be cancelled."""
     reason = f"command {newer.id} cancels what was never reserved"
     found = {older.id: End(Disposition.OBSOLETE, reason)}
-    if older.payload.get("reservationId") not in known.installed.reservations:
+    if _reservation(older) not in known.installed.reservations:
         reason = f"it cancels command {older.id}, which was never sent"
         found[newer.id] = End(Disposition.OBSOLETE, reason)
     return found
 
 
 def _is_pointless(known: Known, older: Command, newer: Command) -> bool:
-    same_action = older.action == newer.action
-    match older.action:
+    """Actions that mean the same in different versions are one here: a charge point may have been exchanged."""
+    means = same_as(older.action)
+    same_action = means == same_as(newer.action)
+    match means:
         case "RemoteStartTransaction":
             return _start_is_pointless(known, older, newer)
         case "SetChargingProfile":
@@ -89,38 +117,80 @@ def _is_pointless(known: Known, older: Command, newer: Command) -> bool:
         case "ClearChargingProfile":
             return _clear_is_pointless(older, newer)
         case "ChangeAvailability":
-            return same_action and newer.payload.get("connectorId") in (
-                0,
-                older.payload.get("connectorId"),
-            )
+            return same_action and _covers(newer, older)
         case "ChangeConfiguration":
-            return same_action and _key(older) == _key(newer)
+            return same_action and set(_keys(older)) <= set(_keys(newer))
         case "SendLocalList":
             return same_action and _list_is_pointless(older, newer)
-        case "UnlockConnector":
-            return same_action and _same(older, newer, "connectorId")
-        case "ReserveNow" | "CancelReservation":
-            return same_action and _same(older, newer, "reservationId")
-        case "Reset" | "ClearCache" | "UpdateFirmware":
-            return same_action
+        case "Reset":
+            return same_action and _wide(newer) in (WHOLE, _wide(older))
         case _:
-            return False
+            return same_action and _is_alike(means, older, newer)
+
+
+def _is_alike(means: str, older: Command, newer: Command) -> bool:
+    match means:
+        case "UnlockConnector":
+            return _place(older) == _place(newer)
+        case "ReserveNow" | "CancelReservation":
+            return _reservation(older) == _reservation(newer)
+        case _ if means in _BY:
+            return all(_same(older, newer, name) for name in _BY[means])
+        case _:
+            return means in _NEWEST
+
+
+_NEWEST = frozenset(
+    {
+        "ClearCache",
+        "UpdateFirmware",
+        "SetMonitoringBase",
+        "SetMonitoringLevel",
+        "AFRRSignal",
+        "PublishFirmware",
+    }
+)
+"""The newest one counts, whatever it is about."""
+_BY = {
+    "InstallCertificate": ("certificateType", "certificate"),
+    "DeleteCertificate": ("certificateHashData",),
+    "SetNetworkProfile": ("configurationSlot",),
+    "CostUpdated": ("transactionId",),
+    "ChangeTransactionTariff": ("transactionId",),
+    "UsePriorityCharging": ("transactionId",),
+    "NotifyAllowedEnergyTransfer": ("transactionId",),
+    "UpdateDynamicSchedule": ("chargingProfileId",),
+    "SetDERControl": ("controlId",),
+    "ClearDERControl": ("isDefault", "controlType", "controlId"),
+    "SetDefaultTariff": ("evseId",),
+    "ClearTariffs": ("tariffIds", "evseId"),
+    "AdjustPeriodicEventStream": ("id",),
+    "ClearDisplayMessage": ("id",),
+    "CertificateSigned": ("certificateType",),
+    "SetDisplayMessage": ("message",),
+    "SetVariableMonitoring": ("setMonitoringData",),
+    "ClearVariableMonitoring": ("id",),
+    "CustomerInformation": ("clear", "customerIdentifier", "idToken", "customerCertificate"),
+    "UnpublishFirmware": ("checksum",),
+}
+"""The newest one that has these fields alike."""
 
 
 def _start_is_pointless(known: Known, older: Command, newer: Command) -> bool:
-    connector = older.payload.get("connectorId")
+    connector = _place(older)[0]
     if connector is None:
         # Two drivers may both be meant to charge, wherever there is room.
-        is_start = newer.action == older.action and newer.payload.get("connectorId") is None
-        return is_start and _same(older, newer, "idTag")
-    match newer.action:
+        is_start = same_as(newer.action) == same_as(older.action) and _place(newer)[0] is None
+        return is_start and _token(older) == _token(newer)
+    match same_as(newer.action):
         case "RemoteStartTransaction" | "UnlockConnector" | "ReserveNow":
-            return _same(older, newer, "connectorId")
+            return _place(newer)[0] == connector
         case "ChangeAvailability":
-            is_there = newer.payload.get("connectorId") in (0, connector)
-            return is_there and newer.payload.get("type") == "Inoperative"
+            is_there = _place(newer)[0] in (WHOLE, connector)
+            return is_there and payloads.takes_out_of_service(newer.payload)
         case "RemoteStopTransaction":
-            session = known.sessions.get(newer.payload.get("transactionId", 0))
+            named = payloads.transaction_of(newer.payload)
+            session = known.sessions.get(named) if named is not None else None
             return session is not None and session.connector == connector
         case _:
             return False
@@ -144,17 +214,16 @@ def _clear_is_pointless(older: Command, newer: Command) -> bool:
     profile = profile_of(newer.payload) if newer.action == "SetChargingProfile" else None
     if profile is None:
         return False
-    if payload.get("id") is not None:
-        return bool(payload["id"] == profile.profile_id)
-    names = (payload.get("connectorId"), payload.get("chargingProfilePurpose"))
-    place = (*names, payload.get("stackLevel"))
-    return place == (profile.connector, profile.purpose, profile.stack_level)
+    id = payload.get("id", payload.get("chargingProfileId"))
+    if id is not None:
+        return bool(id == profile.profile_id)
+    return place_cleared(payload) == (profile.connector, profile.purpose, profile.stack_level)
 
 
 def _list_is_pointless(older: Command, newer: Command) -> bool:
     """Changes come on top of what was before them; only a whole list does without."""
-    before, after = older.payload.get("listVersion"), newer.payload.get("listVersion")
-    if not isinstance(before, int) or not isinstance(after, int):
+    before, after = (payloads.list_version_of(one.payload) for one in (older, newer))
+    if before is None or after is None:
         return False
     return newer.payload.get("updateType") == "Full" and after >= before
 
@@ -163,5 +232,48 @@ def _same(older: Command, newer: Command, name: str) -> bool:
     return bool(older.payload.get(name) == newer.payload.get(name))
 
 
-def _key(command: Command) -> str:
-    return str(command.payload.get("key")).casefold()
+def _place(command: Command) -> tuple[int | None, object]:
+    """Connector, and in 2.x the plug on that EVSE."""
+    connector = payloads.connector_of(command.action, command.payload)
+    has_plug = "evseId" in command.payload
+    return connector, command.payload.get("connectorId") if has_plug else None
+
+
+def _wide(command: Command) -> int:
+    """What names no EVSE means all of it."""
+    connector = payloads.connector_of(command.action, command.payload)
+    return WHOLE if connector is None else connector
+
+
+def _covers(newer: Command, older: Command) -> bool:
+    """Of ChangeAvailability: of the whole, of the same EVSE, or of the same plug on it."""
+    after, before = (payloads.connector_of(one.action, one.payload) for one in (newer, older))
+    if after == WHOLE or after != before:
+        return after == WHOLE
+    plug = _plug(newer)
+    return plug is None or plug == _plug(older)
+
+
+def _plug(command: Command) -> object:
+    evse = command.payload.get("evse")
+    return evse.get("connectorId") if isinstance(evse, dict) else None
+
+
+def _token(command: Command) -> str | None:
+    return payloads.driver_token_of(command.payload)
+
+
+def _reservation(command: Command) -> int | None:
+    return payloads.reservation_of(command.action, command.payload)
+
+
+def _keys(command: Command) -> tuple[str, ...]:
+    """Of a SetVariables with its attribute: Actual and Target are two."""
+    data = command.payload.get("setVariableData")
+    kinds = (
+        [str(one.get("attributeType", "Actual")) for one in data if isinstance(one, dict)]
+        if isinstance(data, list)
+        else [""]
+    )
+    names = payloads.keys_set(command.payload)
+    return tuple(f"{name} {kind}".casefold() for name, kind in zip(names, kinds, strict=False))

@@ -5,19 +5,18 @@ from __future__ import annotations
 from holdfast.contracts.command import Command
 from holdfast.contracts.decision import ConnectorState, RunningOn
 from holdfast.contracts.transaction import TransactionId
-from holdfast.ocpp.profiles import transaction_of
+from holdfast.ocpp import payloads
+from holdfast.ocpp.actions import same_as
+from holdfast.ocpp.payloads import WHOLE, transaction_of
 from ocpp_edge.domain.known import Known
 from ocpp_edge.domain.state import State
-
-WHOLE = 0
-"""As a connector's number: the charge point."""
 
 
 def target(state: State, command: Command, at_ms: int) -> ConnectorState:
     known, live = state.known, state.live
     connector = _connector(known, command)
     status = known.connectors.get(connector) if connector is not None else None
-    reservation = command.payload.get("reservationId")
+    reservation = payloads.reservation_of(command.action, command.payload)
     return ConnectorState(
         connected=live.connection is not None,
         status=status.status if status else None,
@@ -37,7 +36,7 @@ def target(state: State, command: Command, at_ms: int) -> ConnectorState:
         late_record_at_ms=known.late_record_at_ms,
         list_version=known.installed.list_version,
         list_broken=known.installed.list_missing is not None,
-        reservation_over=isinstance(reservation, int)
+        reservation_over=reservation is not None
         and known.installed.reservation_is_over(reservation, at_ms),
         profiles=known.installed.profiles,
     )
@@ -45,8 +44,8 @@ def target(state: State, command: Command, at_ms: int) -> ConnectorState:
 
 def _connector(known: Known, command: Command) -> int | None:
     """The one it names; without a name, the only one there is."""
-    named = command.payload.get("connectorId")
-    if isinstance(named, int):
+    named = payloads.connector_of(command.action, command.payload)
+    if named is not None:
         return named
     own = [connector for connector in known.connectors if connector > 0]
     return own[0] if len(own) == 1 else None
@@ -55,13 +54,18 @@ def _connector(known: Known, command: Command) -> int | None:
 def _transaction(known: Known, command: Command, connector: int | None) -> TransactionId | None:
     running = known.running()
     named = transaction_of(command.payload)
-    match command.action:
+    match same_as(command.action):
         case _ if named is not None:
             return named if named in {one.transaction_id for one in running} else None
-        case "Reset" | "UpdateFirmware":
+        case "Reset" | "UpdateFirmware" if "evseId" not in command.payload:
             return running[0].transaction_id if running else None
         case _ if connector == WHOLE:
             return running[0].transaction_id if running else None
+        case "RemoteStartTransaction" if connector is not None:
+            session = known.session_on(connector)
+            # 2.x: the cable came first, and the driver of that very session is what this names.
+            is_claimed = session is not None and session.driver_token is not None
+            return session.transaction_id if session and is_claimed else None
         case _ if connector is not None:
             session = known.session_on(connector)
             return session.transaction_id if session else None
@@ -74,13 +78,13 @@ def _transaction(known: Known, command: Command, connector: int | None) -> Trans
 def _is_reserved_for_other(
     known: Known, command: Command, connector: int | None, at_ms: int
 ) -> bool:
-    token = command.payload.get("idTag")
-    if connector is None or not isinstance(token, str):
+    token = payloads.driver_token_of(command.payload)
+    if connector is None or token is None:
         return False
     reserved = known.installed.reserved(connector, at_ms)
     is_own = [
         one.driver_token.casefold() == token.casefold()
-        or id == command.payload.get("reservationId")
+        or id == payloads.reservation_of(command.action, command.payload)
         for id, one in reserved
     ]
     status = known.connectors.get(connector)

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from holdfast.contracts.command import Command, Disposition
 from holdfast.contracts.decision import ConnectorState
 from holdfast.contracts.rules import Precondition
-from holdfast.ocpp.profiles import moment_ms, profile_of, transaction_of
+from holdfast.ocpp.actions import same_as
+from holdfast.ocpp.payloads import connector_of, list_version_of, transaction_of
+from holdfast.ocpp.profiles import moment_ms, profile_of
 from rule_service.domain.checks import Case, Finding
 
-FREE = frozenset({"Available", "Preparing"})
-"""Statuses of a connector at which a session may begin (a cable may be plugged in already)."""
+FREE = frozenset({"Available", "Preparing", "Occupied"})
+"""Statuses of a connector at which a session may begin: a cable may be plugged in already, which 2.x calls Occupied."""
 RETRIEVE_GRACE_MS = 3_600_000
 """A retrieveDate is often "now": so long ago it still means now."""
 LATE_RECORD_MS = 30_000
@@ -45,7 +47,7 @@ def _free(case: Case) -> Obstacle:
         is_judged = Precondition.NOT_RESERVED in case.row.precondition
         is_reserved = target.status == "Reserved" and is_judged and target.running is not None
         return None if is_reserved else f"the connector is {target.status}"
-    if "connectorId" not in case.command.payload:
+    if connector_of(case.command.action, case.command.payload) is None:
         return None  # the charge point chooses one; no session stands in its way
     return case.ends("precondition", Disposition.REFUSED, "the connector's status is not known")
 
@@ -118,8 +120,8 @@ def _list_newer(case: Case) -> Obstacle:
 
 
 def list_obstacle(command: Command, target: ConnectorState) -> str | None:
-    installed, offered = target.list_version, command.payload.get("listVersion")
-    if installed is not None and isinstance(offered, int) and offered <= installed:
+    installed, offered = target.list_version, list_version_of(command.payload)
+    if installed is not None and offered is not None and offered <= installed:
         return f"list version {offered} is not newer than {installed}, which is installed"
     if command.payload.get("updateType") != "Differential":
         return None
@@ -132,10 +134,14 @@ def list_obstacle(command: Command, target: ConnectorState) -> str | None:
 
 def _within_its_dates(case: Case) -> Obstacle:
     payload, at_ms = case.command.payload, case.inputs.at_ms
-    ends = {"expiryDate": moment_ms(payload.get("expiryDate"))}
-    retrieve_ms = moment_ms(payload.get("retrieveDate"))
-    if retrieve_ms is not None and case.command.action == "UpdateFirmware":
-        ends["retrieveDate"] = retrieve_ms + RETRIEVE_GRACE_MS
+    ends = {name: moment_ms(payload.get(name)) for name in ("expiryDate", "expiryDateTime")}
+    message, firmware = payload.get("message"), payload.get("firmware", payload)
+    if isinstance(message, dict):
+        ends["endDateTime"] = moment_ms(message.get("endDateTime"))
+    if same_as(case.command.action) == "UpdateFirmware" and isinstance(firmware, dict):
+        for name in ("retrieveDate", "retrieveDateTime"):
+            retrieve_ms = moment_ms(firmware.get(name))
+            ends[name] = retrieve_ms + RETRIEVE_GRACE_MS if retrieve_ms is not None else None
     profile = profile_of(payload)
     if profile:
         ends["the profile's end"] = profile.ends_at_ms

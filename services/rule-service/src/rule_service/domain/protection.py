@@ -13,12 +13,23 @@ from holdfast.contracts.command import Command, Disposition, Issuer
 from holdfast.contracts.command_rules import CommandKind
 from holdfast.contracts.decision import ConnectorState, ProfileInstalled, RunningOn, WaitsFor
 from holdfast.contracts.rules import RefusedStart
+from holdfast.ocpp import payloads
+from holdfast.ocpp.actions import same_as
+from holdfast.ocpp.payloads import OF_THE_WHOLE, WHOLE
 from holdfast.ocpp.profiles import is_cleared, profile_of, replaces
 from rule_service.domain.checks import Case, Finding
 
-WHOLE = 0
-"""As a connector's number: the charge point as a whole."""
 REFUSED_START = "upstream.refused_start"
+MAY = {
+    "ChangeConfiguration": "do anything to",
+    "DataTransfer": "do anything to",
+    "SetNetworkProfile": "do anything to",
+    "UpdateDynamicSchedule": "throttle",
+    "SetDERControl": "throttle",
+    "ClearDERControl": "throttle",
+    "AFRRSignal": "throttle",
+}
+"""What does not say what it does to a session."""
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -50,7 +61,7 @@ def is_by_rule(case: Case) -> bool:
     return (
         command.by_rule == REFUSED_START
         and command.issuer is Issuer.CSMS
-        and command.action == "RemoteStopTransaction"
+        and same_as(command.action) == "RemoteStopTransaction"
         and case.rules.upstream.refused_start is RefusedStart.STOP
     )
 
@@ -60,22 +71,25 @@ def _harm(command: Command, target: ConnectorState, floor_a: float) -> str | Non
     payload, running = command.payload, target.running or ()
     if not running:
         return None
-    match command.action:
+    there = _on(payloads.connector_of(command.action, payload), running)
+    match same_as(command.action):
         case "RemoteStopTransaction":
             named = payload.get("transactionId")
             return _ends(one for one in running if one.transaction_id == named)
-        case "Reset" | "UpdateFirmware":
+        case "Reset" if payload.get("type") == "OnIdle":
+            return None  # it waits for them by itself
+        case "UpdateFirmware":
             return _ends(running)
-        case "UnlockConnector":
-            return _ends(_on(payload.get("connectorId"), running))
-        case "ChangeAvailability" if payload.get("type") != "Operative":
-            return _ends(_on(payload.get("connectorId"), running))
+        case "Reset" | "UnlockConnector":
+            return _ends(there)
+        case "ChangeAvailability" if payloads.takes_out_of_service(payload):
+            return _ends(there)
         case "SetChargingProfile":
             return _throttles(command, target, running, floor_a)
         case "ClearChargingProfile":
             return _leaves_low(command, target, running, floor_a)
-        case "ChangeConfiguration" | "DataTransfer":
-            return f"it may do anything to session {running[0].transaction_id}"
+        case means if means in MAY:
+            return f"it may {MAY[means]} session {running[0].transaction_id}"
         case _:
             return None
 
@@ -109,7 +123,7 @@ def _leaves_low(
     command: Command, target: ConnectorState, running: tuple[RunningOn, ...], floor_a: float
 ) -> str | None:
     """What is taken away may have lain above a lower one."""
-    touched = _on(command.payload.get("connectorId"), running)
+    touched = _on(payloads.connector_of(command.action, command.payload), running)
     left = tuple(one for one in target.profiles if not is_cleared(command.payload, one))
     return _low_among(left, running, touched, floor_a)
 
@@ -122,7 +136,7 @@ def _low_among(
 ) -> str | None:
     for profile in profiles:
         # What the whole charge point may draw is shared by all that runs there.
-        shares = len(running) if profile.purpose == "ChargePointMaxProfile" else 1
+        shares = len(running) if profile.purpose in OF_THE_WHOLE else 1
         lowest_a = profile.lowest_a / shares
         if lowest_a >= floor_a:
             continue
