@@ -106,6 +106,12 @@ class _EdgeEnd:
     async def receive(self) -> str | bytes:
         return await self._connection.receive()
 
+    def send_now(self, frame: str) -> bool:
+        sent = self._connection.send_now(frame)
+        if sent:
+            self._on_send()
+        return sent
+
     async def send(self, frame: str) -> None:
         await self._connection.send(frame)
         self._on_send()

@@ -93,7 +93,6 @@ class Attendant:
         self._asking: set[str] = set()
         self._pace = Pace(services.rates)
         self._writer = Writer(services, self.handle, self._note)
-        services.group.create_task(self._writer.run())
 
     # --- events ---
 
@@ -354,7 +353,7 @@ class Attendant:
         link = self._link if self._link and self._link.id == effect.connection else None
         match effect:
             case Answer(frame=frame, action=action, result=result):
-                self._services.metrics.messages.labels(action=action, result=result).inc()
+                self._services.metrics.answered(action, result)
                 if link:
                     link.send(frame)
             case SendCall(frame=frame, command=command):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from holdfast.clock import Clock
@@ -18,6 +19,8 @@ TURN_BYTES, TURN_FRAME_BYTES = 16 * 1024, 512
 
 
 class Link:
+    """Idle, it is one task that waits in `receive`: no queue, no task of its own to send."""
+
     def __init__(
         self, id: str, connection: Connection, remote: str, security_profile: int, clock: Clock
     ) -> None:
@@ -33,9 +36,13 @@ class Link:
         self.alive_until_mono_ms = 0
         """It answered a ping not long before."""
         self._clock = clock
-        self._outbox: asyncio.Queue[str] = asyncio.Queue(OUTBOX_MAX)
-        self._drained = asyncio.Event()
-        self._closing = asyncio.Event()
+        self._outbox: deque[str] = deque()
+        """What the other end does not take at once."""
+        self._sending: asyncio.Task[None] | None = None
+        """While something is in it."""
+        self._reading: asyncio.Task[None] | None = None
+        self._waits: asyncio.Future[None] | None = None
+        """For room."""
         self._end: tuple[int, str] | None = None
 
     @property
@@ -48,17 +55,25 @@ class Link:
         return self._closing.is_set()
 
     def send(self, frame: str) -> None:
-        if self._closing.is_set():
+        if self._end:
             return
-        try:
-            self._outbox.put_nowait(frame)
-        except asyncio.QueueFull:
+        if not self._outbox and self.connection.send_now(frame):
+            return
+        if len(self._outbox) >= OUTBOX_MAX:
             self.close("it does not read what it is sent", POLICY)
+            return
+        self._outbox.append(frame)
+        if self._sending is None:
+            self._sending = asyncio.get_running_loop().create_task(self._send())
 
     def close(self, reason: str, code: int = GOING_AWAY) -> None:
         """From our side; the first reason counts."""
-        self._end = self._end or (code, reason)
-        self._closing.set()
+        if self._end:
+            return
+        self._end = (code, reason)
+        # Nothing cancels itself: it looks when it comes back from what it does.
+        if self._reading and self._reading is not asyncio.current_task():
+            self._reading.cancel()
 
     async def run(
         self,
@@ -68,16 +83,22 @@ class Link:
     ) -> str:
         """Until the connection is over; the reason. `wait_ms`: how long the next frame is left unread."""
         lost = "connection lost"
+        task = asyncio.current_task()
+        assert task is not None
+        cancelled_before = task.cancelling()
+        self._reading = task if self._end is None else None
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(take, has_room, wait_ms))
-                group.create_task(self._send())
-                await self._closing.wait()
-                raise _Over
-        except* _Over:
-            pass
-        except* ConnectionEnded as ended:
-            lost = str(ended.exceptions[0])
+            while self._end is None:
+                await self._turn(take, has_room, wait_ms)
+        except ConnectionEnded as ended:
+            lost = str(ended)
+        except asyncio.CancelledError:
+            if self._end is None or task.uncancel() > cancelled_before:
+                raise  # not by `close`
+        finally:
+            self._reading = None
+            if self._sending:
+                self._sending.cancel()
         return self._end[1] if self._end else lost
 
     async def shut(self) -> None:
@@ -85,35 +106,39 @@ class Link:
         await self.connection.close(*(self._end or (GOING_AWAY, "")))
 
     def made_room(self) -> None:
-        self._drained.set()
+        if self._waits and not self._waits.done():
+            self._waits.set_result(None)
 
-    async def _read(
+    async def _turn(
         self,
         take: Callable[[str | bytes], None],
         has_room: Callable[[], bool],
         wait_ms: Callable[[], int],
     ) -> None:
         turn = TURN_BYTES
-        while True:
+        while self._end is None:
             late_ms = wait_ms()
             if late_ms or turn <= 0:
                 await self._clock.sleep_ms(late_ms)
                 turn = TURN_BYTES
             # Room first: else each of many short connections would bring one frame beyond the bound.
-            while not has_room() or self._outbox.qsize() >= OUTBOX_FULL:
-                self._drained.clear()
-                await self._drained.wait()
+            while not has_room() or len(self._outbox) >= OUTBOX_FULL:
+                self._waits = asyncio.get_running_loop().create_future()
+                await self._waits
             frame = await self.connection.receive()
-            if self._closing.is_set():
+            if self._end:
                 return  # not taken, so not acknowledged: the charge point keeps it
             take(frame)
             turn -= max(len(frame), TURN_FRAME_BYTES)
 
     async def _send(self) -> None:
-        while True:
-            await self.connection.send(await self._outbox.get())
-            self._drained.set()
-
-
-class _Over(Exception):
-    """Closed from our side."""
+        """What is in the outbox, in its order, as fast as the other end reads."""
+        try:
+            while self._outbox:
+                await self.connection.send(self._outbox[0])
+                self._outbox.popleft()
+                self.made_room()
+        except ConnectionEnded:
+            pass  # `receive` says so, too
+        finally:
+            self._sending = None

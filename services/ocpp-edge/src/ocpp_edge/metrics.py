@@ -71,3 +71,12 @@ class Metrics:
             ["action", "disposition"],
             registry=registry,
         )
+        self._answered: dict[tuple[str, str], Counter] = {}
+
+    def answered(self, action: str, result: str) -> None:
+        """A CALL; looking a label up costs as much as validating its payload."""
+        counter = self._answered.get((action, result))
+        if counter is None:
+            counter = self.messages.labels(action=action, result=result)
+            self._answered[action, result] = counter
+        counter.inc()

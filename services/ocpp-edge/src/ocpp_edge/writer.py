@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from holdfast.bus import AppendRefused, StreamFull
@@ -25,21 +26,33 @@ class Writer:
         self._services = services
         self._handle = handle
         self._note = note
-        self._records: asyncio.Queue[Record] = asyncio.Queue()
+        self._records: deque[Record] = deque()
         """Bounded by the core: it has at most so many facts on their way that it stops reading."""
+        self._is_writing = False
 
     def put(self, effect: Record) -> None:
-        self._records.put_nowait(effect)
+        self._records.append(effect)
+        if self._is_writing:
+            return
+        self._is_writing = (
+            True  # a charge point with nothing to write has no task that waits for it
+        )
+        work = self._write()
+        try:
+            self._services.group.create_task(work)
+        except RuntimeError:  # the service stops: what is not stored is not acknowledged
+            work.close()
 
-    async def run(self) -> None:
+    async def _write(self) -> None:
         services = self._services
-        while True:
-            effect = await self._records.get()
+        while self._records:
+            effect = self._records.popleft()
             append = services.position.begin()
             stands = await self._carry(effect)
             if stands:
                 self._stored(effect, stands)
             services.position.end(append, stands.seq if stands else None)
+        self._is_writing = False
 
     def _stored(self, effect: Record, stands: Recorded) -> None:
         # A repeat gives back what stands in the journal: that counts, not what we were about to write.
@@ -57,13 +70,14 @@ class Writer:
 
     async def _carry(self, effect: Record) -> Recorded | None:
         """Stored: as it stands. None: certainly not. In doubt: again, with the same id."""
-        services, pause_ms = self._services, PAUSE_MS
+        services, pause_ms, loop = self._services, PAUSE_MS, asyncio.get_running_loop()
         while True:
             try:
-                with services.metrics.append_seconds.time():
-                    stands = await services.recorder.store(
-                        effect.fact, id=effect.id, cause=effect.cause
-                    )
+                begun_s = loop.time()
+                stands = await services.recorder.store(
+                    effect.fact, id=effect.id, cause=effect.cause
+                )
+                services.metrics.append_seconds.observe(loop.time() - begun_s)
             except StreamFull as error:
                 self._not_stored(effect, str(error), final=True)
                 return None

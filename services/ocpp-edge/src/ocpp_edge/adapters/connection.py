@@ -21,6 +21,12 @@ class Connection(Protocol):
         """The next frame. Raise holdfast.ocpp.websocket.ConnectionEnded."""
         ...
 
+    def send_now(self, frame: str) -> bool:
+        """Without waiting. False: it is not sent, for the other end does not read what it was sent before; `send` waits.
+        To a connection that has ended nothing is sent; `receive` says so.
+        """
+        ...
+
     async def send(self, frame: str) -> None:
         """Raise holdfast.ocpp.websocket.ConnectionEnded."""
         ...

@@ -44,6 +44,14 @@ class InMemoryConnection:
             raise ConnectionEnded(self.close_reason or "connection lost")
         return frame.result()
 
+    def send_now(self, frame: str | bytes) -> bool:
+        if self._ended.is_set() or self.is_silent or self._peer.is_silent:
+            return True
+        if self._peer._inbox.full():
+            return False
+        self._peer._inbox.put_nowait(frame)
+        return True
+
     async def send(self, frame: str | bytes) -> None:
         if self._ended.is_set():
             raise ConnectionEnded(self.close_reason or "connection lost")
