@@ -31,16 +31,16 @@ class FrameSocket(Generic[Socket]):
         try:
             return await self._socket.recv()
         except ConnectionClosed as closed:
-            raise ConnectionEnded(_how(closed)) from None
+            raise ConnectionEnded(how_it_ended(closed)) from None
 
     async def send(self, frame: str) -> None:
         """Raise ConnectionEnded."""
         try:
             await self._socket.send(frame)
         except ConnectionClosed as closed:
-            raise ConnectionEnded(_how(closed)) from None
+            raise ConnectionEnded(how_it_ended(closed)) from None
 
 
-def _how(closed: ConnectionClosed) -> str:
+def how_it_ended(closed: ConnectionClosed) -> str:
     how = closed.rcvd or closed.sent
     return f"closed {how.code} {how.reason}".strip() if how else "connection lost"

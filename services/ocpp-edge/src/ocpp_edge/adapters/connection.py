@@ -22,7 +22,8 @@ class Connection(Protocol):
         ...
 
     def send_now(self, frame: str) -> bool:
-        """Without waiting. False: it is not sent, for the other end does not read what it was sent before; `send` waits.
+        """Without waiting. False: it is not sent, for the other end does not read what it was sent before.
+
         To a connection that has ended nothing is sent; `receive` says so.
         """
         ...

@@ -23,13 +23,19 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from holdfast.ocpp.versions import OcppVersion, version_of
-from holdfast.ocpp.websocket import REASON_CHARACTERS_MAX, FrameSocket, quiet
+from holdfast.ocpp.websocket import (
+    REASON_CHARACTERS_MAX,
+    ConnectionEnded,
+    FrameSocket,
+    how_it_ended,
+    quiet,
+)
 from holdfast.settings import ConfigError
 from ocpp_edge.adapters.connection import Reception, version_offered
+from ocpp_edge.adapters.direct import DirectSocket
 from ocpp_edge.adapters.tls import Tls, TlsProblem, client_certificate
 from ocpp_edge.adapters.watched import (
     HalfOpen,
-    WatchedSocket,
     a_few_at_a_time,
     cut_slow_frames,
     watched,
@@ -42,13 +48,19 @@ from ocpp_edge.gate import Gate, Refused
 log = logging.getLogger(__name__)
 
 CLOSE_S = 5
-FRAMES_AHEAD_MAX = 16
-"""Frames read ahead of the one being served; then TCP makes the charge point wait."""
 BACKLOG = 1_024
 """Connections the system holds for us; beyond it a storm loses packets, and whole seconds with them."""
 
 
-class WebSocketConnection(FrameSocket[ServerConnection]):
+class Socket(DirectSocket):
+    """Knows as whom the gate let it in."""
+
+    identity: str = ""
+    security_profile: int = 0
+    is_pending: bool = False
+
+
+class WebSocketConnection(FrameSocket[Socket]):
     @property
     def version(self) -> OcppVersion:
         found = version_of(self._socket.subprotocol or "")
@@ -63,22 +75,25 @@ class WebSocketConnection(FrameSocket[ServerConnection]):
             return False
         return True
 
+    async def receive(self) -> str | bytes:
+        try:
+            return await self._socket.next_frame()
+        except ConnectionClosed as closed:
+            raise ConnectionEnded(how_it_ended(closed)) from None
+
+    def send_now(self, frame: str) -> bool:
+        sent = self._socket.send_now(frame)
+        if sent and self._socket.permit:
+            self._socket.permit.leave()
+        return sent
+
     async def send(self, frame: str) -> None:
         await super().send(frame)
-        permit = getattr(self._socket, "permit", None)
-        if permit:
-            permit.leave()
+        if self._socket.permit:
+            self._socket.permit.leave()
 
     async def close(self, code: int, reason: str) -> None:
         await self._socket.close(code, reason[:REASON_CHARACTERS_MAX])
-
-
-class Socket(WatchedSocket):
-    """Knows as whom the gate let it in."""
-
-    identity: str = ""
-    security_profile: int = 0
-    is_pending: bool = False
 
 
 def _agreed(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -121,7 +136,6 @@ async def _open(
             process_request=a_few_at_a_time(door.admission, door.process_request, door.failures),
             compression=None,
             max_size=config.frame_bytes_max,
-            max_queue=FRAMES_AHEAD_MAX,
             open_timeout=config.handshake_s,
             ping_interval=config.ping_interval_s,
             ping_timeout=config.ping_timeout_s,
@@ -157,6 +171,7 @@ class Door:
 
     async def handle(self, socket: ServerConnection) -> None:
         assert isinstance(socket, Socket)
+        socket.forget_handshake()
         if socket.is_pending:
             await self._gate.onboarding.serve(socket.identity, WebSocketConnection(socket))
             return
