@@ -52,7 +52,7 @@ class Link:
 
     @property
     def is_closing(self) -> bool:
-        return self._closing.is_set()
+        return self._end is not None
 
     def send(self, frame: str) -> None:
         if self._end:
