@@ -22,9 +22,9 @@ class ChargePointConnected(Fact):
     """OCPP's: 0 nothing, 1 password, 2 TLS and password, 3 TLS and the charge point's certificate."""
     remote: str
     replaced: str | None = None
-    """The connection that this one took over from: the newest authenticated one wins."""
+    """The connection that this one took over from."""
     replaced_answered: bool = False
-    """The one before still answered a ping: two charge points may go by one identity."""
+    """The one before still answered a ping, at a site where the newest wins: two charge points under one identity?"""
     coalesced: int = 0
     """So many facts of connections before this one were left out: the journal did not take them in time."""
 
