@@ -1,0 +1,96 @@
+"""Goal: every message of 1.6, 2.0.1 and 2.1, from charge points and to them, refused wherever its schema refuses it,
+with the code that says why; and exactly where the `ocpp` package refuses it.
+
+Method: payloads made from the schemas themselves, one fault each.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import InvalidOperation
+
+import pytest
+from jsonschema.exceptions import ValidationError
+from ocpp.messages import MessageType, get_validator
+
+from holdfast.ocpp import frames
+from holdfast.ocpp.actions import Sender, rows
+from holdfast.ocpp.frames import Code, Wrong
+from holdfast.ocpp.versions import OcppVersion
+from holdfast_testkit.ocpp_negatives import good, negatives
+from ocpp_edge.adapters.schemas import Schemas, read_call
+from ocpp_edge.domain import calls
+
+SAID = [(version, one) for version in OcppVersion for one in rows(version, Sender.CHARGE_POINT)]
+ORDERED = [(version, one) for version in OcppVersion for one in rows(version, Sender.CSMS)]
+CODES = {
+    "missing": {Code.OCCURRENCE},
+    "type": {Code.TYPE},
+    "word": {Code.PROPERTY},
+    "length": {Code.PROPERTY},
+    "bound": {Code.PROPERTY},
+    "items": {Code.OCCURRENCE},
+    "extra": {Code.FORMATION},
+    "object": {Code.FORMATION},
+}
+SCHEMAS = Schemas()
+
+
+def named(cases):
+    return [
+        pytest.param(version, row, id=f"{version.value}-{row.action}") for version, row in cases
+    ]
+
+
+def frame_of(row, payload):
+    kind = frames.Send if row.send else frames.Call
+    return kind(message_id="m", action=row.action, raw=json.dumps(payload))
+
+
+def the_package_refuses(version, action, payload):
+    """None: it has no opinion, for a fault of its own."""
+    try:
+        get_validator(MessageType.Call, action, version.value).validate(payload)
+    except ValidationError:
+        return True
+    except (InvalidOperation, FileNotFoundError):
+        return None
+    return False
+
+
+@pytest.mark.parametrize(("version", "row"), named(SAID))
+def test_each_message_of_a_charge_point(version, row):
+    cases = negatives(version, row.action)
+    assert len(cases) >= 3
+    for case in cases:
+        found = read_call(SCHEMAS, "c", frame_of(row, case.payload), version)
+        assert isinstance(found, Wrong), str(case)
+        assert found.code in CODES[case.kind], (str(case), found.sentence)
+        assert found.message_id == (None if row.send else "m")
+        if case.kind != "object":
+            assert the_package_refuses(version, row.action, case.payload) in (True, None)
+    for payload in good(version, row.action):
+        assert the_package_refuses(version, row.action, payload) in (False, None)
+        found = read_call(SCHEMAS, "c", frame_of(row, payload), version)
+        assert isinstance(found, calls.Call), found
+
+
+@pytest.mark.parametrize(("version", "row"), named(ORDERED))
+def test_each_command_to_a_charge_point(version, row):
+    cases = [case for case in negatives(version, row.action) if case.kind != "object"]
+    assert cases
+    for case in cases:
+        problem = SCHEMAS.problem(row.action, case.payload, version)
+        assert problem is not None, str(case)
+        assert problem.code in CODES[case.kind], (str(case), problem.sentence)
+        assert the_package_refuses(version, row.action, case.payload) in (True, None)
+    for payload in good(version, row.action):
+        assert SCHEMAS.problem(row.action, payload, version) is None
+        assert the_package_refuses(version, row.action, payload) in (False, None)
+
+
+def test_every_kind_of_fault_was_tried():
+    kinds = {
+        case.kind for version, row in (*SAID, *ORDERED) for case in negatives(version, row.action)
+    }
+    assert kinds == set(CODES)
