@@ -64,7 +64,8 @@ def negatives(version: OcppVersion, action: str, limit: int = 80) -> list[Negati
         by_kind.setdefault(one.kind, []).append(one)
     share = max(1, limit // max(1, len(by_kind)))
     kept = [one for kind in by_kind.values() for one in kind[:: max(1, -(-len(kind) // share))]]
-    whole = [Negative(kind="object", where="payload", payload=one) for one in ([], None, "x", 7)]
+    others: tuple[Any, ...] = ([], None, "x", 7)
+    whole = [Negative(kind="object", where="payload", payload=other) for other in others]
     return [*whole, *kept]
 
 
@@ -76,7 +77,7 @@ def _rule(root: Schema, schema: Schema) -> Schema:
 
 def _type(rule: Schema) -> str:
     kind = rule.get("type", "object" if "properties" in rule else "any")
-    return kind[0] if isinstance(kind, list) else kind
+    return str(kind[0] if isinstance(kind, list) else kind)
 
 
 def _made(root: Schema, schema: Schema, *, full: bool, depth: int) -> Any:

@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
 from typing import assert_never
 
-from holdfast.contracts.charge_point import ChargePointThrottled, FrameRefused
+from holdfast.contracts.charge_point import FrameRefused
 from holdfast.contracts.command import Command, CommandReceipt, CommandSettled, CommandWord
 from holdfast.contracts.envelope import Entry, Fact
 from holdfast.contracts.session import (
@@ -65,9 +64,9 @@ from ocpp_edge.domain.identity import content, content_known
 from ocpp_edge.domain.sessions import Origin
 from ocpp_edge.domain.state import State
 from ocpp_edge.link import Link
-from ocpp_edge.pace import Pace, Report
 from ocpp_edge.receipts import Receipts
 from ocpp_edge.services import Services
+from ocpp_edge.throttle import Throttle
 from ocpp_edge.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ class Attendant:
         """The wait of the newest connection that waits for the door."""
         self._receipts = Receipts()
         self._asking: set[str] = set()
-        self._pace = Pace(services.rates)
+        self._throttle = Throttle(services, self.name)
         self._writer = Writer(services, self.handle, self._note)
 
     # --- events ---
@@ -125,7 +124,7 @@ class Attendant:
     def tick(self) -> None:
         if self.state.waits:
             self.handle(Tick(at_ms=self._at_ms, mono_ms=self._mono_ms))
-        self._say_throttled(self._pace.report(self._mono_ms))
+        self._throttle.tell()
 
     async def take(self, command: Command, downlink_seq: int) -> CommandReceipt:
         """Return once the command is in the journal, or its id is known to be another one's. Raise NotTaken."""
@@ -163,7 +162,9 @@ class Attendant:
             self._door.release()
         reason = "ocpp-edge stops"
         try:
-            reason = await link.run(self._taker(link), lambda: self.state.has_room, self._wait_ms)
+            reason = await link.run(
+                self._taker(link), lambda: self.state.has_room, self._throttle.wait_ms
+            )
         finally:
             self.handle(
                 Disconnected(
@@ -233,7 +234,7 @@ class Attendant:
 
         def take(frame: str | bytes) -> None:
             self.heard_at_ms, link.heard_mono_ms = self._at_ms, self._mono_ms
-            self._pace.took(len(frame), self._mono_ms)
+            self._throttle.took(len(frame))
             parsed = frames.parse(frame)
             match parsed:
                 case frames.Send() | frames.ResultError() if wrong := frames.not_served(
@@ -243,7 +244,7 @@ class Attendant:
                     return
                 case frames.Call() | frames.Send():
                     if parsed.action == "Authorize":
-                        self._pace.took_authorize(self._mono_ms)
+                        self._throttle.took_authorize()
                     call = read_call(self._services.schemas, link.id, parsed, link.version)
                     if isinstance(call, frames.Wrong):
                         self._refuse(link, call, frame)
@@ -271,20 +272,6 @@ class Attendant:
             self.handle(event)
 
         return take
-
-    def _wait_ms(self) -> int:
-        wait_ms = self._pace.wait_ms(self._mono_ms)
-        if wait_ms:
-            self._services.metrics.throttled.labels(because=self._pace.because).inc()
-            self._say_throttled(self._pace.report(self._mono_ms))
-        return wait_ms
-
-    def _say_throttled(self, report: Report | None) -> None:
-        if report is None:
-            return
-        log.warning("throttled", extra=self._names(**asdict(report)))
-        fact = ChargePointThrottled(charge_point=self.name, **asdict(report))
-        self._services.telemetry.offer(fact, self._link.id if self._link else self.name)
 
     def _refuse(self, link: Link, wrong: frames.Wrong, frame: str | bytes) -> None:
         self._services.metrics.refused_frames.labels(reason=wrong.reason.value).inc()
