@@ -1,9 +1,10 @@
 """Goal: whatever happens to sockets, processes, records and the CSMS, every transactional message is there in the end,
-once in effect, in order and under the right id; never two CALLs at once; and the same life twice is the same wire.
+once in effect, in order, under the right id and on a connection of its version; never two CALLs at once; and the same
+life twice is the same wire.
 
-Method: a random journal of several lives of a disk, read by a bridge that is killed, whose records are late, before
-a CSMS that errs, hangs up, answers late, loses answers and talks nonsense. Like some, it recognises a start by what
-it says.
+Method: a random journal of several lives of a disk, of a charge point that changes its version at will, read by a
+bridge that is killed, whose records are late, before a CSMS that errs, hangs up, answers late, loses answers and talks
+nonsense. Like some, it recognises a start by what it says.
 """
 
 from __future__ import annotations
@@ -41,9 +42,14 @@ from csms_bridge.domain.site import unhandled_since
 from csms_bridge.domain.state import Policy, State
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.rules import UpstreamRules
+from holdfast.ocpp.versions import OcppVersion
+from holdfast_testkit import facts_2x
 
 BEGUN_MS = 1_790_000_000_000
-TRANSACTIONAL = ("StartTransaction", "MeterValues", "StopTransaction")
+TRANSACTIONAL = ("StartTransaction", "MeterValues", "StopTransaction", "TransactionEvent")
+OF_16 = TRANSACTIONAL[:3]
+GUARANTEED = "SecurityEventNotification"
+V16, V201 = OcppVersion.V16, OcppVersion.V201
 NOISE = [
     "[",
     '[3,"nobody asked",{}]',
@@ -63,16 +69,19 @@ class Story:
         self.told: list[tuple[Place, Fact, bool]] = []
         self.life, self.seq, self.live = 0, 0, True
         self.local, self.wh = 0, 0
-        self.running: list[int] = []
-        self.tell(facts.connected())
-        self.tell(facts.booted())
+        self.version = rng.choice([V16, V201])
+        self.running: list[tuple[int, OcppVersion]] = []
+        self.arrive()
         happens = [self.start] * 2 + [self.meter] * 4 + [self.stop, self.status, self.error]
-        happens += [self.come_and_go, self.cut_or_back, self.nothing]
+        happens += [self.come_and_go, self.cut_or_back, self.nothing, self.guaranteed, self.latest]
         for _ in range(rng.randrange(10, 60)):
             self.wh += 1
             rng.choice(happens)()
             if rng.random() < 0.03:
                 self.lose_disk()
+            if rng.random() < 0.05:
+                self.version = rng.choice([V16, V201])
+                self.arrive()
         while self.running:
             self.stop()
 
@@ -80,38 +89,74 @@ class Story:
         self.seq += self.rng.choice([1, 1, 1, 3])  # between them are facts of others
         self.told.append((Place(f"life{self.life:04d}", self.seq), fact, self.live))
 
+    def arrive(self) -> None:
+        self.tell(self.connected(f"k{self.wh}"))
+        self.tell(self.booted())
+
+    def connected(self, connection: str) -> Fact:
+        if self.version is V16:
+            return self.facts.connected(connection)
+        return facts_2x.connected(self.version, connection)
+
+    def booted(self) -> Fact:
+        model = f"M{self.wh}"
+        return self.facts.booted(model) if self.version is V16 else facts_2x.booted(V201, model)
+
     def start(self) -> None:
         if len(self.running) < 2:
             self.local += 1
-            self.running.append(self.local)
-            self.tell(self.facts.started(self.local))
+            self.running.append((self.local, self.version))
+            is_16 = self.version is V16
+            own = f"t{self.local}"
+            self.tell(self.facts.started(self.local) if is_16 else facts_2x.started(own))
 
     def meter(self) -> None:
         if self.running:
-            self.tell(self.facts.metered(self.rng.choice(self.running), self.wh))
+            local, version = self.rng.choice(self.running)
+            left_out = ((self.wh - 1, self.wh - 1),) if self.rng.random() < 0.2 else ()
+            self.tell(
+                self.facts.metered(local, self.wh)
+                if version is V16
+                else facts_2x.metered(self.wh, f"t{local}", left_out=left_out)
+            )
 
     def stop(self) -> None:
         if self.running:
-            self.tell(self.facts.stopped(self.running.pop(0), self.wh))
+            local, version = self.running.pop(0)
+            self.tell(
+                self.facts.stopped(local, self.wh)
+                if version is V16
+                else facts_2x.stopped(self.wh + 1, f"t{local}")
+            )
 
     def status(self) -> None:
-        word = self.rng.choice(["Available", "Charging"])
-        self.tell(self.facts.status(word, self.rng.randrange(3)))
+        word, place = self.rng.choice(["Available", "Charging"]), self.rng.randrange(3)
+        is_16 = self.version is V16
+        self.tell(self.facts.status(word, place) if is_16 else facts_2x.status(word, place))
 
     def error(self) -> None:
-        self.tell(self.facts.status("Faulted", 1, error=f"E{self.wh}"))
+        if self.version is V16:
+            self.tell(self.facts.status("Faulted", 1, error=f"E{self.wh}"))
+
+    def guaranteed(self) -> None:
+        self.tell(facts_2x.said(GUARANTEED, self.wh, version=self.version))
+
+    def latest(self) -> None:
+        key, version = f"k{self.rng.randrange(2)}", self.version
+        self.tell(
+            facts_2x.said("LogStatusNotification", self.wh, kind="L", key=key, version=version)
+        )
 
     def come_and_go(self) -> None:
-        facts = self.facts
-        boot = facts.booted(f"M{self.wh}")
-        self.tell(self.rng.choice([boot, facts.disconnected(), facts.connected()]))
+        come = self.connected(self.rng.choice(["k1", "k2"]))
+        self.tell(self.rng.choice([self.booted(), self.facts.disconnected(), come]))
 
     def cut_or_back(self) -> None:
         self.live = not self.live
 
     def lose_disk(self) -> None:
         self.life, self.seq = self.life + 1, 0
-        self.tell(self.facts.connected(f"k{self.life}"))
+        self.tell(self.connected(f"k{self.life}"))
 
     def nothing(self) -> None:
         pass
@@ -124,6 +169,8 @@ class Csms:
         self.starts: dict[str, int] = {}
         self.taken: list[tuple[str, str, str]] = []
         """(entry, action, payload as it stood), the first time each."""
+        self.guaranteed: list[str] = []
+        """Entries of class G, the first time each."""
         self._known: dict[str, str] = {}
 
     def take(self, message_id: str, action: str, payload: str) -> dict[str, Any]:
@@ -134,7 +181,11 @@ class Csms:
             if known is None:
                 self._known[entry] = payload
                 self.taken.append((entry, action, payload))
+        if action == GUARANTEED and entry not in self.guaranteed:
+            self.guaranteed.append(entry)
         match action:
+            case "TransactionEvent":
+                return {"idTokenInfo": {"status": "Accepted"}}
             case "StartTransaction":
                 csms_id = self.starts.setdefault(payload, 1_000 + len(self.starts))
                 return {"transactionId": csms_id, "idTagInfo": {"status": "Accepted"}}
@@ -164,6 +215,8 @@ class Life:
         self.journaled = 0
         self.connection: str | None = None
         self.connections = 0
+        self.version = V16
+        """Of the connection."""
         self.is_dialling = False
         self.closing: list[str] = []
         self.closed_mono_ms = 0
@@ -185,7 +238,8 @@ class Life:
 
     def perform(self, effect: Effect) -> None:
         match effect:
-            case Connect():
+            case Connect(version=version):
+                self.version = version
                 assert self.connection is None, "a second connection"
                 assert not self.is_dialling
                 is_dead = self.mono_ms - self.closed_mono_ms >= self.policy.give_up_ms
@@ -215,14 +269,16 @@ class Life:
         action = rest[0]
         payload = frame[len(f'[2,"{message_id}","{action}",') : -1]
         self.due = (message_id, action, payload)
+        assert (action in OF_16) <= (self.version is V16), "on a connection of another version"
+        assert (action == "TransactionEvent") <= (self.version is V201)
         if action in TRANSACTIONAL:
             life, seq = message_id.removeprefix("hf-").split("-r")[0].rsplit("-", 1)
             assert not self.stored.is_past(Place(life, int(seq)), self.stored.transactional)
-            if action == "StartTransaction":
+            if action == "StartTransaction" or rest[1].get("eventType") == "Started":
                 assert self.stored.attempt is not None, (
                     "nobody would know that it may have been sent"
                 )
-            else:
+            elif action in OF_16:
                 known = {one.csms_id for one in self.stored.transactions.values()}
                 assert rest[1]["transactionId"] in known, "nobody would know whose id it is"
 
@@ -313,9 +369,10 @@ class Life:
             self.say([4, asked[0], "InternalError", "", {}])
 
     def csms_talks_nonsense(self) -> None:
-        if self.due is not None and self.due[1] == "StartTransaction":
+        said = {"StartTransaction": [{}, None, {"transactionId": "7"}], "TransactionEvent": [7, []]}
+        if self.due is not None and self.due[1] in said:
             asked, self.due = self.due, None
-            self.say([3, asked[0], self.rng.choice([{}, None, {"transactionId": "7"}])])
+            self.say([3, asked[0], self.rng.choice(said[asked[1]])])
 
     def csms_hangs_up(self) -> None:
         """Before or after it took what was asked; its answer is lost, or comes after the end."""
@@ -400,7 +457,7 @@ def expected(life: Life) -> list[tuple[str, str, str]]:
             continue
         local = fact.transaction_id
         raw = fact.raw
-        if action != "StartTransaction":
+        if action in OF_16 and action != "StartTransaction":
             start = next(
                 one.raw for _, one, _ in life.story if f'"n":{local}}}' in getattr(one, "raw", "")
             )
@@ -419,6 +476,11 @@ SEEDS = st.integers(0, 2**32 - 1)
 def test_every_message_is_there_once_in_order_and_under_the_right_id(seed, facts):
     life = Life(seed, facts).live_through()
     assert life.csms.taken == expected(life)
+    assert life.csms.guaranteed == [
+        f"hf-{place.incarnation}-{place.seq}"
+        for place, fact, _ in life.story
+        if getattr(fact, "action", "") == GUARANTEED
+    ]
     assert life.state.kept.running() == {}
     assert {one.trouble.value for one in life.state.kept.open} <= {"double start"}
 
