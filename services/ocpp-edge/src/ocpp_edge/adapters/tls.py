@@ -1,7 +1,8 @@
 """TLS at the door: which versions and suites, which client certificates, and files that change under way.
 
-TLS 1.2 and 1.3; ECDHE with AES-GCM; no compression, no renegotiation, no resumption: every connection shows its
-certificate anew.
+TLS 1.2 and 1.3; ECDHE with AES-GCM; no compression, no renegotiation, no tickets. What TLS 1.2 resumes by its
+session's id has the certificate of the first time, and is judged by it at the door all the same; not beyond a change
+of the files.
 """
 
 from __future__ import annotations

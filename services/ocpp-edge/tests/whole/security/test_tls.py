@@ -6,6 +6,7 @@ Method: the whole service on real sockets, real handshakes, certificates made fo
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from datetime import timedelta
@@ -327,3 +328,60 @@ async def test_a_site_may_have_no_door_without_tls(doors, call):
         await doors.dial()
     async with doors.dial(tls=doors.client_tls()) as client:
         assert (await call(client))[0] == 3
+
+
+UPGRADE = (
+    b"GET /ocpp/CP-1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Protocol: ocpp1.6\r\n\r\n"
+)
+
+
+async def test_s6_a_resumed_connection_is_judged_by_its_certificate_all_the_same(doors, authority):
+    doors.register(CP_1={"security_profile": 3})
+    await doors.open()
+    tls = doors.client_tls(doors.ca.client("CP-1"), until=ssl.TLSVersion.TLSv1_2)
+    session = None
+
+    def dial():
+        """The status, and whether the connection was resumed."""
+        nonlocal session
+        plain = socket.create_connection(("127.0.0.1", doors.tls_port))
+        with tls.wrap_socket(plain, server_hostname="localhost", session=session) as client:
+            client.send(UPGRADE)
+            status = client.recv(12)[-3:]
+            session = client.session
+            return status, client.session_reused
+
+    assert await asyncio.to_thread(dial) == (b"101", False)
+    assert await asyncio.to_thread(dial) == (b"101", True)
+    doors.register(CP_1={"security_profile": 3, "certificate_cn": "another"})
+    assert await asyncio.to_thread(dial) == (b"401", True)
+    doors.write("ca.pem", authority("new").pem)
+
+    async def is_refused():
+        try:
+            await asyncio.to_thread(dial)
+        except REFUSED:
+            return True
+        return False
+
+    await eventually(is_refused)
+
+
+async def test_tls_1_3_resumes_nothing(doors):
+    await doors.open()
+    tls = doors.client_tls(doors.ca.client("CP-1"))
+
+    def dialled():
+        session, reused = None, []
+        for _ in range(2):
+            plain = socket.create_connection(("127.0.0.1", doors.tls_port))
+            with tls.wrap_socket(plain, server_hostname="localhost", session=session) as client:
+                client.send(UPGRADE)
+                client.recv(1)
+                reused.append(client.session_reused)
+                session = client.session
+        return reused
+
+    assert await asyncio.to_thread(dialled) == [False, False]
