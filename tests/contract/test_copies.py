@@ -73,7 +73,29 @@ async def open_journal(site: ServerBus, incarnation: str) -> None:
     await site.bind_consumer(copy.name, copy.consumer, copy.deliver, subjects.journal_all(SITE))
 
 
-async def bind_downlink(cloud: ServerBus) -> None:
+async def link_is_up(site: ServerBus, cloud: ServerBus) -> None:
+    """As a site knows it: by an answer of the cloud. A copy begun earlier may stay empty."""
+
+    async def answer(_: Request) -> bytes:
+        return b"here"
+
+    await cloud.respond(subjects.up_from_any("pulse"), answer)
+    pulse = subjects.up(SITE, "pulse")
+    await eventually(lambda: site.request(pulse, b"", timeout_ms=1_000), within_s=WITHIN_S)
+
+
+async def copy_journal(cloud: ServerBus, incarnation: str) -> bool:
+    """As the cloud does: once the consumer is seen over the link."""
+    copy = journal_copy(incarnation)
+    await eventually(
+        lambda: cloud.has_consumer(copy.name, copy.consumer, domain=DOMAIN), within_s=WITHIN_S
+    )
+    return await cloud.ensure_copy(copy)
+
+
+async def bind_downlink(cloud: ServerBus, site: ServerBus) -> None:
+    """As the cloud does when a site asks for it, over a link that is there."""
+    await link_is_up(site, cloud)
     copy = DOWNLINK_COPY
     await cloud.bind_consumer(copy.name, copy.consumer, copy.deliver, subjects.down_all(SITE))
 
@@ -135,7 +157,7 @@ async def test_a_journal_is_copied_whole_over_cuts(pair: Pair) -> None:
     name = subjects.journal_stream(SITE, FIRST)
     async with pair.site.connect() as site, pair.cloud.connect() as cloud:
         await open_journal(site, FIRST)
-        assert await cloud.ensure_copy(journal_copy(FIRST))
+        assert await copy_journal(cloud, FIRST)
         assert not await cloud.ensure_copy(journal_copy(FIRST))
         await write(site, FIRST, 5_500)
         await arrived(cloud, name, 5_500)
@@ -169,7 +191,7 @@ async def test_a_wiped_site_goes_on_as_a_new_incarnation_beside_its_old_copy(pai
     async with pair.cloud.connect() as cloud:
         async with pair.site.connect() as site:
             await open_journal(site, FIRST)
-            await cloud.ensure_copy(journal_copy(FIRST))
+            await copy_journal(cloud, FIRST)
             await write(site, FIRST, 800)
             await arrived(cloud, old, 800)
         await pair.site.kill(wipe=True)
@@ -177,10 +199,7 @@ async def test_a_wiped_site_goes_on_as_a_new_incarnation_beside_its_old_copy(pai
         async with pair.site.connect() as site:
             await open_journal(site, SECOND)
             await write(site, SECOND, 1_000)
-            await eventually(
-                lambda: cloud.has_consumer(new, "up_" + SITE, domain=DOMAIN), within_s=WITHIN_S
-            )
-            await cloud.ensure_copy(journal_copy(SECOND))
+            await copy_journal(cloud, SECOND)
             state = await arrived(cloud, new, 1_000)
         assert (state.first_seq, state.messages) == (1, 1_000)
         before = await cloud.state(old)
@@ -200,12 +219,12 @@ async def test_an_incarnation_on_the_same_disk_takes_the_subjects_over(pair: Pai
     new = subjects.journal_stream(SITE, SECOND)
     async with pair.site.connect() as site, pair.cloud.connect() as cloud:
         await open_journal(site, FIRST)
-        await cloud.ensure_copy(journal_copy(FIRST))
+        await copy_journal(cloud, FIRST)
         await write(site, FIRST, 10)
         await arrived(cloud, journal(FIRST).name, 10)
         await site.release_subjects(journal(FIRST).name, subjects.retired(SITE, FIRST, "journal"))
         await open_journal(site, SECOND)
-        await cloud.ensure_copy(journal_copy(SECOND))
+        await copy_journal(cloud, SECOND)
         await write(site, SECOND, 10)
         assert (await arrived(cloud, new, 10)).messages == 10
         assert (await cloud.state(journal(FIRST).name)).messages == 10
@@ -216,7 +235,7 @@ async def test_a_lost_cloud_copy_is_filled_again_when_bound_before_it_is_made(pa
     copy = journal_copy(FIRST)
     async with pair.site.connect() as site, pair.cloud.connect() as cloud:
         await open_journal(site, FIRST)
-        await cloud.ensure_copy(copy)
+        await copy_journal(cloud, FIRST)
         await write(site, FIRST, 300)
         await arrived(cloud, copy.name, 300)
         await cloud.delete_stream(copy.name)
@@ -232,7 +251,7 @@ async def test_a_paused_consumer_holds_its_copy_back(pair: Pair) -> None:
     copy = journal_copy(FIRST)
     async with pair.site.connect() as site, pair.cloud.connect() as cloud:
         await open_journal(site, FIRST)
-        await cloud.ensure_copy(copy)
+        await copy_journal(cloud, FIRST)
         await write(site, FIRST, 10)
         await arrived(cloud, copy.name, 10)
         message = await site.get(copy.name, 10)
@@ -258,7 +277,7 @@ async def test_a_downlink_copy_holds_the_newest_of_each_subject_and_nothing_expi
         await cloud.append(
             subjects.DOWNLINK, subjects.down_command(OTHER_SITE, "x"), b"{}", id="other"
         )
-        await bind_downlink(cloud)
+        await bind_downlink(cloud, site)
         await site.ensure_copy(DOWNLINK_COPY)
         await commands_at(site, 1_500)
         for version in (b"1", b"2"):
@@ -278,14 +297,14 @@ async def test_a_wiped_site_gets_its_downlink_back_when_bound_before_it_copies(p
         await cloud.ensure_stream(DOWNLINK)
         await send(cloud, "c1", "c2", "c3")
         async with pair.site.connect() as site:
-            await bind_downlink(cloud)
+            await bind_downlink(cloud, site)
             await site.ensure_copy(DOWNLINK_COPY)
             await commands_at(site, 3)
             await known_to_origin(cloud, 3)
         await pair.site.kill(wipe=True)
         await pair.site.start()
         async with pair.site.connect() as site:
-            await bind_downlink(cloud)
+            await bind_downlink(cloud, site)
             await site.ensure_copy(DOWNLINK_COPY)
             await commands_at(site, 3)
 
@@ -298,23 +317,24 @@ async def test_a_downlink_copy_made_over_a_used_consumer_is_spoiled_until_it_is_
         await cloud.ensure_stream(DOWNLINK)
         await send(cloud, "c1", "c2", "c3")
         async with pair.site.connect() as site:
-            await bind_downlink(cloud)
+            await bind_downlink(cloud, site)
             await site.ensure_copy(DOWNLINK_COPY)
             await commands_at(site, 3)
             await known_to_origin(cloud, 3)
         await pair.site.kill(wipe=True)
         await pair.site.start()
         async with pair.site.connect() as site:
+            await link_is_up(site, cloud)
             await site.ensure_copy(DOWNLINK_COPY)
             spoiled = await arrived(site, subjects.DOWNLINK, 3)
             assert (spoiled.first_seq, spoiled.messages) == (4, 0)
-            await bind_downlink(cloud)
+            await bind_downlink(cloud, site)
             await send(cloud, "c4")
             state = await arrived(site, subjects.DOWNLINK, 4)
             assert (state.first_seq, state.messages) == (4, 1)
 
             await site.delete_stream(subjects.DOWNLINK)
-            await bind_downlink(cloud)
+            await bind_downlink(cloud, site)
             await site.ensure_copy(DOWNLINK_COPY)
             await commands_at(site, 4)
 
@@ -329,7 +349,7 @@ async def test_a_site_cut_off_since_its_first_day_gets_its_downlink_once_bound(p
             await site.state(subjects.DOWNLINK)
         await asyncio.sleep(2)
         pair.heal()
-        await bind_downlink(cloud)
+        await bind_downlink(cloud, site)
         await site.ensure_copy(DOWNLINK_COPY)
         await commands_at(site, 3)
 
@@ -339,11 +359,11 @@ async def test_binding_again_under_a_live_copy_does_no_harm(pair: Pair) -> None:
     async with pair.site.connect() as site, pair.cloud.connect() as cloud:
         await cloud.ensure_stream(DOWNLINK)
         await send(cloud, "c1", "c2", "c3")
-        await bind_downlink(cloud)
+        await bind_downlink(cloud, site)
         await site.ensure_copy(DOWNLINK_COPY)
         await commands_at(site, 3)
-        await bind_downlink(cloud)
-        await bind_downlink(cloud)
+        await bind_downlink(cloud, site)
+        await bind_downlink(cloud, site)
         await send(cloud, "c4")
         await commands_at(site, 4)
 

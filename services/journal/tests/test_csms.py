@@ -27,7 +27,9 @@ from holdfast_testkit.eventually import eventually
 from holdfast_testkit.nats_server import single_server
 from holdfast_testkit.sim_bus import SimBus
 from holdfast_testkit.sim_clock import SimClock, virtual_time
+from journal.cloud_scope import csms as csms_watch
 from journal.cloud_scope.csms import INSTANCES_MAX, CsmsWatch
+from journal.domain import csms as judgement
 from journal.domain.csms import BEAT_MS_MAX, Beat, Ownership, csms_of, heard, owned
 
 SITE = "berlin01"
@@ -285,8 +287,10 @@ async def test_a_pulse_is_answered_with_how_the_csms_is(world: Callable[..., Any
 
 @pytest.mark.nats
 async def test_on_a_real_server_the_bucket_is_followed_from_before_it_is_there(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(csms_watch, "FIRST_READ_S", 60)
+    monkeypatch.setattr(judgement, "BEAT_MS_MAX", 60_000)
     async with single_server(tmp_path) as server, server.connect() as bus:
         watch = CsmsWatch(bus, SystemClock(), CollectorRegistry())
         task = asyncio.get_running_loop().create_task(watch.follow())
@@ -294,13 +298,13 @@ async def test_on_a_real_server_the_bucket_is_followed_from_before_it_is_there(
         assert watch.state(SITE) is NONE
         await bus.ensure_stream(BUCKET)
         subject = subjects.upstream_site(SITE)
-        for number, csms in enumerate((UP, DOWN, UP)):
-            data = record(csms=csms).to_bytes()
+        for number, state in enumerate((UP, DOWN, UP)):
+            data = record(csms=state).to_bytes()
             await bus.append(subjects.UPSTREAM_KV, subject, data, id=f"s{number}")
             alive = InstanceAlive(instance="b1", beat=number).to_bytes()
             beat = subjects.upstream_instance("b1")
             await bus.append(subjects.UPSTREAM_KV, beat, alive, id=f"b{number}")
-            await eventually(lambda csms=csms: watch.state(SITE) is csms)
+            await eventually(lambda state=state: watch.state(SITE) is state)
         again = CsmsWatch(bus, SystemClock(), CollectorRegistry())
         other = asyncio.get_running_loop().create_task(again.follow())
         await again.until_read()

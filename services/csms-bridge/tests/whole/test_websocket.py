@@ -49,7 +49,7 @@ def dial_with(folder: Path, **changes: Any) -> WebSocketDial:
             data_dir=folder,
             instance="bridge-1",
             backends_file=folder / "backends.yaml",
-            **changes,
+            **{"connect_s": 60, **changes},
         )
     )
 
