@@ -149,7 +149,6 @@ def test_what_only_the_csms_can_say_is_asked_of_it_and_comes_back(direct, bridge
     ]
 
 
-@pytest.mark.xfail(reason="targets of commands of 2.x are still on their way")
 def test_a_remote_stop_reaches_the_station_under_its_own_id_and_its_bytes_come_back(
     direct, bridged
 ):
