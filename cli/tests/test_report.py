@@ -68,6 +68,8 @@ ENDED = {
 def evidence(**changes: Any) -> Evidence:
     oracle = {
         "acknowledged_events": 40,
+        "transaction_events": {"acknowledged": 12, "left_out": 2, "complete": 1},
+        "guaranteed_events": 3,
         "lost": [],
         "lost_in_named_gaps": [],
         "duplicated_effects": [],
@@ -116,6 +118,7 @@ def evidence(**changes: Any) -> Evidence:
         "healed_ms": HEALED_MS,
         "killed": [],
         "restarts": {},
+        "wanted_fleet": {},
     }
     return Evidence(oracle=oracle, **{**whole, **changes})
 
@@ -240,3 +243,35 @@ def test_the_history_begins_with_the_first_connected():
 
 def test_changes_within_a_minute_are_counted():
     assert changes_in_a_minute(judge(evidence(), EXPECT).modes) == 3
+
+
+def connected(charge_point: str, version: str, profile: int) -> Envelope:
+    body = {
+        "charge_point": charge_point, "connection": "1", "protocol": "", "remote": "", "version": version,
+        "security_profile": profile,
+    }  # fmt: skip
+    return Envelope(
+        id=f"{charge_point}-{profile}", type="charge-point.connected", at_ms=1, site="berlin01", incarnation="a",
+        source="ocpp-edge", body=body,
+    )  # fmt: skip
+
+
+def test_the_report_counts_charge_points_by_version_and_profile_as_they_came():
+    journal = [*a_journal(), connected("CP-01", "1.6", 1), connected("CP-02", "2.1", 2)]
+    wanted = {"CP-01": ("1.6", 1), "CP-02": ("2.1", 2)}
+    report = judge(evidence(journal=journal, wanted_fleet=wanted), EXPECT)
+    assert report.problems == []
+    text = render(report)
+    assert "1 x 1.6 profile 1, 1 x 2.1 profile 2" in text
+    assert (
+        "12 of them TransactionEvents: 2 left out by rule, 1 transactions complete by seqNo" in text
+    )
+
+
+def test_a_charge_point_that_came_otherwise_or_never_is_a_problem():
+    journal = [*a_journal(), connected("CP-01", "2.1", 1)]
+    wanted = {"CP-01": ("2.1", 2), "CP-02": ("1.6", 1)}
+    assert judge(evidence(journal=journal, wanted_fleet=wanted), EXPECT).problems == [
+        "CP-01 came by 2.1 profile 1, expected 2.1 profile 2",
+        "CP-02 never came: 1.6 profile 1 was expected",
+    ]

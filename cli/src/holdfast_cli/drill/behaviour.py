@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Flag = bool | None
 Wait = Annotated[float, Field(ge=0.01, le=3_600)]
-NULL_MEANS_SOMETHING = {"heartbeat_s", "ping_s"}
+NULL_MEANS_SOMETHING = {"heartbeat_s", "ping_s", "stream_s"}
 
 
 class Behaviour(BaseModel):
-    """None is `not given` throughout, but for the two whose null means something."""
+    """None is `not given` throughout, but for those whose null means something."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -35,6 +35,10 @@ class Behaviour(BaseModel):
     message_ids: Literal["uuid", "repeating"] | None = None
     in_flight_silence_s: float | None = Field(None, ge=0, le=600)
     status_before_queue: Flag = None
+    transaction_begins: Literal["authorised", "cable"] | None = None
+    signed_values: Flag = None
+    settles: Flag = None
+    stream_s: float | None = Field(None, ge=0.02, le=86_400)
     late_meter_after_stop: Flag = None
     offline_start: Flag = None
     authorize_remote: Flag = None

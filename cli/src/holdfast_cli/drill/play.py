@@ -180,7 +180,7 @@ class Player:
         )
         return bool(came - gone)
 
-    async def _transaction(self, whose: Conversation, place: str) -> dict[str, int]:
+    async def _transaction(self, whose: Conversation, place: str) -> dict[str, int | str]:
         """The newest one there, as charge points or CSMS know it. Raise TalkError."""
         charge_point, connector = place.split("/")
 

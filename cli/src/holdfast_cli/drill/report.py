@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from holdfast.contracts.envelope import Envelope
-from holdfast_cli.drill import csms, decisions, rules
+from holdfast_cli.drill import csms, decisions, fleet, rules
 from holdfast_cli.drill.bundles import Bundle
 from holdfast_cli.drill.csms import CsmsAccount
 from holdfast_cli.drill.decisions import DecisionsAccount
@@ -61,7 +61,12 @@ class Report(BaseModel):
     seconds_to_degraded: float | None
     seconds_to_autonomous: float | None
     seconds_to_reconciled: float | None
+    charge_points: dict[str, tuple[str, int]]
+    """To OCPP version and security profile, as the journal says they came."""
     acknowledged_events: int
+    transaction_events: dict[str, int]
+    """Of 2.x: `acknowledged`, `left_out` by rule, transactions `complete` by their seqNos."""
+    guaranteed_events: int
     lost: int
     lost_in_named_gaps: int
     duplicated_effects: int
@@ -104,6 +109,7 @@ class Evidence:
     gaps: list[dict[str, Any]]
     copies: list[dict[str, Any]]
     oracle: dict[str, Any]
+    wanted_fleet: fleet.Fleet
     answered_calls: list[dict[str, Any]]
     """As the simulated CSMS said."""
     problems: list[str]
@@ -127,7 +133,10 @@ def judge(evidence: Evidence, expect: Expect) -> Report:
         seconds_to_degraded=_seconds_until(modes, "degraded", evidence.cut_ms),
         seconds_to_autonomous=_seconds_until(modes, "autonomous", evidence.cut_ms),
         seconds_to_reconciled=_seconds_until(modes, CONNECTED, evidence.healed_ms, last=True),
+        charge_points=dict(fleet.account(evidence.journal)),
         acknowledged_events=oracle["acknowledged_events"],
+        transaction_events=oracle["transaction_events"],
+        guaranteed_events=oracle["guaranteed_events"],
         lost=len(oracle["lost"]),
         lost_in_named_gaps=len(oracle["lost_in_named_gaps"]),
         duplicated_effects=len(oracle["duplicated_effects"]),
@@ -157,6 +166,7 @@ def judge(evidence: Evidence, expect: Expect) -> Report:
     problems = [
         *evidence.problems,
         *_truth(report, oracle),
+        *fleet.problems(report.charge_points, evidence.wanted_fleet),
         *decisions.problems(report.decisions),
         *rules.problems(report.rules, evidence.bundles, expect.rules),
         *_expected(report, expect),

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from holdfast_cli.drill import bridge
+from holdfast_cli.drill import bridge, fleet
 from holdfast_cli.drill.account import Account, AccountError
 from holdfast_cli.drill.bundles import bundles
 from holdfast_cli.drill.play import Marks, Player
@@ -53,6 +53,7 @@ async def _drill(scenario: Scenario, root: Path, timeline: Timeline) -> Report:
         rules_text=laid_over_default(scenario.rules),
         rules_name=f"the rules of scenario {scenario.name}",
         made_by="drill",
+        security_profiles={it.id: it.security_profile for it in scenario.charge_points},
         csms=scenario.csms.given(),
         bridge=bridge.laid_over(scenario.bridge),
     )
@@ -111,6 +112,7 @@ async def _gather(
         commands=await cloud.all("commands"),
         gaps=await cloud.all("gaps"),
         oracle=await _ask_oracle(up.world),
+        wanted_fleet=fleet.wanted(scenario.charge_points),
         answered_calls=up.csms.said("answered"),
         copies=await cloud.all("copies"),
         problems=[*problems, *(f"csms: {line['error']}" for line in up.csms.said("error"))],

@@ -37,7 +37,12 @@ class ScenarioError(Exception):
 
 class ChargePoint(Part):
     id: str
+    version: Literal["1.6", "2.0.1", "2.1"] = "1.6"
+    """Of OCPP."""
+    security_profile: Literal[1, 2, 3] = 1
+    """OCPP's: 1 password, 2 TLS and password, 3 TLS and the charge point's certificate."""
     connectors: int = Field(1, ge=1, le=4)
+    """1.6: connectors. 2.x: EVSEs, of one connector each."""
     vendor: str = Field("Holdfast", max_length=20)
     model: str = Field("Sim-1", min_length=1, max_length=20)
     behaviour: Behaviour = Behaviour()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from holdfast_cli.drill import csms, decisions, rules
+from holdfast_cli.drill import csms, decisions, fleet, rules
 from holdfast_cli.drill.csms import CallEnd
 from holdfast_cli.drill.report import CommandEnd, ModeSpan, Report
 
@@ -53,6 +53,7 @@ def _row(label: str, value: str) -> str:
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str]]:
+    yield "charge points", fleet.sentence(report.charge_points)
     yield "time to degraded", _seconds(report.seconds_to_degraded)
     yield "time to autonomous", _seconds(report.seconds_to_autonomous)
     yield "heal to reconciled", _seconds(report.seconds_to_reconciled)
@@ -69,6 +70,15 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
         f"{report.acknowledged_events} acknowledged, {report.lost} lost, "
         f"{report.duplicated_effects} duplicated in effect",
     )
+    events = report.transaction_events
+    if events.get("acknowledged"):
+        yield (
+            "",
+            f"{events['acknowledged']} of them TransactionEvents: {events['left_out']} left out by rule, "
+            f"{events['complete']} transactions complete by seqNo",
+        )
+    if report.guaranteed_events:
+        yield "", f"{report.guaranteed_events} guaranteed ones of no session besides"
     chain = "verified" if report.chain_verified else "NOT VERIFIED"
     yield "journal", f"watermark {report.watermark}, head {report.head}, chain {chain}"
     yield from decisions.rows(report.decisions)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast.contracts.envelope import ContractError
-from holdfast.contracts.rules import DriverTokenList, ListedToken, TokenStatus
+from holdfast.contracts.rules import DriverTokenList, ListedToken, TokenStatus, TokenType
 from holdfast.passwords import hash_password, random_password
 from holdfast_cli.provision import secrets
 from holdfast_cli.provision.certificates import (
@@ -26,10 +26,15 @@ from holdfast_cli.provision.services import service_configs
 from rule_service.domain.composing import Composed, read_source
 from rule_service.domain.signatures import sign
 
-DEMO_TOKENS = (
-    *(ListedToken(driver_token=f"DRIVER-{number:02d}") for number in range(1, 21)),
-    ListedToken(driver_token="DRIVER-BLOCKED", status=TokenStatus.BLOCKED),  # noqa: S106  a card's number
+DEMO_TOKENS = tuple(
+    ListedToken(driver_token=name, token_type=kind, status=status)
+    for kind in (TokenType.ID_TAG, TokenType.CENTRAL)
+    for name, status in (
+        *((f"DRIVER-{number:02d}", TokenStatus.ACCEPTED) for number in range(1, 21)),
+        ("DRIVER-BLOCKED", TokenStatus.BLOCKED),
+    )
 )
+"""Each driver twice: as charge points of 1.6 say a token, and as those of 2.x do."""
 
 
 class Changes:

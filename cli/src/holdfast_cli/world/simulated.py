@@ -16,6 +16,8 @@ from holdfast_cli.world.talk import Conversation
 
 DRIVER_EVERY_S = 6.0
 DRIVERS = [*(f"DRIVER-{number:02d}" for number in range(1, 21)), "DRIVER-BLOCKED", "DRIVER-UNKNOWN"]
+CERTIFIED = 3
+"""The security profile of charge points that show a certificate."""
 CALM = {"power_w": 11_000, "meter_interval_s": 10}
 
 
@@ -26,11 +28,15 @@ def charge_points(
     told: Callable[[str, str], None],
     heard: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> Conversation:
-    """Not yet started. A device is `{id, vendor, model, connectors, behaviour}`; its password is looked up."""
+    """Not yet started. A device is `{id, version, security_profile, vendor, model, connectors, behaviour}`; what it
+    authenticates with is looked up.
+    """
     passwords = json.loads((world.secrets / f"{site}.charge-points.json").read_text())
     config = {
         "url": world.ocpp_url(site),
-        "charge_points": [{**device, "password": passwords[device["id"]]} for device in devices],
+        "tls_url": world.ocpp_tls_url(site),
+        "ca_file": str(world.ocpp_tls(site) / "ca.pem"),
+        "charge_points": [device | _shown(world, site, device, passwords) for device in devices],
     }
     path = world.secrets / f"{site}.simulated.json"
     write_private(path, json.dumps(config, indent=2).encode())
@@ -40,6 +46,19 @@ def charge_points(
     ]  # fmt: skip
     name = f"{site}/charge-points"
     return Conversation(name, command, world.log(name), told, heard)
+
+
+def _shown(
+    world: World, site: str, device: dict[str, Any], passwords: dict[str, str]
+) -> dict[str, str]:
+    name = device["id"]
+    if device.get("security_profile") != CERTIFIED:
+        return {"password": passwords[name]}
+    folder = world.ocpp_tls(site)
+    return {
+        "certificate_file": str(folder / f"{name}.pem"),
+        "key_file": str(folder / f"{name}.key"),
+    }
 
 
 def ledgers(world: World, site: str) -> Path:

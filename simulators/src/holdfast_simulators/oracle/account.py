@@ -23,7 +23,8 @@ class RecordedSession:
     site: str
     charge_point: str
     connector: int | None
-    transaction_id: int | None
+    transaction_id: int | str | None
+    """In 2.x the station's own, a text."""
     state: str
     meter_start_wh: int | None
     meter_stop_wh: int | None
@@ -105,7 +106,7 @@ class _Pages:
                     site=site,
                     charge_point=str(one["charge_point"]),
                     connector=_whole(one.get("connector")),
-                    transaction_id=_whole(one["transaction_id"]),
+                    transaction_id=_transaction(one["transaction_id"]),
                     state=str(one["state"]),
                     meter_start_wh=_whole(one["meter_start_wh"]),
                     meter_stop_wh=_whole(one["meter_stop_wh"]),
@@ -171,6 +172,10 @@ class _Pages:
         if not isinstance(page, dict):
             raise CannotJudge(f"{path}: the answer is no JSON object")
         return page
+
+
+def _transaction(value: Any) -> int | str | None:
+    return value if isinstance(value, str) else _whole(value)
 
 
 def _whole(value: Any) -> int | None:

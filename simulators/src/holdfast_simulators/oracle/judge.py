@@ -8,6 +8,8 @@ What is compared, and by what key:
   a retry under another message id is the same event, the same payload in two facts is a duplicate;
 - a session with the product's sessions: by (charge point, transaction id); one that never got an id
   (errata 3.18: -1) by its connector and the readings it has;
+- TransactionEvents (2.x) besides by seqNo: in `events.py`;
+- what is guaranteed though of no session (security events, settlements): by payload, at least once;
 - energy only for sessions whose start and stop the charge point holds acknowledgements for;
 - a command that took effect, of whatever action, with `command.dispatched` and `command.settled`: by message id.
 
@@ -21,12 +23,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from holdfast_simulators.oracle import csms, csms_events
+from holdfast_simulators.oracle import csms, csms_events, events
 from holdfast_simulators.oracle.account import Account, NamedGap, RecordedFact, RecordedSession
 from holdfast_simulators.oracle.csms_ledger import Kept
-from holdfast_simulators.oracle.ledger import Acknowledged, TrueSession, Truth
+from holdfast_simulators.oracle.ledger import GUARANTEED, Acknowledged, TrueSession, Truth
 
-TRANSACTIONAL = ("StartTransaction", "MeterValues", "StopTransaction")
+TRANSACTIONAL = ("StartTransaction", "MeterValues", "StopTransaction", events.ACTION)
 NOT_DELIVERED = ("refused", "expired", "superseded", "obsolete")
 """Dispositions that say the charge point never got the command."""
 UNEXPLAINED_MAX = 1_000
@@ -38,6 +40,10 @@ PayloadKey = tuple[str, str, str]
 @dataclass(slots=True, kw_only=True)
 class Verdict:
     acknowledged_events: int = 0
+    transaction_events: dict[str, int] = field(default_factory=dict)
+    """Of 2.x: acknowledged, left out by rule, transactions whose seqNos are complete."""
+    guaranteed_events: int = 0
+    """Acknowledged ones of no session; those that are not recorded are `lost` like others."""
     lost: list[dict[str, Any]] = field(default_factory=list)
     lost_in_named_gaps: list[dict[str, Any]] = field(default_factory=list)
     duplicated_effects: list[str] = field(default_factory=list)
@@ -73,14 +79,17 @@ def judge(truth: Truth, account: Account, kept: Kept | None = None) -> Verdict:
         )
     facts = _distinct(account.facts)
     recorded = _by_payload(facts)
-    wounded = _judge_events(verdict, truth, recorded, account.gaps)
+    left_out = events.LeftOutBook(truth, csms_events.left_out_of(facts))
+    wounded = _judge_events(verdict, truth, recorded, account.gaps, left_out)
+    _judge_guaranteed(verdict, truth, facts, account.gaps)
+    verdict.transaction_events, problems = events.completeness(truth, facts, left_out, account.gaps)
+    verdict.unexplained += problems
     _judge_facts(verdict, truth, recorded)
     _judge_continuity(verdict, facts, account.gaps)
     _judge_sessions(verdict, truth, account, wounded)
     _judge_commands(verdict, truth, facts, account.gaps)
     if kept is not None:
-        left_out = csms_events.left_out_of(facts)
-        verdict.csms = csms.judge(truth, kept, account.gaps, left_out)
+        verdict.csms = csms.judge(truth, kept, account.gaps, left_out.ranges)
     if len(verdict.unexplained) > UNEXPLAINED_MAX:
         more = len(verdict.unexplained) - UNEXPLAINED_MAX
         verdict.unexplained = [*verdict.unexplained[:UNEXPLAINED_MAX], f"and {more} more"]
@@ -110,6 +119,7 @@ def _judge_events(
     truth: Truth,
     recorded: dict[PayloadKey, list[RecordedFact]],
     gaps: tuple[NamedGap, ...],
+    left_out: events.LeftOutBook,
 ) -> set[tuple[str, str]]:
     """Sessions, as (charge point, key), whose begin or end was lost: their sum is not judged again."""
     distinct: dict[PayloadKey, Acknowledged] = {}
@@ -118,23 +128,42 @@ def _judge_events(
     verdict.acknowledged_events = len(distinct)
     wounded = set()
     for key, one in distinct.items():
-        if key in recorded:
+        if key in recorded or left_out.explains(one):
             continue
         if one.action != "MeterValues":
             wounded.add((one.charge_point, one.session))
-        gap = next((gap for gap in gaps if gap.covers_ms(one.acked_at_ms)), None)
-        entry = {
-            "charge_point": one.charge_point,
-            "session": one.session,
-            "action": one.action,
-            "message_id": one.message_id,
-            "acked_at_ms": one.acked_at_ms,
-        }
-        if gap is None:
-            verdict.lost.append(entry)
-        else:
-            verdict.lost_in_named_gaps.append(entry | {"cause": gap.cause})
+        _lose(verdict, one, gaps)
     return wounded
+
+
+def _lose(verdict: Verdict, one: Acknowledged, gaps: tuple[NamedGap, ...]) -> None:
+    gap = next((gap for gap in gaps if gap.covers_ms(one.acked_at_ms)), None)
+    entry = {
+        "charge_point": one.charge_point,
+        "session": one.session,
+        "action": one.action,
+        "message_id": one.message_id,
+        "acked_at_ms": one.acked_at_ms,
+    }
+    if gap is None:
+        verdict.lost.append(entry)
+    else:
+        verdict.lost_in_named_gaps.append(entry | {"cause": gap.cause})
+
+
+def _judge_guaranteed(
+    verdict: Verdict, truth: Truth, facts: list[RecordedFact], gaps: tuple[NamedGap, ...]
+) -> None:
+    there = {
+        (fact.body.get("charge_point"), fact.body.get("action"), str(fact.body.get("raw")).strip())
+        for fact in facts
+        if fact.body.get("action") in GUARANTEED
+    }
+    distinct = {(one.charge_point, one.action, one.payload): one for one in truth.guaranteed}
+    verdict.guaranteed_events = len(distinct)
+    for key, one in distinct.items():
+        if key not in there:
+            _lose(verdict, one, gaps)
 
 
 def _judge_facts(
@@ -179,7 +208,7 @@ def _judge_continuity(
 def _judge_sessions(
     verdict: Verdict, truth: Truth, account: Account, wounded: set[tuple[str, str]]
 ) -> None:
-    by_id: dict[tuple[str, int], list[RecordedSession]] = defaultdict(list)
+    by_id: dict[tuple[str, int | str], list[RecordedSession]] = defaultdict(list)
     for one in account.sessions:
         if one.transaction_id is not None:
             by_id[(one.charge_point, one.transaction_id)].append(one)
@@ -204,7 +233,7 @@ def _judge_sessions(
 
 def _found(
     session: TrueSession,
-    by_id: dict[tuple[str, int], list[RecordedSession]],
+    by_id: dict[tuple[str, int | str], list[RecordedSession]],
     recorded: tuple[RecordedSession, ...],
     taken: set[str],
 ) -> list[RecordedSession]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from holdfast_simulators.oracle.account import CannotJudge
 
 NO_TRANSACTION = -1
+GUARANTEED = ("SecurityEventNotification", "NotifySettlement")
+"""Of no session, and kept all the same until they are acknowledged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ class TrueSession:
     charge_point: str
     key: str
     connector: int
-    transaction_id: int | None
+    transaction_id: int | str | None
     meter_start_wh: int
     meter_stop_wh: int | None
     started_at_ms: int
@@ -68,6 +70,8 @@ class Truth:
     queued: int
     """Not yet acknowledged: a judgement passed too early."""
     charge_points: tuple[str, ...]
+    guaranteed: tuple[Acknowledged, ...] = ()
+    """Acknowledged ones of `GUARANTEED`."""
 
 
 def read(folder: Path) -> Truth:
@@ -79,6 +83,7 @@ def read(folder: Path) -> Truth:
     return Truth(
         acknowledged=tuple(one for part in parts for one in part.acknowledged),
         sessions=tuple(one for part in parts for one in part.sessions),
+        guaranteed=tuple(one for part in parts for one in part.guaranteed),
         executed=tuple(one for part in parts for one in part.executed),
         sent=frozenset(one for part in parts for one in part.sent),
         discarded=sum(part.discarded for part in parts),
@@ -99,22 +104,24 @@ def _read(file: Path) -> Truth:
 
 def _truth(db: sqlite3.Connection) -> Truth:
     charge_point = str(db.execute("SELECT id FROM charge_point").fetchone()[0])
-    acknowledged = tuple(
+    answered = tuple(
         Acknowledged(
             charge_point=charge_point,
-            session=row["session"],
+            session=row["session"] or "",
             action=row["action"],
             payload=row["payload"],
             message_id=row["message_id"],
             acked_at_ms=row["acked_at_ms"],
         )
-        for row in db.execute("SELECT * FROM acknowledged WHERE session IS NOT NULL ORDER BY seq")
+        for row in db.execute("SELECT * FROM acknowledged ORDER BY seq")
     )
+    acknowledged = tuple(one for one in answered if one.session)
     in_queue = db.execute("SELECT action, payload FROM queue").fetchall()
     discarded = db.execute("SELECT action, payload FROM discarded").fetchall()
     return Truth(
         acknowledged=acknowledged,
         sessions=tuple(_sessions(db, charge_point)),
+        guaranteed=tuple(one for one in answered if one.action in GUARANTEED),
         executed=tuple(
             Executed(
                 charge_point=charge_point,
