@@ -206,3 +206,27 @@ async def test_wrong_frames_are_refused_in_the_words_of_the_version(new_place, v
     await charger.end.send('[5,"m","FormatViolation","",{}]')
     assert "currentTime" in await charger.call("Heartbeat", {})
     await place.kill()
+
+
+STREAM = {"id": 1, "pending": 0, "basetime": AT, "data": [{"t": 0, "v": "1"}]}
+
+
+@pytest.mark.parametrize(
+    ("version", "payload", "answer"),
+    [
+        (OcppVersion.V21, STREAM, None),
+        (OcppVersion.V21, {}, None),
+        (OcppVersion.V201, STREAM, "MessageTypeNotSupported"),
+        (OcppVersion.V16, STREAM, None),
+    ],
+)
+@virtual_time
+async def test_a_send_is_never_answered_where_there_are_any(new_place, version, payload, answer):
+    place = await new_place()
+    place.begin()
+    charger = await charger_of(place, version)
+    await charger.end.send(json.dumps([6, "s1", "NotifyPeriodicEventStream", payload]))
+    if answer:
+        assert json.loads(await charger.end.receive())[:3] == [4, "s1", answer]
+    assert "currentTime" in await charger.call("Heartbeat", {})
+    await place.kill()

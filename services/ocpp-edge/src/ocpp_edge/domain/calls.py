@@ -102,8 +102,9 @@ class TransactionEvent:
     token: Token | None
     readings: tuple[Reading, ...]
     begin_wh: int | None
-    """Of the register where the transaction began, as far as it says."""
+    """Of a Started: the register where the transaction began, as far as it says."""
     end_wh: int | None
+    """Of an Ended."""
     remote_start_id: int | None
     reservation_id: int | None
     is_intermediate: bool

@@ -122,8 +122,12 @@ def _event(payload: Payload) -> TransactionEvent:
         reason=info.get("stoppedReason"),
         token=_token(token) if token else None,
         readings=readings,
-        begin_wh=_register(values, "Transaction.Begin", readings[:1]),
-        end_wh=_register(values, "Transaction.End", readings[-1:]),
+        begin_wh=_register(values, "Transaction.Begin", readings[:1])
+        if payload["eventType"] == "Started"
+        else None,
+        end_wh=_register(values, "Transaction.End", readings[-1:])
+        if payload["eventType"] == "Ended"
+        else None,
         remote_start_id=number(info, "remoteStartId") if "remoteStartId" in info else None,
         reservation_id=number(payload, "reservationId") if "reservationId" in payload else None,
         is_intermediate=_is_intermediate(payload, values),
