@@ -122,7 +122,9 @@ def hidden_if_metered(path):
 
 
 def of_no_command(path):
-    """Refused on every row but the one that has keys."""
+    """Refused on every row but the one that has keys, or is a question."""
+    if path[-1] == "known_age_ms_max":
+        return Rules(version=1).commands[path[1]].kind is not CommandKind.QUERY
     return path[-1] == "keys_refused" and "ChangeConfiguration" not in path
 
 

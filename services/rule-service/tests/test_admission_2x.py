@@ -5,6 +5,7 @@ others by ocpp-outage-rules 3.5.
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from holdfast.contracts.command import Command, Disposition, Issuer
 from holdfast.contracts.decision import (
@@ -200,3 +201,43 @@ def test_an_action_that_shares_a_row_may_have_its_own():
     assert ruling.clause == "commands.RequestStartTransaction.age_ms_max"
     shared = decide("RequestStartTransaction", START, age_ms=60_001)
     assert shared.clause == "commands.RemoteStartTransaction.age_ms_max"
+
+
+# --- questions that are answered from what is known ---
+
+KNOWN = {"known_age_ms": 60_000}
+
+
+def asked(mode=Mode.CONNECTED, known_age_ms_max=120_000, **meets):
+    row = {
+        "kind": "query",
+        "modes": ["connected"],
+        "age_ms_max": 0,
+        "known_age_ms_max": known_age_ms_max,
+    }
+    rules = Rules.model_validate({"version": 1, "commands": {"GetConfiguration": row}})
+    return decide("GetConfiguration", {"key": ["A"]}, mode, rules=rules, **meets).verdict
+
+
+def test_a_question_to_a_charge_point_that_is_away_is_answered_from_what_is_known_where_the_rules_say_so():
+    assert asked(connected=False, **KNOWN).from_known
+    assert not asked(connected=True, **KNOWN).from_known  # it is there: it is asked
+    assert asked(connected=False, known_age_ms=120_001).disposition is REFUSED
+    assert asked(connected=False).disposition is REFUSED
+    assert asked(connected=False, known_age_ms_max=0, **KNOWN).disposition is REFUSED
+
+
+def test_a_question_in_a_mode_that_bars_it_is_answered_from_what_is_known():
+    assert asked(Mode.AUTONOMOUS, **KNOWN).from_known
+    assert asked(Mode.AUTONOMOUS).disposition is REFUSED
+
+
+def test_by_default_no_question_is_answered_from_what_is_known():
+    assert not any(row.known_age_ms_max for row in Rules(version=1).commands.values())
+    with pytest.raises(ValidationError, match="of a query alone"):
+        Rules.model_validate(
+            {
+                "version": 1,
+                "commands": {"Reset": {"modes": [], "age_ms_max": 0, "known_age_ms_max": 1}},
+            }
+        )

@@ -28,7 +28,15 @@ from holdfast_cli.provision.rules import laid_over_default
 
 SCENARIO_BYTES_MAX = 1 << 20
 ModeName = Literal["connected", "degraded", "autonomous", "recovery"]
-DispositionName = Literal["delivered", "refused", "expired", "superseded", "obsolete", "uncertain"]
+DispositionName = Literal[
+    "delivered",
+    "refused",
+    "expired",
+    "superseded",
+    "obsolete",
+    "uncertain",
+    "from known",
+]
 
 
 class ScenarioError(Exception):

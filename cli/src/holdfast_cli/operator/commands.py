@@ -25,6 +25,7 @@ from holdfast_cli.operator.client import Client, Document
 from holdfast_cli.operator.output import clean, fields, moment, print_json, table
 from holdfast_cli.operator.problem import DONE, NO, UNCERTAIN, OperatorError
 
+ANSWERED = ("delivered", "from known")
 SHOWN = 20
 POLL_S = 0.5
 AFTER_DEADLINE_S = 30.0
@@ -111,7 +112,7 @@ async def _send(client: Client, arguments: argparse.Namespace) -> int:
         print_json(row)
     else:
         print(_whole(row))
-    return DONE if row["disposition"] == "delivered" else NO
+    return DONE if row["disposition"] in ANSWERED else NO
 
 
 async def _once(client: Client, site: str, body: Document) -> Document:

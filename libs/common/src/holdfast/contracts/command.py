@@ -121,6 +121,9 @@ class Disposition(StrEnum):
     SUPERSEDED = "superseded"
     OBSOLETE = "obsolete"
     UNCERTAIN = "uncertain"
+    FROM_KNOWN = "from known"
+    """A question to a charge point that is away, or to a site that is cut off: `answer` is out of what it has told
+    before, and `reason` says how old that is. Nobody asked the charge point."""
 
 
 class CommandReceived(Fact):

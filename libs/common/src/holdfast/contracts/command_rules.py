@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from holdfast.contracts.clause import Clause
 from holdfast.contracts.command import Action, Command
@@ -92,9 +92,20 @@ class CommandRules(Clause):
     """All must hold. One may be written without brackets."""
     confirm: ConfirmBy = "never"
     """Of CSMS and cloud: whoever stands at the site has given the word with the command."""
+    known_age_ms_max: int = Field(0, ge=0, le=DURATION_MS_MAX)
+    """Of a query: where the charge point is away, or the mode stands against asking it, it is answered out of what is
+    known, if no part of that is older. 0: it is refused there."""
     keys_refused: tuple[str, ...] = ()
     """Of ChangeConfiguration and SetVariables: keys (2.x: variables) that CSMS and cloud may not set, whatever their
     case."""
+
+    @model_validator(mode="after")
+    def _is_asked(self) -> CommandRules:
+        if self.known_age_ms_max and self.kind is not CommandKind.QUERY:
+            raise ValueError(
+                "known_age_ms_max is of a query alone: nothing else can be answered for a charge point"
+            )
+        return self
 
     def wants_word(self, mode: Mode, age_ms: int) -> bool:
         match self.confirm.split(":"):

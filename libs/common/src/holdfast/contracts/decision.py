@@ -187,6 +187,9 @@ class ConnectorState(Contract):
     reservation_over: bool = False
     """The reservation that the command names has ended, as far as the site knows."""
     profiles: tuple[ProfileInstalled, ...] = ()
+    known_age_ms: int | None = None
+    """Of a question that could be answered out of what the charge point has told before: how old the oldest part of
+    that is. None: it can't."""
 
 
 class AdmitInputs(Contract):
@@ -214,6 +217,8 @@ class AdmitVerdict(Contract):
     """None when admitted, or when it waits: it is not at its end yet."""
     reason: str = ""
     waits_for: WaitsFor | None = None
+    from_known: bool = False
+    """Answered out of what is known, and not delivered."""
 
 
 class Considered(Contract):

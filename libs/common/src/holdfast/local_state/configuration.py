@@ -9,6 +9,9 @@ from holdfast.contracts.command import Command
 from holdfast.local_state.payload import mapping, objects
 from holdfast.local_state.state import Told
 
+AFTER_BOOT = " (after a boot)"
+"""Behind a value that was set and does not hold yet."""
+
 
 def told(command: Command, answer: Mapping[str, Any]) -> Told:
     """By the charge point's answer to a command that sets or asks."""
@@ -27,7 +30,7 @@ def told(command: Command, answer: Mapping[str, Any]) -> Told:
 def _key_set(payload: Mapping[str, Any], status: object) -> Told:
     if status not in ("Accepted", "RebootRequired"):
         return {}
-    late = " (after a boot)" if status == "RebootRequired" else ""
+    late = AFTER_BOOT if status == "RebootRequired" else ""
     return {f"configuration/{payload.get('key')}": f"{payload.get('value')}{late}"}
 
 
@@ -42,21 +45,21 @@ def _keys(answer: Mapping[str, Any]) -> Told:
 def _variables_set(payload: Mapping[str, Any], answer: Mapping[str, Any]) -> Told:
     """Answers come in any order: component and variable tell which is whose."""
     taken = {
-        _variable(one)
+        variable(one)
         for one in objects(answer.get("setVariableResult"))
         if one.get("attributeStatus") in ("Accepted", "RebootRequired")
     }
     return {
         f"configuration/{name}": str(one.get("attributeValue"))
         for one in objects(payload.get("setVariableData"))
-        for name in [_variable(one)]
+        for name in [variable(one)]
         if name in taken
     }
 
 
 def variables(results: object) -> Told:
     return {
-        f"configuration/{_variable(one)}": str(one["attributeValue"])
+        f"configuration/{variable(one)}": str(one["attributeValue"])
         for one in objects(results)
         if one.get("attributeStatus") == "Accepted" and one.get("attributeValue") is not None
     }
@@ -65,7 +68,7 @@ def variables(results: object) -> Told:
 def reported(payload: Mapping[str, Any]) -> Told:
     """A NotifyReport: each variable with its attributes."""
     return {
-        f"configuration/{_variable({**one, 'attributeType': attribute.get('type', 'Actual')})}": str(
+        f"configuration/{variable({**one, 'attributeType': attribute.get('type', 'Actual')})}": str(
             attribute["value"]
         )
         for one in objects(payload.get("reportData"))
@@ -74,7 +77,7 @@ def reported(payload: Mapping[str, Any]) -> Told:
     }
 
 
-def _variable(one: Mapping[str, Any]) -> str:
+def variable(one: Mapping[str, Any]) -> str:
     """`OCPPCommCtrlr.HeartbeatInterval`; instance, EVSE and attribute where they are named."""
     component, variable = mapping(one.get("component")), mapping(one.get("variable"))
     evse = mapping(component.get("evse")).get("id")

@@ -135,18 +135,27 @@ def _command(rules: Rules, action: str, own: CommandRules, mode: Mode) -> CardRo
         }.get(own.confirm)
         if word is None:
             word = f", after an operator's word when older than {duration(int(own.confirm[6:]))}"
-        who += f"{aged}{word}{KINDS[own.kind]}"
+        who += f"{aged}{word}{_kept(own)}"
     elif own.kind is CommandKind.DESIRED:
         who = "For the operator at the site only; of CSMS and cloud it waits for another mode"
         who += f", at most until {duration(own.age_ms_max)} old" if own.age_ms_max else ""
     else:
         who = "For the operator at the site only"
         who += f", not older than {duration(own.age_ms_max)}" if own.age_ms_max else ""
+    if own.known_age_ms_max and mode not in own.modes:
+        who += f"; else answered from what is known, if that is not older than {duration(own.known_age_ms_max)}"
     says = f"{action}: {who}.{_if(own)}"
     if own.keys_refused:
         says += f" Never for CSMS and cloud: {listed(own.keys_refused)}."
     against = _protected(rules, action, own) if mode in own.modes and protected else ""
     return CardRow(clause=f"{clause}, protection.modes" if against else clause, says=says + against)
+
+
+def _kept(own: CommandRules) -> str:
+    if not own.known_age_ms_max:
+        return KINDS[own.kind]
+    age = duration(own.known_age_ms_max)
+    return f"; where the charge point is away answered from what is known, if that is not older than {age}"
 
 
 def _if(own: CommandRules) -> str:

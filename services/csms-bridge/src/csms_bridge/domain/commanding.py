@@ -98,7 +98,7 @@ def ended(state: State, event: CommandEnded) -> Step:
     reason = (
         f"{event.disposition.value}: {event.reason}" if event.reason else event.disposition.value
     )
-    is_delivered = event.disposition is Disposition.DELIVERED
+    is_delivered = event.disposition in (Disposition.DELIVERED, Disposition.FROM_KNOWN)
     if waits is None:
         if is_delivered:
             return state, _delivered_late(state, event)

@@ -62,7 +62,9 @@ def _waits(
 
 def _sight(meets: ConnectorState) -> ConnectorState:
     """Of what a command meets, what a better time can be told by: not every message that comes."""
-    return meets.model_copy(update={"waiting_records": 0, "late_record_at_ms": None})
+    return meets.model_copy(
+        update={"waiting_records": 0, "late_record_at_ms": None, "known_age_ms": None}
+    )
 
 
 def held_id(command: Command) -> str:

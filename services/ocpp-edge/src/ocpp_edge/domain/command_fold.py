@@ -88,11 +88,32 @@ def settled(known: Known, fact: CommandSettled) -> Known:
         settled=known.settled.remembering(command.id, fact.disposition),
         contents=known.contents.remembering(command.id, identity.content(command)),
         installed=installed.after_command(known.installed, fact),
+        read_only=_read_only(known, fact),
     )
     if fact.disposition is Disposition.UNCERTAIN:
         uncertain = {**known.uncertain, command.id: pending}
         return replace(known, uncertain=newest(uncertain, UNCERTAIN_MAX))
     return _due(known, consequences.of_settled(fact))
+
+
+READ_ONLY_MAX = 512
+
+
+def _read_only(known: Known, fact: CommandSettled) -> frozenset[str]:
+    """Beyond the bound new ones count as writable: a wrong write is refused by the charge point itself."""
+    is_told = (
+        fact.command.action == "GetConfiguration" and fact.disposition is Disposition.DELIVERED
+    )
+    if not is_told:
+        return known.read_only
+    keys = consequences.answered(fact.answer).get("configurationKey")
+    told = [one for one in (keys if isinstance(keys, list) else []) if isinstance(one, dict)]
+    names = {
+        name for one in told if one.get("readonly") is True for name in [str(one.get("key"))[:50]]
+    }
+    return (
+        frozenset(islice({*known.read_only, *names}, READ_ONLY_MAX)) if names else known.read_only
+    )
 
 
 def observed(known: Known, fact: CommandObserved) -> Known:

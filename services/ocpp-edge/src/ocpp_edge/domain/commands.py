@@ -3,6 +3,7 @@
     received -> admitted -> dispatched -> sent -> delivered
                    |            |           `---> uncertain (no answer), settled by what is observed
                    |            `---------------> refused (the connection was gone before it was sent)
+                   |----------------------------> answered from what is known, by rule
                    `----------------------------> refused | expired | superseded | obsolete
                                                   | uncertain (issued in an earlier life of the disk)
 
@@ -28,7 +29,15 @@ from holdfast.ocpp import frames
 from holdfast.ocpp.actions import Sender, row
 from holdfast.ocpp.instead import why_not
 from holdfast.ocpp.versions import OcppVersion
-from ocpp_edge.domain import arrivals, asking, consequences, energy_cap, supersession, words
+from ocpp_edge.domain import (
+    arrivals,
+    asking,
+    consequences,
+    energy_cap,
+    from_known,
+    supersession,
+    words,
+)
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.events import (
     Admitted,
@@ -73,6 +82,8 @@ def admitted(policy: Policy, state: State, event: Admitted) -> Step:
         return _settle(state, command, disposition, verdict.reason, decision=decision), []
     if event.at_ms > command.deadline_ms:
         return _settle(state, command, Disposition.EXPIRED, _PASSED, decision=decision), []
+    if verdict.from_known:
+        return _from_known(state, event, command), []
     if state.live.connection is None:
         return state.with_live(held=state.live.held | {command.id}), []
     fact = CommandDispatched(
@@ -81,6 +92,25 @@ def admitted(policy: Policy, state: State, event: Admitted) -> Step:
     state = state.with_live(sending=command.id)
     state, effect = record(state, fact, _dispatched_id(command), cause=decision)
     return state, [effect]
+
+
+def _from_known(state: State, event: Admitted, command: Command) -> State:
+    decision, told = (
+        event.admission.decision,
+        from_known.answer(state.known, state.version, command),
+    )
+    if told is None:  # forgotten while the rules were asked
+        reason = "what it asks for is not known any more"
+        return _settle(state, command, Disposition.REFUSED, reason, decision=decision)
+    age_s = max(0, event.at_ms - told.told_ms) // 1000
+    return _settle(
+        state,
+        command,
+        Disposition.FROM_KNOWN,
+        f"from what is known, {age_s} s old: the charge point was not asked",
+        answer=told.raw(state.version, event.at_ms),
+        decision=decision,
+    )
 
 
 def not_admitted(state: State, event: NotAdmitted) -> Step:

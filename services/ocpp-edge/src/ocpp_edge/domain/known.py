@@ -18,7 +18,7 @@ from ocpp_edge.domain import consequences, dedupe
 from ocpp_edge.domain.dedupe import Memory
 from ocpp_edge.domain.installed import Installed
 
-FOLD_VERSION = 5
+FOLD_VERSION = 6
 """Raised with every change that gives the same facts another `Known`: then the journal is folded anew."""
 
 OPEN_SESSIONS_MAX = 32
@@ -172,6 +172,8 @@ class Known:
     installed: Installed = field(default_factory=Installed)
     late_record_at_ms: int | None = None
     """When the newest message came that the charge point had kept for a while: it may hold more."""
+    read_only: frozenset[str] = frozenset()
+    """Configuration keys of 1.6 that were told to be so."""
     local: LocalState = field(default_factory=LocalState)
     """What stands at the charge point, value by value, with when it was told."""
     downlink_seq: int = 0

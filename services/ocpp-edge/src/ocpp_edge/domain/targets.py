@@ -8,6 +8,7 @@ from holdfast.contracts.transaction import TransactionId
 from holdfast.ocpp import payloads
 from holdfast.ocpp.actions import same_as
 from holdfast.ocpp.payloads import WHOLE, transaction_of
+from ocpp_edge.domain import from_known
 from ocpp_edge.domain.known import Known
 from ocpp_edge.domain.state import State
 
@@ -17,6 +18,7 @@ def target(state: State, command: Command, at_ms: int) -> ConnectorState:
     connector = _connector(known, command)
     status = known.connectors.get(connector) if connector is not None else None
     reservation = payloads.reservation_of(command.action, command.payload)
+    told = from_known.answer(known, state.version, command)
     return ConnectorState(
         connected=live.connection is not None,
         status=status.status if status else None,
@@ -39,6 +41,7 @@ def target(state: State, command: Command, at_ms: int) -> ConnectorState:
         reservation_over=reservation is not None
         and known.installed.reservation_is_over(reservation, at_ms),
         profiles=known.installed.profiles,
+        known_age_ms=max(0, at_ms - told.told_ms) if told else None,
     )
 
 

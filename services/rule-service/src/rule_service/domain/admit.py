@@ -2,6 +2,7 @@
 
 named in the rules, else refused -> before its deadline, else expired -> young enough, else expired
 -> its mode, else refused; desired state waits for it (whoever is at the site: every mode)
+-> a question is answered from what is known, where it can't be asked and the rules say so
 -> a charge point that is there, for what can't wait -> keys that may be set -> running sessions are not
    touched, else refused or it waits (protection.py) -> its preconditions, else obsolete (preconditions.py)
 -> a higher limit that is not stale, else expired -> an operator's word, where the rules want one, else it waits
@@ -45,7 +46,7 @@ def _evaluate(rules: Rules, inputs: AdmitInputs) -> Admission:
     found: list[Finding] = []
     for finding in _checks(case):
         found.append(finding)
-        if not finding.passes:
+        if not finding.passes or finding.from_known:
             return _ruling(inputs, finding, found)
     admits = Finding(clause=f"commands.{key}", said="nothing stands against it")
     return _ruling(inputs, admits, [*found, admits])
@@ -54,6 +55,7 @@ def _evaluate(rules: Rules, inputs: AdmitInputs) -> Admission:
 def _checks(case: Case) -> Iterator[Finding]:
     yield _deadline(case)
     yield _age(case)
+    yield from _known(case)
     yield _mode(case)
     yield from _there(case)
     yield from _key(case)
@@ -92,6 +94,22 @@ def _mode(case: Case) -> Finding:
     if row.kind is CommandKind.DESIRED and row.modes:
         return Finding(clause=case.clause("modes"), said=said, waits_for=WaitsFor.TIME)
     return case.ends("modes", Disposition.REFUSED, said)
+
+
+def _known(case: Case) -> Iterator[Finding]:
+    """A question that can't be asked, or not in this mode, may be answered all the same."""
+    row, age_ms, most_ms = case.row, case.inputs.target.known_age_ms, case.row.known_age_ms_max
+    is_barred = case.is_remote and case.inputs.mode not in row.modes
+    if not most_ms or (case.inputs.target.connected and not is_barred):
+        return
+    if age_ms is None:
+        yield case.passes("known_age_ms_max", "what it asks for is not known")
+    elif age_ms > most_ms:
+        said = f"what is known is {age_ms} ms old, the rules allow {most_ms}"
+        yield case.passes("known_age_ms_max", said)
+    else:
+        said = f"answered from what is known, {age_ms} ms old"
+        yield Finding(clause=case.clause("known_age_ms_max"), said=said, from_known=True)
 
 
 def _there(case: Case) -> Iterator[Finding]:
@@ -148,10 +166,13 @@ def _ruling(inputs: AdmitInputs, decided: Finding, found: list[Finding]) -> Admi
         disposition=decided.disposition,
         reason="" if decided.passes else decided.said,
         waits_for=decided.waits_for,
+        from_known=decided.from_known,
     )
     action = inputs.command.action
     if decided.waits_for:
         sentence = f"{action} waits for {decided.waits_for}: {decided.said}"
+    elif decided.from_known:
+        sentence = f"{action} {decided.said}"
     elif decided.disposition:
         sentence = f"{action} {decided.disposition}: {decided.said}"
     else:

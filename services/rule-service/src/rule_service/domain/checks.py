@@ -18,6 +18,7 @@ class Finding:
     said: str
     disposition: Disposition | None = None
     waits_for: WaitsFor | None = None
+    from_known: bool = False
 
     @property
     def passes(self) -> bool:
