@@ -122,7 +122,8 @@ class Attendant:
         self.handle(Restarted(at_ms=self._at_ms, mono_ms=self._mono_ms))
 
     def tick(self) -> None:
-        if self.state.waits:
+        mono_ms = self._mono_ms
+        if self.state.waits(mono_ms):
             self.handle(Tick(at_ms=self._at_ms, mono_ms=self._mono_ms))
         self._throttle.tell()
 

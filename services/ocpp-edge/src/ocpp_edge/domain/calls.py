@@ -218,13 +218,17 @@ def _meter(payload: Payload) -> Meter:
     )
 
 
+_PERIODIC = ("Sample.Periodic", "Sample.Clock")
+
+
 def _is_intermediate(payload: Payload) -> bool:
-    return all(
-        sample.get("context", "Sample.Periodic") in ("Sample.Periodic", "Sample.Clock")
-        and sample.get("format", "Raw") == "Raw"
-        for value in payload["meterValue"]
-        for sample in value["sampledValue"]
-    )
+    for value in payload["meterValue"]:
+        for sample in value["sampledValue"]:
+            if sample.get("context", "Sample.Periodic") not in _PERIODIC:
+                return False
+            if sample.get("format", "Raw") != "Raw":
+                return False
+    return True
 
 
 def _stop(payload: Payload) -> Stop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -200,5 +201,7 @@ def start_key(
     return dedupe.digest("start", connector, driver_token, meter_start_wh, at)
 
 
+@lru_cache(maxsize=64)
 def other_key(raw: str) -> str:
+    """Asked for three times while a message is handled."""
     return dedupe.digest("payload", raw)

@@ -16,13 +16,16 @@ READINGS_MAX = 256
 
 
 def energy_readings(meter_values: Iterable[Mapping[str, Any]]) -> tuple[Reading, ...]:
-    readings = (
-        Reading(at=plain(value["timestamp"]), energy_wh=energy_wh)
-        for value in meter_values
-        for sample in value["sampledValue"]
-        if (energy_wh := _energy_wh(sample)) is not None
-    )
-    return tuple(reading for reading, _ in zip(readings, range(READINGS_MAX), strict=False))
+    readings: list[Reading] = []
+    for value in meter_values:
+        for sample in value["sampledValue"]:
+            energy_wh = _energy_wh(sample)
+            if energy_wh is None:
+                continue
+            if len(readings) >= READINGS_MAX:
+                return tuple(readings)
+            readings.append(Reading(at=plain(value["timestamp"]), energy_wh=energy_wh))
+    return tuple(readings)
 
 
 def _is_other_unit(sample: Mapping[str, Any]) -> bool:

@@ -46,6 +46,7 @@ class Policy:
     """When this life of the disk began; 0: nobody knows any more. A command issued before it is not sent."""
 
 
+JUST_COME_MS = 500
 LANE_MAX = 32
 """Transactional CALLs of one charge point in hand; at the bound its socket is not read on."""
 ASKED_MAX = 8
@@ -164,14 +165,17 @@ class State:
             and len(live.recording) < RECORDING_MAX
         )
 
-    @property
-    def waits(self) -> bool:
-        """Something here ends by time."""
+    def waits(self, mono_ms: int) -> bool:
+        """Something here ends by time; a CALL that came this very moment is not looked at yet."""
         live, known = self.live, self.known
-        return bool(live.lane or live.news or known.commands or known.due or live.settling)
+        if live.news or known.commands or known.due or live.settling:
+            return True
+        return bool(live.lane) and mono_ms - live.lane[0].mono_ms >= JUST_COME_MS
 
     def with_live(self, **changes: object) -> State:
-        return replace(self, live=replace(self.live, **changes))
+        return State(
+            charge_point=self.charge_point, known=self.known, live=replace(self.live, **changes)
+        )
 
 
 def record(
