@@ -8,7 +8,7 @@ SEEDS  ?= 200
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nats check fmt lint types test unit sim contract integration drills bench demo up docs lock clean
+.PHONY: help setup nats check fmt lint types test unit sim contract integration drills bench fuzz demo up docs lock clean
 
 help:  ## what you can do here
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -72,6 +72,9 @@ bench: setup  ## a driver's wait, a day's backlog (EVENTS=100000), ocpp-edge's h
 	@$(BIN)/python tests/bench/authorise.py
 	@$(BIN)/python tests/bench/replay.py --events $(or $(EVENTS),100000)
 	@$(BIN)/python tests/bench/edge.py --rounds $(or $(ROUNDS),3)
+
+fuzz: $(READY)  ## frames of charge points made at random: SECONDS=60, SEED=
+	@$(BIN)/python tests/fuzz/edge_frames.py --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 docs: $(READY)  ## write the generated documents anew
 	@$(BIN)/python -m holdfast.asyncapi > docs/spec/asyncapi.json

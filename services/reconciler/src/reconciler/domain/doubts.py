@@ -14,12 +14,21 @@ from holdfast.contracts.data_rules import BillingRules
 from holdfast.contracts.session import SessionDoubt, SessionState, SessionView
 
 SEQUENCES_TOLD = 10
+ENERGY_WH_MAX = 1_000_000_000
+"""No session takes a gigawatt-hour, and no register of one connector shows more than a thousand of them."""
+REGISTER_WH_MAX = 1_000 * ENERGY_WH_MAX
+POWER_W_MAX = 1_000_000
+"""Nothing that OCPP 1.6 to 2.1 is spoken to delivers more to one car."""
+BEHIND_MS_MAX = 366 * 86_400_000
+"""An offline queue may be old; none is older than a year, but a clock that was never set is."""
 
 
 def doubted(view: SessionView, rules: BillingRules) -> SessionView:
     found = (
         *_energy(view, rules),
+        *_figures(view),
         *_clock(view, rules),
+        *_unset(view),
         *_order(view),
         *_stops(view),
         *_sequence(view),
@@ -40,6 +49,43 @@ def _energy(view: SessionView, rules: BillingRules) -> Iterator[SessionDoubt]:
                 says=f"the stop at {end_wh} Wh is {begin_wh - end_wh} Wh below the {what}; "
                 f"{allowed_wh} Wh are allowed",
             )
+
+
+def _figures(view: SessionView) -> Iterator[SessionDoubt]:
+    """What no meter can have measured, whatever the rules tolerate."""
+    for what, wh in (("start", view.meter_start_wh), ("stop", view.meter_stop_wh)):
+        if wh is not None and not 0 <= wh <= REGISTER_WH_MAX:
+            yield SessionDoubt(clause="", says=f"a register of {wh} Wh at the {what} can't be")
+    used_wh = view.energy_wh
+    if used_wh is None:
+        return
+    if used_wh > ENERGY_WH_MAX:
+        yield SessionDoubt(clause="", says=f"{used_wh} Wh are more than a session can take")
+        return
+    begin_ms, end_ms = _moment(view.started_at), _moment(view.stopped_at)
+    if begin_ms is None or end_ms is None or end_ms <= begin_ms:
+        return
+    power_w = used_wh * 3_600_000 // (end_ms - begin_ms)
+    if power_w > POWER_W_MAX:
+        says = f"{used_wh} Wh in that time are {power_w} W, more than anything delivers"
+        yield SessionDoubt(clause="", says=says)
+
+
+def _unset(view: SessionView) -> Iterator[SessionDoubt]:
+    """What it says is no time, or of a clock that nobody has set."""
+    for what, said, seen_ms in (
+        ("start", view.started_at, view.started_seen_ms),
+        ("stop", view.stopped_at, view.stopped_seen_ms),
+    ):
+        if said is None:
+            continue
+        said_ms = _moment(said)
+        if said_ms is None:
+            yield SessionDoubt(clause="", says=f"the charge point's time of the {what} is none")
+        elif seen_ms is not None and seen_ms - said_ms > BEHIND_MS_MAX:
+            days = (seen_ms - said_ms) // 86_400_000
+            says = f"the charge point puts the {what} {days} days before the site heard of it"
+            yield SessionDoubt(clause="", says=says)
 
 
 def _clock(view: SessionView, rules: BillingRules) -> Iterator[SessionDoubt]:
