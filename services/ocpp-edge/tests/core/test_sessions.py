@@ -4,6 +4,8 @@ acknowledged after it is stored, and never before.
 
 from __future__ import annotations
 
+import pytest
+
 from holdfast.contracts.charge_point import ChargePointSampled
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
@@ -13,6 +15,7 @@ from holdfast.contracts.session import (
     SessionStopped,
     SessionStopRepeated,
 )
+from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.domain import events
 
 
@@ -130,7 +133,7 @@ def test_a_stop_with_minus_one_is_bound_only_where_it_can_mean_one_session(bench
 def test_minus_one_means_the_newest_session_where_an_older_one_lost_its_stop(bench):
     bench.start("m1")
     bench.start("m2", meter=500, at="2025-06-15T17:00:00Z")
-    bench.stop("m3", -1)
+    bench.stop("m3", -1, wh=600, at="2025-06-15T17:10:00Z")
     assert bench.facts(SessionStopped)[0].transaction_id == bench.told("m2")["transactionId"]
 
 
@@ -315,3 +318,35 @@ def test_without_an_id_a_reading_is_the_open_sessions_of_its_connector_and_of_no
     metered = [(one.message_id, one.transaction_id) for one in bench.facts(SessionMetered)]
     assert metered == [("a", ids[2]), ("b", ids[1]), ("c", ids[2])]
     assert [one.message_id for one in bench.facts(SessionMessageUnmatched)] == ["d"]
+
+
+@pytest.mark.parametrize("stop", [{"token": "ANOTHER"}, {"wh": 99}], ids=str)
+def test_a_stop_without_an_id_that_can_not_be_the_open_sessions_ends_none(bench, stop):
+    """The start that it belongs to never came: another session is open meanwhile."""
+    bench.start("m1", meter=100)
+    bench.stop("m2", -1, **stop)
+    assert bench.told("m2") == {}
+    assert len(bench.facts(SessionMessageUnmatched)) == 1
+    assert bench.state.known.sessions
+    bench.stop("m3", -1, token="tag")
+    assert not bench.state.known.sessions
+
+
+def test_a_stop_of_1_6_without_an_id_never_ends_a_session_of_2_x(new_bench):
+    bench = new_bench()
+    bench.connect(OcppVersion.V201)
+    begin = {
+        "eventType": "Started",
+        "timestamp": "2025-06-15T15:00:00Z",
+        "triggerReason": "CablePluggedIn",
+        "seqNo": 0,
+        "transactionInfo": {"transactionId": "tx"},
+        "evse": {"id": 1},
+    }
+    bench.call("TransactionEvent", begin, "m1")
+    bench.disconnect()
+    bench.connect()
+    bench.meter("m2", -1)
+    bench.stop("m3", -1)
+    assert len(bench.facts(SessionMessageUnmatched)) == 2
+    assert list(bench.state.known.sessions) == ["tx"]

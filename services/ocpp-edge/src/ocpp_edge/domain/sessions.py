@@ -25,7 +25,7 @@ from holdfast.contracts.transaction import TransactionId
 from ocpp_edge.domain import answers, transaction_events
 from ocpp_edge.domain.calls import Call, Meter, Start, Stop, TransactionEvent
 from ocpp_edge.domain.dedupe import digest
-from ocpp_edge.domain.known import Ended, Known, other_key, start_key
+from ocpp_edge.domain.known import Ended, Known, Session, other_key, start_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,17 +132,26 @@ def _bound_without_id(known: Known, request: Meter | Stop) -> TransactionId | Un
     """OCPP 1.6 errata 3.18: a charge point that got no answer to its start writes -1."""
     if isinstance(request, Meter):
         session = known.session_on(request.connector)
-        if session is None:
+        if session is None or isinstance(session.transaction_id, str):
             return Unmatched(reason=f"no session is open on connector {request.connector}")
         return session.transaction_id
-    running = known.running()
-    same_token = [one for one in running if one.driver_token == request.driver_token]
-    candidates = running if len(running) == 1 else same_token
+    running = [one for one in known.running() if isinstance(one.transaction_id, int)]
+    candidates = [one for one in running if _may_end(one, request)]
     if len(candidates) == 1:
         return candidates[0].transaction_id
     return Unmatched(
         reason=f"{len(running)} sessions are open, and the stop does not say which it ends"
     )
+
+
+def _may_end(session: Session, stop: Stop) -> bool:
+    """Its start may never have come here: then it is none of those that are open."""
+    if (
+        stop.driver_token
+        and stop.driver_token.casefold() != (session.driver_token or "").casefold()
+    ):
+        return False
+    return session.meter_start_wh is None or stop.meter_stop_wh >= session.meter_start_wh
 
 
 def _metered(
