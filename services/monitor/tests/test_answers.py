@@ -17,6 +17,7 @@ from holdfast.contracts.csms import OpenDelivery, Trouble, UpstreamStatus
 from holdfast.contracts.journal import CopyStatus, Gap, GapCause, StorageLevel
 from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, Reason
 from holdfast.contracts.recovery import OpenPoint, Step
+from holdfast.contracts.registry import EntryProblem, EntryRefused
 from holdfast.contracts.rules import Desired
 from monitor.domain.answers import Tone, Verdict, answers
 from monitor.domain.readings import Reading, never
@@ -164,6 +165,20 @@ def test_each_thing_that_is_wrong_is_said_where_it_belongs(
 def test_a_damaged_journal_is_not_safe_and_asks_for_a_new_disk() -> None:
     damaged = with_state(damaged=(Note(place=HERE, at_ms=1, what="entries 1 to 2 missing"),))
     assert verdicts(damaged)[1:3] == ["no", "yes"]
+
+
+def test_what_happened_at_the_door_asks_for_attention_for_a_day() -> None:
+    fact = EntryRefused(
+        problem=EntryProblem.DUPLICATE_IDENTITY,
+        claimed="CP-02",
+        address="10.0.0.9",
+        detail="refused",
+    )
+    for age_ms, said in ((1_000, True), (86_400_001, False)):
+        entries = {EntryProblem.DUPLICATE_IDENTITY: (NOW - age_ms, fact)}
+        status = with_state(entries_refused=entries)
+        must = answers(status)[2]
+        assert ("two devices use one identity" in str(must) and "CP-02" in str(must)) is said
 
 
 def test_an_uncertain_command_stays_open_until_it_is_observed() -> None:

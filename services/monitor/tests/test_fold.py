@@ -53,6 +53,7 @@ from holdfast.contracts.recovery import (
     Step,
     StepOutcome,
 )
+from holdfast.contracts.registry import ChargePointRegistered, EntryProblem, EntryRefused
 from holdfast.contracts.rules import RulesActivated, RulesRefused, TokenStatus
 from monitor.domain.fold import outcome_of, skip, take
 from monitor.domain.rows import DECISIONS_MAX, MODES_MAX, Place, SiteState
@@ -248,6 +249,17 @@ def test_a_late_close_of_an_old_connection_touches_nothing() -> None:
     assert row.connected
     assert row.identity_doubled_at_ms == 2000
     assert not folded(disconnected("two"), state=state).charge_points["CP-01"].connected
+
+
+def test_what_happened_at_the_door_stands_until_the_charge_point_is_registered_anew() -> None:
+    refused = EntryRefused(problem=EntryProblem.PENDING, claimed="CP-09", address="10.0.0.9")
+    other = EntryRefused(problem=EntryProblem.DUPLICATE_IDENTITY, claimed="CP-01", address=None)
+    state = folded(refused, other)
+    assert state.entries_refused[EntryProblem.PENDING] == (1000, refused)
+    accepted = ChargePointRegistered(
+        charge_point="CP-09", security_profile=1, password_changed=True, by="anna"
+    )
+    assert set(folded(accepted, state=state).entries_refused) == {EntryProblem.DUPLICATE_IDENTITY}
 
 
 def test_a_charge_point_is_put_together_from_what_it_said() -> None:

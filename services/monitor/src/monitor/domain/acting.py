@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from holdfast.contracts.journal import Gap, StorageLevel
 from holdfast.contracts.mode import Mode, OverrideKind, Reason
+from holdfast.contracts.registry import EntryProblem
 from monitor.domain.rows import CommandRow
 from monitor.domain.saying import announced, count, minutes, planned
 from monitor.domain.status import RulesNow, SiteStatus
@@ -21,6 +22,16 @@ RULES_END_SOON_MS = 24 * 3_600_000
 RECENT_MS = 7 * 86_400_000
 """What is named and final (a gap, a quarantined message) asks for attention so long; then it is history and
 stands in its list."""
+DOOR_MS = 86_400_000
+"""What happened at the door asks for attention so long."""
+AT_THE_DOOR = {
+    EntryProblem.TOO_MANY_FAILURES: "passwords were tried at the door: find out who it is that comes from there",
+    EntryProblem.SECURITY_PROFILE: "a charge point came by another security profile than registered: set it up "
+    "again, or register that one",
+    EntryProblem.CERTIFICATE: "a certificate was refused at the door: renew it, or find out whose it is",
+    EntryProblem.DUPLICATE_IDENTITY: "two devices use one identity: find the second, or give it a new password",
+    EntryProblem.PENDING: "a charge point waits to be accepted: `holdfast charge-points pending`",
+}
 HELD_SHOWN = 5
 """So many commands that wait for a word are named; the rest is counted."""
 FAULTED = "Faulted"
@@ -90,6 +101,7 @@ def acts_on(status: SiteStatus) -> Iterable[str]:
     yield from _on_commands(status)
     yield from _on_csms(status)
     yield from _on_charge_points(status)
+    yield from _on_the_door(status)
     for note in status.state.damage:
         yield f"{note.what} at the site: replace its disk"
     for gap in recent_gaps(status):
@@ -233,3 +245,12 @@ def _on_charge_points(status: SiteStatus) -> Iterable[str]:
         for number, connector in sorted(row.connectors.items()):
             if connector.status == FAULTED:
                 yield f"{row.charge_point} connector {number} is faulted: send somebody"
+
+
+def _on_the_door(status: SiteStatus) -> Iterable[str]:
+    for problem, (at_ms, refused) in status.state.entries_refused.items():
+        if status.now_ms - at_ms > DOOR_MS:
+            continue
+        parts = (refused.claimed, refused.address and f"from {refused.address}", refused.detail)
+        who = ", ".join(part[:80] for part in parts if part)
+        yield f"{AT_THE_DOOR[problem]}{f' ({who})' if who else ''}"

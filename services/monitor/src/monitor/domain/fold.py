@@ -45,6 +45,7 @@ from holdfast.contracts.recovery import (
     RecoveryStepped,
     StepOutcome,
 )
+from holdfast.contracts.registry import ChargePointRegistered, EntryRefused
 from holdfast.contracts.rules import (
     DriverTokensInstalled,
     DriverTokensRefused,
@@ -347,6 +348,23 @@ def _rules(state: SiteState, place: Place, at_ms: int, fact: RulesFact) -> SiteS
             return replace(state, tokens_refused=None)
 
 
+def _at_the_door(state: SiteState, at_ms: int, fact: Fact) -> SiteState:
+    match fact:
+        case EntryRefused():
+            return replace(
+                state, entries_refused={**state.entries_refused, fact.problem: (at_ms, fact)}
+            )
+        case ChargePointRegistered():  # whatever was wrong about it, an operator has seen to it
+            left = {
+                problem: told
+                for problem, told in state.entries_refused.items()
+                if told[1].claimed != fact.charge_point
+            }
+            return replace(state, entries_refused=left)
+        case _:
+            return state
+
+
 def _journal(state: SiteState, place: Place, at_ms: int, fact: Fact) -> SiteState:
     match fact:
         case IncarnationOpened():
@@ -381,7 +399,7 @@ def _journal(state: SiteState, place: Place, at_ms: int, fact: Fact) -> SiteStat
         case Unknown():
             return replace(state, unknown_count=state.unknown_count + 1)
         case _:
-            return state
+            return _at_the_door(state, at_ms, fact)
 
 
 def _put(rows: Mapping[Key, Value], key: Key, value: Value, at_most: int) -> dict[Key, Value]:

@@ -11,6 +11,7 @@ from holdfast.contracts.decision import DecisionMade
 from holdfast.contracts.journal import StorageLevel
 from holdfast.contracts.mode import ModeChanged, Override
 from holdfast.contracts.recovery import DisruptionReported, OpenPoint, RecoveryStepped
+from holdfast.contracts.registry import EntryProblem, EntryRefused
 from holdfast.contracts.rules import DriverTokensRefused
 from holdfast.contracts.session import SessionCapNotKept
 from holdfast.local_state import History
@@ -190,6 +191,8 @@ class SiteState:
     storage_since_ms: int | None = None
     checkpoint_seq: int | None = None
     checkpoint_at_ms: int | None = None
+    entries_refused: Mapping[EntryProblem, tuple[int, EntryRefused]] = field(default_factory=dict)
+    """Of each problem at the door the newest, with its time."""
     quarantined: tuple[Note, ...] = ()
     damaged: tuple[Note, ...] = ()
     decision_counts: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
