@@ -102,6 +102,13 @@ async def test_a_bad_payload_and_an_unknown_action_get_the_codes_of_2x(central, 
         assert await cp.call("NotifySettlement", {}) == "NotImplemented", "of 2.1 only"
 
 
+async def test_a_charge_point_that_can_t_read_an_answer_says_so_in_2_1(central, plugged):
+    async with central() as (program, port), plugged(port, subprotocols=["ocpp2.1"]) as cp:
+        await cp.socket.send(json.dumps([5, "m1", "FormatViolation", "no object", {}]))
+        told = await program.event("result-error")
+        assert (told["message_id"], told["code"]) == ("m1", "FormatViolation")
+
+
 async def test_it_can_be_told_to_speak_one_version_only(central, plugged):
     async with (
         central(versions=["1.6"]) as (_, port),
