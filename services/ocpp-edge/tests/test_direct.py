@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from ocpp_edge.adapters.direct import FRAGMENTS_MAX, FRAMES_AHEAD_MAX, DirectSocket
+from ocpp_edge.adapters.direct import FRAGMENTS_MAX, FRAMES_AHEAD_MAX, DirectSocket, keep_alive
 from ocpp_edge.adapters.watched import watched
 
 LARGEST = 4_096
@@ -199,5 +199,38 @@ def test_who_does_not_read_is_not_sent_more():
             async with asyncio.timeout(20):
                 assert await refused > 0
             writer.transport.abort()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_who_answers_no_ping_is_closed_and_who_does_is_not(answers):
+    async def run():
+        ended = asyncio.get_running_loop().create_future()
+
+        async def handle(socket):
+            try:
+                await socket.next_frame()
+            except ConnectionClosed as closed:
+                ended.set_result(closed.sent.code if closed.sent else None)
+
+        async with serve(
+            handle,
+            "127.0.0.1",
+            0,
+            create_connection=DirectSocket,
+            compression=None,
+            ping_interval=None,
+        ) as server:
+            port = server.sockets[0].getsockname()[1]
+            alive = asyncio.create_task(keep_alive([server], 0.1, 0.3))
+            async with connect(f"ws://127.0.0.1:{port}", compression=None, proxy=None) as client:
+                if not answers:
+                    client.transport.pause_reading()
+                done, _ = await asyncio.wait([ended], timeout=1.5 if answers else 20)
+                assert bool(done) is not answers
+                if done:
+                    assert ended.result() == 1011
+            alive.cancel()
 
     asyncio.run(run())

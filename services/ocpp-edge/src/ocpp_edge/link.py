@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from holdfast.clock import Clock
@@ -36,7 +35,7 @@ class Link:
         self.alive_until_mono_ms = 0
         """It answered a ping not long before."""
         self._clock = clock
-        self._outbox: deque[str] = deque()
+        self._outbox: list[str] = []
         """What the other end does not take at once."""
         self._sending: asyncio.Task[None] | None = None
         """While something is in it."""
@@ -136,7 +135,7 @@ class Link:
         try:
             while self._outbox:
                 await self.connection.send(self._outbox[0])
-                self._outbox.popleft()
+                self._outbox.pop(0)
                 self.made_room()
         except ConnectionEnded:
             pass  # `receive` says so, too

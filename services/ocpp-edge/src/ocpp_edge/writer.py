@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from holdfast.bus import AppendRefused, StreamFull
@@ -26,7 +25,7 @@ class Writer:
         self._services = services
         self._handle = handle
         self._note = note
-        self._records: deque[Record] = deque()
+        self._records: list[Record] = []
         """Bounded by the core: it has at most so many facts on their way that it stops reading."""
         self._is_writing = False
 
@@ -46,7 +45,7 @@ class Writer:
     async def _write(self) -> None:
         services = self._services
         while self._records:
-            effect = self._records.popleft()
+            effect = self._records.pop(0)
             append = services.position.begin()
             stands = await self._carry(effect)
             if stands:

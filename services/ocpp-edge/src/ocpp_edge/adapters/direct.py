@@ -9,9 +9,10 @@ else goes the library's way, and nobody sees a difference: `test_direct.py` comp
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
+from websockets.asyncio.server import Server
 from websockets.datastructures import Headers
 from websockets.frames import DATA_OPCODES, TEXT, CloseCode, Frame
 from websockets.http11 import Request
@@ -34,10 +35,23 @@ _MASKED = 0x80
 _LENGTH_16 = 126
 
 
+LOOK_EVERY_S = 1.0
+
+
+class _NoQueue:
+    """Where the library keeps messages for its own `recv`, which nobody calls here."""
+
+    def close(self) -> None: ...
+
+
+_NO_QUEUE: Any = _NoQueue()
+
+
 class DirectSocket(WatchedSocket):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._arrived: deque[str | bytes] = deque()
+        self._arrived: list[str | bytes] = []
+        """A handful at most; an empty list costs nothing, an empty deque 600 bytes on each idle connection."""
         self._fragments: list[bytes] | None = None
         self._is_text = True
         """Of the message in `_fragments`."""
@@ -46,8 +60,15 @@ class DirectSocket(WatchedSocket):
         """Too much has arrived: the transport reads no more."""
         self._has_failed = False
         """For what it sent: what comes after that is not looked at."""
+        self.ping_due_s = 0.0
+        self.pinged_s: float | None = None
+        """When it was asked whether it lives, and has not answered."""
         self._is_between = False
         """Two frames, that is, with nothing of the next one here."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.recv_messages = _NO_QUEUE
 
     # --- in ---
 
@@ -64,7 +85,7 @@ class DirectSocket(WatchedSocket):
         if self._is_held and len(self._arrived) <= FRAMES_AHEAD_MAX // 4:
             self._is_held = False
             self.transport.resume_reading()
-        return self._arrived.popleft()
+        return self._arrived.pop(0)
 
     def data_received(self, data: bytes) -> None:
         if self._is_between:
@@ -100,6 +121,7 @@ class DirectSocket(WatchedSocket):
 
     def process_event(self, event: Any) -> None:
         if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            self.pinged_s = None
             super().process_event(event)
             return
         if self._has_failed:
@@ -167,10 +189,36 @@ class DirectSocket(WatchedSocket):
 
     # --- idle ---
 
+    def look(self, now_s: float, interval_s: float, timeout_s: float) -> None:
+        """Is it there? As the library's own keepalive, without a task and a timer for each."""
+        if self.protocol.state is not OPEN:
+            return
+        if self.pinged_s is None:
+            if now_s >= self.ping_due_s:
+                if self.ping_due_s:
+                    self.pinged_s = now_s
+                    self.protocol.send_ping(_PING)
+                    self.send_data()
+                self.ping_due_s = now_s + interval_s
+        elif now_s - self.pinged_s >= timeout_s:
+            self._fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+
     def forget_handshake(self) -> None:
         """Headers are a fifth of what an idle connection holds."""
         self.request, self.response = _SEEN, None
 
 
+async def keep_alive(servers: Sequence[Server], interval_s: float, timeout_s: float) -> None:
+    """Ping every connection from time to time, until cancelled; close those that do not answer."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(min(LOOK_EVERY_S, interval_s / 4))
+        for server in servers:
+            for socket in list(server.all_connections):
+                if isinstance(socket, DirectSocket):
+                    socket.look(loop.time(), interval_s, timeout_s)
+
+
+_PING = b"alive"
 _SEEN = Request("", Headers())
 """The library only looks whether there was one."""

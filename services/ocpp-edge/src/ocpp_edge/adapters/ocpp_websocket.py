@@ -32,7 +32,7 @@ from holdfast.ocpp.websocket import (
 )
 from holdfast.settings import ConfigError
 from ocpp_edge.adapters.connection import Reception, version_offered
-from ocpp_edge.adapters.direct import DirectSocket
+from ocpp_edge.adapters.direct import DirectSocket, keep_alive
 from ocpp_edge.adapters.tls import Tls, TlsProblem, client_certificate
 from ocpp_edge.adapters.watched import (
     HalfOpen,
@@ -108,7 +108,7 @@ async def listen(config: Config, gate: Gate, reception: Reception) -> None:
         if config.serve_without_tls:
             await _open(stack, config, door, config.port, None)
         if not config.tls_port:
-            await cut_slow_frames(door.servers, config.frame_s, gate.metrics)
+            await _watch(door, config)
             return
         try:
             tls = Tls(config, gate)
@@ -117,7 +117,14 @@ async def listen(config: Config, gate: Gate, reception: Reception) -> None:
         await _open(stack, config, door, config.tls_port, tls.context)
         async with asyncio.TaskGroup() as group:
             group.create_task(tls.run())
-            group.create_task(cut_slow_frames(door.servers, config.frame_s, gate.metrics))
+            group.create_task(_watch(door, config))
+
+
+async def _watch(door: Door, config: Config) -> None:
+    """Every connection there is, for ever."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(cut_slow_frames(door.servers, config.frame_s, door.metrics))
+        group.create_task(keep_alive(door.servers, config.ping_interval_s, config.ping_timeout_s))
 
 
 async def _open(
@@ -137,8 +144,7 @@ async def _open(
             compression=None,
             max_size=config.frame_bytes_max,
             open_timeout=config.handshake_s,
-            ping_interval=config.ping_interval_s,
-            ping_timeout=config.ping_timeout_s,
+            ping_interval=None,  # see `keep_alive`
             close_timeout=CLOSE_S,
             server_header=None,
             logger=quiet,
@@ -158,6 +164,7 @@ class Door:
     def __init__(self, config: Config, gate: Gate, reception: Reception) -> None:
         self._config = config
         self._gate = gate
+        self.metrics = gate.metrics
         self.failures = gate.metrics.auth_failures
         self._reception = reception
         self.servers: list[Server] = []
