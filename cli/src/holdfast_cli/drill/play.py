@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 from holdfast_cli.drill.account import Account, AccountError
 from holdfast_cli.drill.bundles import Bundle, bundles
+from holdfast_cli.drill.hostile import HostileOnes
 from holdfast_cli.drill.publish import publish
 from holdfast_cli.drill.scenario import Scenario
 from holdfast_cli.drill.steps import (
@@ -26,6 +27,7 @@ from holdfast_cli.drill.steps import (
     DropLink,
     Flap,
     Heal,
+    Hostile,
     Kill,
     Plug,
     PublishRules,
@@ -74,6 +76,7 @@ class Player:
         self._timeline = timeline
         self._bundles: dict[str, Bundle] = {}
         self.marks = Marks()
+        self.hostile = HostileOnes(world.world, site)
 
     async def play(self, scenario: Scenario) -> None:
         self._bundles = bundles(scenario.rules, scenario.ordered)
@@ -87,6 +90,8 @@ class Player:
         match step:
             case Plug() | Stop() | Reboot() | DropLink():
                 await self._charge_points.say(step.model_dump(exclude={"at_s"}))
+            case Hostile():
+                await self.hostile.begins(step)
             case Cut() | Flap() | Slow() | Heal():
                 await self._wan(step)
             case Kill():

@@ -49,7 +49,7 @@ async def _drill(scenario: Scenario, root: Path, timeline: Timeline) -> Report:
     world, made = provision(
         root,
         sites=(SITE,),
-        charge_points=len(scenario.charge_points),
+        charge_points=scenario.provisioned,
         rules_text=laid_over_default(scenario.rules),
         rules_name=f"the rules of scenario {scenario.name}",
         made_by="drill",
@@ -82,7 +82,8 @@ async def _play_and_settle(scenario: Scenario, up: RunningWorld, timeline: Timel
         stack.callback(group.create_task(_watch_modes(accounts[SITE], timeline)).cancel)
         player = Player(up, SITE, charge_points, accounts, timeline)
         await player.play(scenario)
-        problems = await _settle(scenario, accounts, charge_points, timeline)
+        problems = await player.hostile.ended()
+        problems += await _settle(scenario, accounts, charge_points, timeline)
         timeline.say("drill", "asking the product and the oracle")
         for _ in range(TRIES):
             evidence = await _gather(scenario, up, accounts[CLOUD], player.marks, problems)

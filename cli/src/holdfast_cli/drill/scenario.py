@@ -19,6 +19,7 @@ from holdfast_cli.drill.steps import (
     AnyStep,
     CsmsCall,
     CsmsQuirk,
+    Hostile,
     Part,
     PublishRules,
     SayWord,
@@ -208,6 +209,11 @@ class Scenario(Part):
                 f"charge_points: must be called {numbers[0]} to {numbers[-1]}: correct their ids"
             )
         return self
+
+    @property
+    def provisioned(self) -> int:
+        """Charge points that may connect: a hostile one is the last of them."""
+        return len(self.charge_points) + any(isinstance(step, Hostile) for step in self.steps)
 
     @property
     def ordered(self) -> list[AnyStep]:

@@ -66,6 +66,19 @@ class DropLink(Step):
         return f"{self.charge_point} loses its own connection"
 
 
+class Hostile(Step):
+    """One more charge point, beyond those of the scenario, sends what none should: `holdfast-sim hostile`."""
+
+    do: Literal["hostile"]
+    checks: tuple[Literal["S11", "S12", "S13", "S18"], ...] = ("S11", "S12", "S13", "S18")
+    """Those that begin no session: the oracle knows only of sessions that cars had."""
+    rounds: int = Field(1, ge=1, le=100)
+    flood_s: float = Field(5, ge=0, le=60)
+
+    def sentence(self) -> str:
+        return f"a hostile charge point begins: {', '.join(self.checks)}"
+
+
 class Cut(Step):
     do: Literal["cut"]
     how: Literal["reset", "black-hole", "one-way"]
@@ -260,6 +273,7 @@ AnyStep = Annotated[
     | Stop
     | Reboot
     | DropLink
+    | Hostile
     | Cut
     | Flap
     | Slow
