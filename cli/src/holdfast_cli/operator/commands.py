@@ -11,6 +11,8 @@ from typing import Any, get_args
 from holdfast.clock import SystemClock
 from holdfast.contracts.command import Action
 from holdfast.ids import RandomIds
+from holdfast.ocpp.actions import Sender, rows
+from holdfast.ocpp.versions import OcppVersion
 from holdfast_cli.operator.arguments import (
     add_by,
     add_site,
@@ -36,17 +38,20 @@ def add_verbs(verbs: Any) -> None:
     it = add_verb(
         verbs, "send", _send,
         help="send a command to a charge point",
-        says="Sends one command of OCPP 1.6. It is not delivered after its deadline. With --wait: until its "
-        "disposition; exit code 0 only when it was delivered. The same --id twice is one command.",
+        says="Sends one command, in the words of the OCPP version that the charge point speaks: "
+        "RemoteStartTransaction for 1.6, RequestStartTransaction for 2.x; who sends the wrong one is told the "
+        "right one. It is not delivered after its deadline. With --wait: until its disposition; exit code 0 only when "
+        "it was answered. The same --id twice is one command.",
         examples=(
             "holdfast command send CP-01 RemoteStartTransaction connectorId=1 idTag=04AB --wait",
+            "holdfast command send CS-02 RequestStopTransaction transactionId=7d1f --wait",
             "holdfast command send CP-01 Reset --payload '{\"type\": \"Soft\"}' --deadline 2min",
             "holdfast command send CP-01 ChangeAvailability connectorId=0 type=Inoperative --at berlin01",
         ),
     )  # fmt: skip
     it.add_argument("charge_point", metavar="CHARGE_POINT")
     it.add_argument("action", metavar="ACTION", choices=get_args(Action),
-                    help=f"one of {', '.join(get_args(Action))}")  # fmt: skip
+                    help=_actions())  # fmt: skip
     it.add_argument("fields", nargs="*", metavar="key=value",
                     help="fields of the payload; a value is JSON, where OCPP wants no text")  # fmt: skip
     it.set_defaults(late="fields")
@@ -75,6 +80,18 @@ def add_verbs(verbs: Any) -> None:
         it.add_argument("id", metavar="ID")
         add_site_option(it)
         add_by(it)
+
+
+def _actions() -> str:
+    """Which there are, by version: who sends the wrong one is told which is right."""
+    told: list[str] = []
+    before: frozenset[str] = frozenset()
+    for version in OcppVersion:
+        here = frozenset(one.action for one in rows(version, Sender.CSMS))
+        new = sorted(here - before)
+        told.append(f"OCPP {version}{' also' if before & here else ''}: {', '.join(new)}")
+        before |= here
+    return "; ".join(told)
 
 
 async def _send(client: Client, arguments: argparse.Namespace) -> int:

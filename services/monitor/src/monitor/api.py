@@ -255,8 +255,11 @@ class Api:
         draft = await commanding.read_draft(request)
         new_id = self._context.ids.new()
         command = commanding.command_of(draft, self._scope, self._context.clock, new_id)
-        row = self._watch.state(site).commands.get(command.id)
+        state = self._watch.state(site)
+        row = state.commands.get(command.id)
         commanding.check_id(command, row.command if row else None)
+        charge_point = state.charge_points.get(command.charge_point)
+        commanding.check_version(command, charge_point.version if charge_point else None)
         receipt = await commanding.send(self._context, site, command)
         if not receipt.accepted:
             raise Problem(409, f"command {receipt.id} was not taken: {receipt.reason}")

@@ -13,6 +13,8 @@ from holdfast.clock import Clock
 from holdfast.contracts.command import Action, Command, CommandReceipt, Issuer, SendCommand
 from holdfast.contracts.envelope import Contract, first_problem
 from holdfast.contracts.numbers import Moment, Payload
+from holdfast.ocpp.instead import why_not
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.rpc import call
 from holdfast.service import Context
 from monitor.answering import Problem, problem_of, read_body
@@ -61,6 +63,13 @@ def command_of(draft: Draft, scope: Literal["site", "cloud"], clock: Clock, new_
         by=draft.by or "",
         issuer=Issuer.CLOUD if scope == "cloud" else Issuer.OPERATOR_AT_SITE,
     )
+
+
+def check_version(command: Command, version: OcppVersion | None) -> None:
+    """Raise Problem when the charge point, by its last connection, has no such action: with what to send instead."""
+    has_it_not = why_not(version, command.action) if version else None
+    if has_it_not:
+        raise Problem(409, f"{command.charge_point} speaks OCPP {version}: {has_it_not}")
 
 
 def check_id(command: Command, known: Command | None) -> None:

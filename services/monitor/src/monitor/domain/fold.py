@@ -289,7 +289,12 @@ def _connection(state: SiteState, at_ms: int, fact: ConnectionFact) -> SiteState
     match fact:
         case ChargePointConnected():
             row = replace(
-                row, connected=True, since_ms=at_ms, connection=fact.connection, reason=""
+                row,
+                connected=True,
+                version=fact.version,
+                since_ms=at_ms,
+                connection=fact.connection,
+                reason="",
             )
             if fact.replaced_answered:
                 row = replace(row, identity_doubled_at_ms=at_ms)

@@ -15,6 +15,7 @@ from holdfast.contracts.registry import EntryProblem, EntryRefused
 from holdfast.contracts.rules import DriverTokensRefused
 from holdfast.contracts.session import SessionCapNotKept
 from holdfast.local_state import History
+from holdfast.ocpp.versions import OcppVersion
 
 MODES_MAX = 1_000
 DECISIONS_MAX = 1_000
@@ -119,6 +120,8 @@ class ConnectorRow:
 class ChargePointRow:
     charge_point: str
     connected: bool = False
+    version: OcppVersion | None = None
+    """Of its last connection."""
     since_ms: int | None = None
     connection: str = ""
     reason: str = ""

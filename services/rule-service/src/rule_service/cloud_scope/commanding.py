@@ -21,6 +21,7 @@ from holdfast.contracts.command import (
     SendCommand,
     SendWord,
 )
+from holdfast.contracts.command_rules import keys_of
 from holdfast.ids import derived
 from rule_service.cloud_scope.sites import Sites
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 PAYLOAD_BYTES_MAX = 16 * 1024
 DEADLINE_AHEAD_MS_MAX = 24 * 3_600_000
 """A command is no wish for some day."""
+KEPT_AHEAD_MS_MAX = 7 * DEADLINE_AHEAD_MS_MAX
+"""But the erasure of a person's data is kept until it is done."""
 ISSUED_AHEAD_MS_MAX = 300_000
 """Clocks differ; a command from further in the future would never grow old."""
 KEPT_AFTER_DEADLINE_S = 24 * 3_600
@@ -134,8 +137,10 @@ def problem(command: Command, at_ms: int) -> str | None:
         return "only the csms-bridge acts by a rule of the site"
     if command.deadline_ms <= at_ms:
         return "its deadline has passed"
-    if command.deadline_ms > at_ms + DEADLINE_AHEAD_MS_MAX:
-        return "its deadline is more than 24 h away"
+    is_kept = "CustomerInformation.Clear" in keys_of(command)
+    ahead_ms_max = KEPT_AHEAD_MS_MAX if is_kept else DEADLINE_AHEAD_MS_MAX
+    if command.deadline_ms > at_ms + ahead_ms_max:
+        return f"its deadline is more than {ahead_ms_max // 3_600_000} h away"
     if command.issued_at_ms > at_ms + ISSUED_AHEAD_MS_MAX:
         return "it was issued in the future: correct the clock of whoever sent it"
     return None
