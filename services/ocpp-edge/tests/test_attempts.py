@@ -21,7 +21,7 @@ from ocpp_edge.domain.attempts import (
 
 def fail(attempts, address, identity, now_ms):
     attempts.begin(address, identity, now_ms)
-    attempts.failed(address, now_ms)
+    attempts.failed(address, identity, now_ms)
 
 
 def test_the_oldest_failure_leaves_after_a_minute():
@@ -62,10 +62,20 @@ def test_another_address_and_another_identity_are_not_concerned():
         fail(attempts, "a", "CP-1", 0)
     assert attempts.wait_ms("a", "CP-1", 0)
     assert attempts.wait_ms("b", "CP-1", 0) == 0
-    # The address has failed as often: only who is known there may.
-    assert attempts.wait_ms("a", "CP-2", 0)
-    attempts.came_in("a", "CP-2")
     assert attempts.wait_ms("a", "CP-2", 0) == 0
+
+
+def test_an_address_from_which_many_identities_fail_is_not_listened_to_but_for_who_is_known_there():
+    attempts = Attempts()
+    for number in range(FAILURES_MAX):
+        assert attempts.wait_ms("a", "CP-9", 0) == 0
+        for _ in range(3):
+            fail(attempts, "a", f"CP-{number}", number)
+    assert attempts.wait_ms("a", "CP-9", 10_000) == WINDOW_MS - 10_000
+    assert attempts.own_wait_ms("a", "CP-9", 10_000) == 0
+    assert attempts.wait_ms("b", "CP-9", 10_000) == 0
+    attempts.came_in("a", "CP-9")
+    assert attempts.wait_ms("a", "CP-9", 10_000) == 0
 
 
 def test_memory_is_bounded_whoever_comes():
@@ -75,7 +85,7 @@ def test_memory_is_bounded_whoever_comes():
         attempts.came_in(f"b-{number}", f"CP-{number}")
         attempts.came_in(f"c-{number}", "CP-1")
     assert len(attempts._pairs._at_ms) == PAIRS_MAX
-    assert len(attempts._addresses._at_ms) == ADDRESSES_MAX
+    assert len(attempts._addresses) == ADDRESSES_MAX
     assert len(attempts._trusted) == TRUSTED_MAX
     assert len(attempts._trusted["CP-1"]) == 4
 

@@ -124,10 +124,12 @@ class Gate:
         """Raise TooManyWaiting or _TooManyFailures: then it was not looked at."""
         attempts, address, identity = self._attempts, offer.address, offer.identity
         remembered = not as_wrong and self.registry.remembers(identity, password)
-        wait_ms = attempts.wait_ms(address, identity, self._mono_ms)
-        # No rate of guessing finds a random password, so it is let in whoever else fails where it comes from.
-        # One that a person chose may be found, and the guesser must not be told by being let in.
-        if remembered and (not wait_ms or (registered and registered.password_random)):
+        # No rate of guessing finds a random password, so others' failures do not keep it out, and once it was right
+        # nobody's do. One that a person chose may be found, and a guesser must not be told by being let in.
+        is_random = registered is not None and registered.password_random
+        wait = attempts.own_wait_ms if is_random else attempts.wait_ms
+        wait_ms = wait(address, identity, self._mono_ms)
+        if remembered and (is_random or not wait_ms):
             attempts.came_in(address, identity)
             return True
         if wait_ms:
@@ -135,7 +137,7 @@ class Gate:
         attempts.begin(address, identity, self._mono_ms)
         try:
             right = await self.registry.is_right(
-                identity, password, lambda: not self._address_wait_ms(offer)
+                identity, password, lambda: is_random or not self._address_wait_ms(offer)
             )
         except TooManyWaiting:
             attempts.withdrawn(address, identity)
@@ -147,7 +149,7 @@ class Gate:
             attempts.withdrawn(address, identity)
             attempts.came_in(address, identity)
         else:
-            attempts.failed(address, self._mono_ms)
+            attempts.failed(address, identity, self._mono_ms)
         return right
 
     def _tell_of_profile(self, offer: Offer, registered: Registered, right: bool) -> None:

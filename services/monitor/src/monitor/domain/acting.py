@@ -252,5 +252,5 @@ def _on_the_door(status: SiteStatus) -> Iterable[str]:
         if status.now_ms - at_ms > DOOR_MS:
             continue
         parts = (refused.claimed, refused.address and f"from {refused.address}", refused.detail)
-        who = ", ".join(part[:80] for part in parts if part)
+        who = ", ".join(part[:160] for part in parts if part)
         yield f"{AT_THE_DOOR[problem]}{f' ({who})' if who else ''}"

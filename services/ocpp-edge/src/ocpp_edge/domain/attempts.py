@@ -1,8 +1,9 @@
-"""How often somebody may try a password: by address and identity, and by address.
+"""How often somebody may try a password: so often a minute under one identity, and under so many from one address.
 
 At the limit nobody there is listened to until the oldest failure is a minute old. Attempts that were refused unheard
-are no failures: a charge point with a wrong password keeps nobody else out. Who has come in from an address before
-is measured by its own failures only, so that another one behind the same NAT does not keep it out.
+are no failures. An address counts identities, each once: one charge point with a wrong password keeps no other one out.
+Who has come in from an address before is measured by its own failures only, so that others behind the same NAT do not
+keep it out.
 """
 
 from __future__ import annotations
@@ -22,28 +23,42 @@ IPV6_PREFIX = 64
 class Attempts:
     def __init__(self) -> None:
         self._pairs = _Failures(PAIRS_MAX)
-        self._addresses = _Failures(ADDRESSES_MAX)
+        self._addresses: dict[str, dict[str, int]] = {}
+        """When each identity failed last, of the newest."""
         self._trusted: dict[str, tuple[str, ...]] = {}
         """Where each came in from last."""
 
     def wait_ms(self, address: str, identity: str, now_ms: int) -> int:
         """How long nothing of it is looked at; 0: not at all."""
-        own = self._pairs.wait_ms((network_of(address), identity), now_ms)
-        return max(own, self.address_wait_ms(address, identity, now_ms))
+        own_ms = self.own_wait_ms(address, identity, now_ms)
+        return max(own_ms, self.address_wait_ms(address, identity, now_ms))
 
     def address_wait_ms(self, address: str, identity: str, now_ms: int) -> int:
         """Because of others there."""
         network = network_of(address)
         if network in self._trusted.get(identity, ()):
             return 0
-        return self._addresses.wait_ms(network, now_ms)
+        found = [at for at in self._addresses.get(network, {}).values() if now_ms - at < WINDOW_MS]
+        return min(found) + WINDOW_MS - now_ms if len(found) >= FAILURES_MAX else 0
+
+    def own_wait_ms(self, address: str, identity: str, now_ms: int) -> int:
+        """Because of what failed there under this identity."""
+        return self._pairs.wait_ms((network_of(address), identity), now_ms)
 
     def begin(self, address: str, identity: str, now_ms: int) -> None:
         """Counts as a failure of this pair until it is known better: many at once are no way around the limit."""
         self._pairs.add((network_of(address), identity), now_ms)
 
-    def failed(self, address: str, now_ms: int) -> None:
-        self._addresses.add(network_of(address), now_ms)
+    def failed(self, address: str, identity: str, now_ms: int) -> None:
+        network = network_of(address)
+        names = self._addresses.pop(network, {})
+        names.pop(identity, None)
+        names[identity] = now_ms
+        if len(names) > FAILURES_MAX:
+            del names[next(iter(names))]
+        self._addresses[network] = names
+        if len(self._addresses) > ADDRESSES_MAX:
+            del self._addresses[next(iter(self._addresses))]
 
     def withdrawn(self, address: str, identity: str) -> None:
         """It was right, or not checked after all."""

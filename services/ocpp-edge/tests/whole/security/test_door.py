@@ -144,7 +144,20 @@ async def test_s2_behind_one_nat_a_random_password_gets_in_whoever_guesses_at_it
 async def test_s2_a_charge_point_with_a_wrong_password_keeps_no_other_one_out(doors, call):
     await doors.open()
     await fail(doors, 30, "CP-2")
-    async with doors.dial("CP-1", local=HONEST) as client:
+    for local in (HONEST, ATTACKER):  # nor one that was never there before, behind the same NAT
+        async with doors.dial("CP-1", local=local) as client:
+            assert (await call(client))[0] == 3
+
+
+async def test_s2_behind_one_nat_a_new_charge_point_with_a_random_password_gets_in_while_others_guess(
+    doors, call
+):
+    doors.register(CP_1={}, CP_7=RANDOM)
+    await doors.open()
+    for number in range(9):
+        await fail(doors, 1, f"CP-{number + 10}")
+    assert (await doors.refused("CP-1", local=ATTACKER)).status_code == 429
+    async with doors.dial("CP-7", local=ATTACKER) as client:
         assert (await call(client))[0] == 3
 
 
