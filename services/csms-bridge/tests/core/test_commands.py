@@ -87,7 +87,19 @@ def test_a_command_goes_to_the_site_with_a_deadline_and_comes_back_as_it_was_ans
     assert scene.texts[-1] == '[3,"x1",{ "status":"Accepted" }]'
 
 
-@pytest.mark.parametrize("disposition", [one for one in Disposition if one != "delivered"])
+ANSWERED = (Disposition.DELIVERED, Disposition.FROM_KNOWN)
+
+
+def test_a_question_that_the_site_answers_from_what_is_known_has_its_answer(scene):
+    scene.connect()
+    scene.call("GetConfiguration", {})
+    (command,) = scene.to_site()
+    known = '{"configurationKey":[]}'
+    scene.end_command(command.id, Disposition.FROM_KNOWN, answer=known, reason="3 s old")
+    assert scene.texts[-1] == f'[3,"x1",{known}]'
+
+
+@pytest.mark.parametrize("disposition", [one for one in Disposition if one not in ANSWERED])
 def test_whatever_else_became_of_it_is_a_no(scene, disposition):
     scene.connect()
     scene.call("UnlockConnector" if disposition == "refused" else "Reset", {"type": "Soft"})
@@ -155,7 +167,7 @@ def test_a_query_whose_answer_comes_in_time_is_answered_with_it_however_late_it_
     assert scene.texts[-1] == '[3,"x1",{"configurationKey":[]}]'
 
 
-@pytest.mark.parametrize("disposition", [one for one in Disposition if one != "delivered"])
+@pytest.mark.parametrize("disposition", [one for one in Disposition if one not in ANSWERED])
 def test_a_query_that_nobody_answered_is_an_error(scene, disposition):
     scene.connect()
     scene.call("GetConfiguration", {})

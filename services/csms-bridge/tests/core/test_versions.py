@@ -257,6 +257,24 @@ def test_a_send_of_2_1_goes_up_as_one_and_nothing_is_waited_for(scene, open_2x):
     assert not scene.state.has_backlog
 
 
+def test_of_replayed_sends_the_newest_of_each_stream_goes_up_once(scene):
+    stream = "NotifyPeriodicEventStream"
+    scene.journal(connected(V21), booted(V21), live=False)
+    for number in (1, 2):
+        for key in ("a", "b"):
+            scene.journal(said(stream, number, kind="L", key=key, version=V21), live=False)
+    scene.open()
+    scene.accept()
+    scene.take_all()
+    sends = [one for one in scene.frames if one[0] == 6]
+    assert [one[3] for one in sends] == [{"n": 2}, {"n": 2}]
+    assert len({one[1] for one in sends}) == 2
+    scene.lose()
+    scene.reconnect()
+    scene.take_all()
+    assert [one for one in scene.frames if one[0] == 6] == sends
+
+
 def test_the_security_whitepaper_of_1_6_goes_up_too(scene, facts):
     scene.connect()
     scene.journal(said("SecurityEventNotification", 1, version=V16))

@@ -140,6 +140,11 @@ def test_what_is_not_interpreted_is_kept_by_its_class(bench_of, version, row):
                 (row.action, row.kind.value, call.raw)
             ]
             assert said[0].version is version
+        case Class.LATEST if row.send:
+            assert [(one.action, one.kind, one.raw) for one in said] == [
+                (row.action, "L", call.raw)
+            ]
+            assert not sampled
         case Class.LATEST if not said:  # those that begin with an end are stored
             assert [(one.action, one.version) for one in sampled] == [(row.action, version)]
         case Class.RELAYED:
@@ -200,12 +205,18 @@ def test_what_stands_until_the_next_of_its_kind_is_stored(bench_of, action):
     assert bench.told("m1") == {}
 
 
-def test_a_send_is_sampled_and_never_answered(bench_of):
+@pytest.mark.parametrize("takes", [True, False])
+def test_a_send_is_stored_for_the_csms_and_never_answered(bench_of, takes):
     bench = bench_of(V21)
+    bench.journal_takes = takes
     stream = minimal(V21, "NotifyPeriodicEventStream")
-    bench.call("NotifyPeriodicEventStream", stream, "m1")
-    assert isinstance(bench.telemetry[-1], ChargePointSampled)
+    for message_id in ("m1", "m2"):
+        bench.call("NotifyPeriodicEventStream", stream, message_id)
+    said = bench.facts(ChargePointSaid)
+    assert [one.kind for one in said] == ["L", "L"] * takes
+    assert len({one.key for one in said}) == takes
     assert not bench.answers
+    assert not bench.closed
 
 
 @pytest.mark.parametrize(

@@ -93,11 +93,15 @@ class Item:
 
     @property
     def message_id(self) -> str:
-        return f"hf-{self.place.incarnation}-{self.place.seq}"
+        return message_id_of(self.place)
 
     @property
     def is_of_2x(self) -> bool:
         return self.version is not OcppVersion.V16
+
+
+def message_id_of(place: Place) -> str:
+    return f"hf-{place.incarnation}-{place.seq}"
 
 
 def connector_key(fact: ConnectorStatusChanged) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 
 from csms_bridge.domain import authorising, deliveries, taking
 from csms_bridge.domain.events import Effect, Happened, RelayAsked, Send
-from csms_bridge.domain.kept import Attempt, handled
-from csms_bridge.domain.outgoing import Item, Part
+from csms_bridge.domain.kept import Attempt, handled, told_latest
+from csms_bridge.domain.outgoing import Item, Part, is_send, message_id_of
 from csms_bridge.domain.payload import Malformed, with_transaction
 from csms_bridge.domain.state import Outstanding, Policy, State
 from csms_bridge.domain.talking import BOOT
@@ -89,9 +89,18 @@ def _after_transactions(policy: Policy, state: State, now: Happened) -> Step:
     for connector in state.untold:
         raw = state.kept.statuses[connector].raw
         return _own(state, "StatusNotification", raw, now, connector=connector)
+    sends: list[Effect] = []
     for key in state.untold_latest:
         newest = state.kept.latest[key]
-        return _own(state, newest.action, newest.raw, now, latest=key, place=newest.place)
+        if not is_send(newest.version, newest.action):
+            state, sent = _own(
+                state, newest.action, newest.raw, now, latest=key, place=newest.place
+            )
+            return state, [*sends, *sent]
+        sends.append(_send(state, message_id_of(newest.place), newest.action, newest.raw))
+        state = state.with_kept(told_latest(state.kept, key, newest.place))
+    if sends:
+        return state, sends
     # A CSMS that was silent is asked at once whether it is back, if there is nothing else to say.
     is_silent = live.silent_since_mono_ms is not None
     if is_silent or now.mono_ms - live.heard_mono_ms >= live.heartbeat_ms:
@@ -191,10 +200,14 @@ def _of_transaction(
 
 def _for_good(state: State, item: Item) -> tuple[State, list[Effect]]:
     """A SEND: written, and done."""
-    assert state.live.connection is not None
-    frame = frames.send(item.message_id, item.action, item.raw)
-    send = Send(connection=state.live.connection, frame=frame, what=item.action)
+    send = _send(state, item.message_id, item.action, item.raw)
     return deliveries.sent_for_good(state, item), [send]
+
+
+def _send(state: State, message_id: str, action: str, raw: str) -> Send:
+    assert state.live.connection is not None
+    frame = frames.send(message_id, action, raw)
+    return Send(connection=state.live.connection, frame=frame, what=action)
 
 
 def _boot(state: State, now: Happened) -> Step:

@@ -16,7 +16,6 @@ from csms_bridge.domain.outgoing import (
     Part,
     Place,
     connector_key,
-    is_send,
     item_of,
     latest_key,
 )
@@ -175,7 +174,7 @@ def _latest(kept: Kept, place: Place, fact: ChargePointSaid) -> Kept:
     known = kept.latest.get(key)
     if known is not None and kept.is_past(place, known.place):
         return kept
-    is_kept = len(fact.raw) <= STATUS_CHARACTERS_MAX and not is_send(fact.version, fact.action)
+    is_kept = len(fact.raw) <= STATUS_CHARACTERS_MAX
     latest = Latest(
         place=place,
         action=fact.action,
@@ -198,7 +197,7 @@ def _queued(state: State, item: Item) -> State:
         case Part.BOOT if not is_news:
             # Said before anything else, as it is whenever a connection opens.
             return state.with_live(boot_due=True)
-        case Part.STATUS | Part.LATEST if not is_news and not item.is_send:
+        case Part.STATUS | Part.LATEST if not is_news:
             return state  # its connector's newest is told once
         case Part.ERROR | Part.GUARANTEED if live.errors or not is_news:
             # In their order: a live one does not overtake a replayed one.

@@ -130,7 +130,7 @@ def _without_connection(policy: Policy, state: State, now: Happened, why: str) -
         connection=None,
         outstanding=None,
         commands={},
-        queue=tuple(item for item in live.queue if item.part not in NEWEST or item.is_send),
+        queue=tuple(item for item in live.queue if item.part not in NEWEST),
     )
     item = outstanding.item if outstanding is not None else None
     if item is None or item.part in NEWEST or item.part is Part.BOOT:

@@ -18,6 +18,7 @@ from holdfast.contracts.charge_point import (
 )
 from holdfast.contracts.envelope import Fact
 from holdfast.ocpp import frames
+from holdfast.ocpp.actions import Class
 from ocpp_edge.domain import answers, relaying, thinning
 from ocpp_edge.domain.calls import (
     Authorize,
@@ -242,6 +243,8 @@ def _sampled(policy: Policy, state: State, event: CallReceived) -> Step:
     found = thinning.sampled(policy, state, event)
     if not found.is_kept:
         return found.state, _answered(policy, event, "left out")
+    if not call.is_answered:
+        return _streamed(found.state, call)
     fact = ChargePointSampled(
         charge_point=state.charge_point,
         action=call.action,
@@ -252,6 +255,22 @@ def _sampled(policy: Policy, state: State, event: CallReceived) -> Step:
     )
     answered = _answered(policy, event, "accepted")
     return found.state, [*answered, Sample(fact=fact, cause=call.message_id)]
+
+
+def _streamed(state: State, call: Call) -> Step:
+    """A SEND: the CSMS that took the stream gets it out of the journal. Nobody waits until it is stored."""
+    connector = call.request.connector if isinstance(call.request, Latest) else None
+    fact = ChargePointSaid(
+        charge_point=state.charge_point,
+        version=call.version,
+        action=call.action,
+        kind=Class.LATEST.value,
+        key=digest(call.action, connector),
+        message_id=call.message_id,
+        raw=call.raw,
+    )
+    state, effect = record(state, fact, _once(state, call), cause=call.message_id)
+    return state, [effect]
 
 
 def _answered(policy: Policy, event: CallReceived, result: str) -> list[Effect]:
