@@ -18,6 +18,7 @@ from websockets.frames import DATA_OPCODES, TEXT, CloseCode, Frame
 from websockets.http11 import Request
 from websockets.protocol import CLOSED, OPEN
 
+from holdfast.ocpp.websocket import quiet
 from ocpp_edge.adapters.watched import WatchedSocket
 
 try:
@@ -69,6 +70,8 @@ class DirectSocket(WatchedSocket):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.recv_messages = _NO_QUEUE
+        waiters: Any = []  # a deque of the library's: see `_arrived`
+        self.drain_waiters = waiters
 
     # --- in ---
 
@@ -204,8 +207,9 @@ class DirectSocket(WatchedSocket):
             self._fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
 
     def forget_handshake(self) -> None:
-        """Headers are a fifth of what an idle connection holds."""
+        """Headers are a fifth of what an idle connection holds; and it needs no logger with its own name."""
         self.request, self.response = _SEEN, None
+        self.logger = self.protocol.logger = quiet
 
 
 async def keep_alive(servers: Sequence[Server], interval_s: float, timeout_s: float) -> None:
