@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from holdfast.passwords import PasswordHash, as_bytes, hash_password, is_plausible, matches
+from holdfast.passwords import (
+    PasswordHash,
+    as_bytes,
+    hash_password,
+    is_plausible,
+    matches,
+    random_password,
+)
 
 KEY = "0001020304050607FFFFFFFFFFFFFFFFFFFFFFFF"
 ADAPTER = TypeAdapter(PasswordHash)
@@ -59,3 +66,11 @@ def test_a_hash_can_be_made_like_another():
 )
 def test_ocpp_s_passwords_have_16_to_64_bytes(length, plausible):
     assert is_plausible(b"x" * length) is plausible
+
+
+def test_a_made_password_suits_every_version_and_every_shell():
+    made = {random_password() for _ in range(500)}
+    assert len(made) == 500
+    assert all(
+        len(one) == 20 and one[0].isalpha() and as_bytes(one) == one.encode() for one in made
+    )

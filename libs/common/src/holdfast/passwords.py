@@ -72,8 +72,8 @@ def is_plausible(password: bytes) -> bool:
 
 
 def random_password() -> str:
-    """20 characters, which every version of OCPP takes."""
-    return secrets.token_urlsafe(15)
+    """20 characters, which every version of OCPP takes; it does not begin like a command line's option."""
+    return secrets.choice("abcdefghjkmnpqrstuvwxyz") + secrets.token_urlsafe(15)[:19]
 
 
 def _scrypt(password: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
