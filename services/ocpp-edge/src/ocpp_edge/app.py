@@ -6,7 +6,6 @@ fold the journal -> attend to charge points and commands -> snapshot, acknowledg
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -49,7 +48,6 @@ from ocpp_edge.telemetry import Telemetry
 log = logging.getLogger(__name__)
 
 TICK_MS = 500
-GC_THRESHOLDS = 20_000, 20, 50
 UNSAVED_MAX = 40_000
 """So many entries may be folded and not yet in a snapshot (a second or two of a restart); at half of them the next
 one is taken early."""
@@ -72,7 +70,6 @@ async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) 
         edge = Edge(services, context.ids, store)
         strictness = Strictness(edge, bus, clock, config.site, standing)
         await edge.restore(bus)
-        _collect_rarely()
         group.create_task(services.telemetry.run())
         group.create_task(services.notices.run())
         group.create_task(_follow_storage(edge, bus, incarnation))
@@ -145,16 +142,6 @@ def _services(
             alive_for_ms=config.alive_for_s * 1000,
         ),
     )
-
-
-def _collect_rarely() -> None:
-    """Records are frozen and point at older ones only, so nearly nothing here is garbage in a circle; but each message
-    makes a hundred of them, and with Python's own thresholds everything known of every charge point is walked
-    through several times a second.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def _tick(edge: Edge, clock: Clock, standing: Standing) -> None:

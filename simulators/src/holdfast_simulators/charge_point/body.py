@@ -74,9 +74,10 @@ class Body:
         self._booted_with = self.device.memory.configuration
         self.behaviour = self._configured()
 
-    def notice(self, action: str, status: str) -> None:
+    def notice(self, action: str, status: str, request: int | None = None) -> None:
         self.report("notice", action=action, status=status)
-        self.agenda.notices.append((action, {"status": status}))
+        named = {} if request is None else {"requestId": request}
+        self.agenda.notices.append((action, {"status": status, **named}))
         self.agenda.work.set()
 
     @property

@@ -16,6 +16,7 @@ from holdfast_simulators.charge_point import (
     local_list,
     profiles,
     reservations,
+    security,
     upkeep,
 )
 from holdfast_simulators.charge_point.device import Connector
@@ -35,6 +36,16 @@ TRIGGERABLE = (
     "MeterValues",
     "StatusNotification",
 )
+ALSO_TRIGGERABLE = {
+    "BootNotification": "BootNotification",
+    "FirmwareStatusNotification": "FirmwareStatusNotification",
+    "Heartbeat": "Heartbeat",
+    "LogStatusNotification": "LogStatusNotification",
+    "MeterValues": "MeterValues",
+    "SignChargePointCertificate": "SignCertificate",
+    "StatusNotification": "StatusNotification",
+}
+"""By an ExtendedTriggerMessage: what is sent then."""
 
 
 def obey(situation: Situation, action: str, payload: dict[str, Any]) -> Reply:
@@ -114,9 +125,18 @@ def _change_availability(situation: Situation, payload: dict[str, Any]) -> Reply
 
 def _trigger_message(situation: Situation, payload: dict[str, Any]) -> Reply:
     wanted = str(payload["requestedMessage"])
-    number = int(payload.get("connectorId", 0))
     if wanted not in TRIGGERABLE:
         return status("NotImplemented")
+    return _triggered(situation, wanted, payload)
+
+
+def _extended_trigger_message(situation: Situation, payload: dict[str, Any]) -> Reply:
+    wanted = ALSO_TRIGGERABLE.get(str(payload["requestedMessage"]))
+    return status("NotImplemented") if wanted is None else _triggered(situation, wanted, payload)
+
+
+def _triggered(situation: Situation, wanted: str, payload: dict[str, Any]) -> Reply:
+    number = int(payload.get("connectorId", 0))
     if number and situation.device.connector(number) is None:
         return status("Rejected")
     chosen = [one for one in situation.device.in_session if number in (0, one.number)]
@@ -162,5 +182,12 @@ COMMANDS: dict[str, Callable[[Situation, dict[str, Any]], Reply]] = {
     "TriggerMessage": _trigger_message,
     "UnlockConnector": _unlock_connector,
     "UpdateFirmware": upkeep.update_firmware,
+    "CertificateSigned": security.certificate_signed,
+    "DeleteCertificate": security.delete_certificate,
+    "ExtendedTriggerMessage": _extended_trigger_message,
+    "GetInstalledCertificateIds": security.get_installed_certificate_ids,
+    "GetLog": security.get_log,
+    "InstallCertificate": security.install_certificate,
+    "SignedUpdateFirmware": security.signed_update_firmware,
 }
-"""Everything that a central system may send in OCPP 1.6; what is not here is not implemented."""
+"""Everything that a central system may send in OCPP 1.6 and its security whitepaper."""

@@ -1,6 +1,7 @@
 """Firmware that is on its way in, diagnostics that are on their way out (OCPP 1.6 4.4, 4.5, 5.9, 5.19).
 
     Idle -> Downloading -> Downloaded -> (no session runs) -> Installing -> boot -> Installed
+    signed:                Downloaded -> SignatureVerified -> ... | InvalidSignature, and that was it
 
 Where it stands outlives a reboot; an upload does not.
 """
@@ -16,9 +17,13 @@ from holdfast_simulators.charge_point.body import Body
 from holdfast_simulators.charge_point.events import Remembered
 from holdfast_simulators.charge_point.memory import Firmware, Update
 from holdfast_simulators.common import locations
+from holdfast_simulators.common.moments import timestamp
 
 FIRMWARE = "FirmwareStatusNotification"
+SIGNED_FIRMWARE = "SignedFirmwareStatusNotification"
 DIAGNOSTICS = "DiagnosticsStatusNotification"
+LOG = "LogStatusNotification"
+SECURITY_EVENT = "SecurityEventNotification"
 WAIT_S_MAX = 3_600.0
 
 
@@ -30,6 +35,7 @@ class Maintenance:
         self._phase_ends_ms = 0
         """By the monotonic clock: when what is going on now is done."""
         self._upload_to: str | None = None
+        self._upload_request: int | None = None
         self._upload_ends_ms = 0
 
     def booted(self) -> None:
@@ -39,11 +45,13 @@ class Maintenance:
         if firmware.update is not None and firmware.update.phase == "Installing":
             version = locations.version_of(firmware.update.location)
             self._keep(Firmware(version=version))
-            self._body.notice(FIRMWARE, "Installed")
+            self._say_firmware(firmware.update, "Installed")
+            if firmware.update.request is not None:
+                self._security_event("FirmwareUpdated")
 
-    def upload(self, location: str) -> None:
-        """A newer one takes the place of one that is under way."""
-        self._upload_to = location
+    def upload(self, location: str, request: int | None = None) -> None:
+        """A newer one takes the place of one that is under way. Of a GetLog with the number of its request."""
+        self._upload_to, self._upload_request = location, request
         self._upload_ends_ms = self._now_ms() + self._takes_ms
         self._say_diagnostics("Uploading")
         self._body.upkeep.set()
@@ -74,10 +82,11 @@ class Maintenance:
             case "Downloading":
                 is_there = locations.can_be_used(update.location)
                 following = "Downloaded" if is_there else "DownloadFailed"
-            case "Downloaded" if self._body.device.in_session:
-                return None
-            case "Downloaded":
-                left_ms, following = 0, "Installing"
+            case "Downloaded" | "SignatureVerified":
+                followed = self._after_download(update)
+                if followed is None:
+                    return None
+                left_ms, following = 0, followed
             case "Installing":
                 if left_ms <= 0:
                     self._restart()
@@ -89,11 +98,29 @@ class Maintenance:
         self._move(replace(update, phase=following))
         return 0
 
+    def _after_download(self, update: Update) -> str | None:
+        """None: not while a session runs."""
+        if update.phase == "Downloaded" and update.request is not None:
+            return "SignatureVerified" if update.is_genuine else "InvalidSignature"
+        return None if self._body.device.in_session else "Installing"
+
     def _move(self, update: Update) -> None:
         firmware = self._body.device.memory.firmware
-        is_over = update.phase == "DownloadFailed"
+        is_over = update.phase in ("DownloadFailed", "InvalidSignature")
         self._keep(replace(firmware, update=None if is_over else update))
-        self._body.notice(FIRMWARE, update.phase)
+        self._say_firmware(update, update.phase)
+        if update.phase == "InvalidSignature":
+            self._security_event("InvalidFirmwareSignature")
+
+    def _say_firmware(self, update: Update, status: str) -> None:
+        action = FIRMWARE if update.request is None else SIGNED_FIRMWARE
+        self._body.notice(action, status, update.request)
+
+    def _security_event(self, kind: str) -> None:
+        """Security whitepaper A04: of what is critical the central system hears."""
+        self._body.report("notice", action=SECURITY_EVENT, status=kind)
+        at = timestamp(self._body.clock.now().device_ms)
+        self._body.agenda.notices.append((SECURITY_EVENT, {"type": kind, "timestamp": at}))
 
     def _keep(self, firmware: Firmware) -> None:
         memory = replace(self._body.device.memory, firmware=firmware)
@@ -115,6 +142,10 @@ class Maintenance:
         return None
 
     def _say_diagnostics(self, status: str) -> None:
+        if self._upload_request is not None:
+            of_a_log = {"UploadFailed": "UploadFailure"}.get(status, status)
+            self._body.notice(LOG, of_a_log, self._upload_request)
+            return
         self._body.diagnostics = status
         self._body.notice(DIAGNOSTICS, status)
 

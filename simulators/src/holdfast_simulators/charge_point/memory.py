@@ -21,6 +21,10 @@ class Update:
     """When it is to be fetched."""
     phase: str = "Idle"
     """The FirmwareStatus last said of it."""
+    request: int | None = None
+    """Of a SignedUpdateFirmware: its statuses name it."""
+    is_genuine: bool = True
+    """By its signature, which is looked at once it is here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,8 @@ class Memory:
     local_list: LocalList = field(default_factory=LocalList)
     profiles: tuple[Installed, ...] = ()
     firmware: Firmware = field(default_factory=Firmware)
+    certificates: dict[str, str] = field(default_factory=dict)
+    """Kind by serial number."""
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -56,4 +62,5 @@ def remembered(document: dict[str, Any]) -> Memory:
         firmware=Firmware(
             version=firmware["version"], update=None if update is None else Update(**update)
         ),
+        certificates=document.get("certificates", {}),
     )

@@ -33,6 +33,8 @@ class Reply:
     clears_cache: bool = False
     upload_to: str | None = None
     """Where the diagnostics are to go."""
+    upload_request: int | None = None
+    """Of a GetLog: its statuses name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

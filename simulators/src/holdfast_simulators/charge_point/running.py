@@ -185,7 +185,7 @@ class RunningChargePoint(Reconnecting):
             if reply.clears_cache:
                 body.store.forget_tokens()
             if reply.upload_to is not None:
-                self._maintenance.upload(reply.upload_to)
+                self._maintenance.upload(reply.upload_to, reply.upload_request)
             if reply.trigger is not None:
                 body.agenda.triggered.append(reply.trigger)
                 body.agenda.work.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from holdfast_simulators.charge_point import messages, outbox
+from holdfast_simulators.charge_point import maintenance, messages, outbox, security
 from holdfast_simulators.charge_point.body import Body
 from holdfast_simulators.charge_point.device import Status
 from holdfast_simulators.charge_point.events import StartAnswered
@@ -73,7 +73,15 @@ class Talker(Talking):
             case "FirmwareStatusNotification":
                 update = self._body.device.memory.firmware.update
                 status = {"status": "Idle" if update is None else update.phase}
-                await self._exchange(action, self._link.text(status))
+                if update is not None and update.request is not None:
+                    signed = {**status, "requestId": update.request}
+                    await self._exchange(maintenance.SIGNED_FIRMWARE, self._link.text(signed))
+                else:
+                    await self._exchange(action, self._link.text(status))
+            case "LogStatusNotification":
+                await self._exchange(action, self._link.text({"status": "Idle"}))
+            case "SignCertificate":
+                await self._exchange(action, self._link.text({"csr": security.CSR}))
             case "StatusNotification":
                 self._body.agenda.statuses |= {one.number for one in chosen}
             case "MeterValues":
