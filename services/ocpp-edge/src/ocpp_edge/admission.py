@@ -16,8 +16,11 @@ HOLD_S = 0.1
 """A permit is given back so long after the handshake at the latest: a charge point may be far away, or have
 nothing to say, and others must not wait for it."""
 COME_AGAIN_S = 3
-RATE_ASSUMED = 200
-"""Let in a second, at the least: over so long those who are told to come again are spread."""
+RATE_ASSUMED = 200.0
+"""Let in a second, while too few have been to know."""
+SPREAD_S_MAX = 60
+RATE_OVER = 64
+"""The newest of them say how fast it goes now."""
 
 
 class Permit:
@@ -38,18 +41,23 @@ class Admission:
         self._wait_s = wait_s
         self._rng = rng
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._left_at: deque[float] = deque(maxlen=RATE_OVER)
 
-    async def enter(self) -> Permit | int:
-        """A permit; or after how many seconds to come again."""
+    async def enter(self, waited_s: float = 0.0) -> Permit | int:
+        """A permit; or after how many seconds to come again: at once, if its turn would come too late.
+        `waited_s`: since it connected.
+        """
         if self._free > 0:
             self._free -= 1
             return Permit(self)
-        if len(self._waiting) >= self._waiting_max:
+        patience_s = self._wait_s - waited_s
+        is_full = len(self._waiting) >= self._waiting_max
+        if is_full or self._expected_s() >= patience_s:
             return self.come_again_s()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            async with asyncio.timeout(self._wait_s):
+            async with asyncio.timeout(patience_s):
                 await turn
         except TimeoutError:
             if not turn.done() or turn.cancelled():
@@ -65,6 +73,7 @@ class Admission:
 
     def left(self) -> None:
         """The one who has waited longest takes the place."""
+        self._left_at.append(asyncio.get_running_loop().time())
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -74,8 +83,16 @@ class Admission:
 
     def come_again_s(self) -> int:
         """Spread, so that they don't come together again."""
-        spread_s = 2 + len(self._waiting) // RATE_ASSUMED
+        spread_s = 2 + int(min(self._expected_s(), SPREAD_S_MAX))
         return COME_AGAIN_S + self._rng.randrange(spread_s + 1)
+
+    def _expected_s(self) -> float:
+        """How long one who comes now would wait."""
+        rate = RATE_ASSUMED
+        if len(self._left_at) == RATE_OVER:
+            took_s = asyncio.get_running_loop().time() - self._left_at[0]
+            rate = RATE_OVER / max(took_s, 0.001)
+        return len(self._waiting) / rate
 
     def _gone(self, turn: asyncio.Future[None]) -> None:
         if turn in self._waiting:

@@ -57,7 +57,7 @@ class Config(ServiceConfig):
     handshakes_at_once: int = Field(64, ge=1)
     """From the request to the first answer; the others wait in the order they came."""
     handshakes_waiting_max: int = Field(2_000, ge=0)
-    """Further ones, and who waited for half of handshake_s, are answered 503 with Retry-After, spread by chance."""
+    """Further ones, and who would wait for over 0.8 of handshake_s, are answered 503 with Retry-After."""
     half_open_max: int = Field(2_000, ge=1)
     """Connections without a whole request; beyond it the one that waits longest is dropped."""
     frame_s: int = Field(10, ge=2)

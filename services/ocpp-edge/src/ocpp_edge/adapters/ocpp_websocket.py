@@ -48,6 +48,8 @@ from ocpp_edge.gate import Gate, Refused
 log = logging.getLogger(__name__)
 
 CLOSE_S = 5
+WAITS = 0.8
+"""Of the time for a handshake: what may be spent on waiting for one's turn."""
 BACKLOG = 1_024
 """Connections the system holds for us; beyond it a storm loses packets, and whole seconds with them."""
 
@@ -172,7 +174,7 @@ class Door:
         self.admission = Admission(
             config.handshakes_at_once,
             config.handshakes_waiting_max,
-            config.handshake_s / 2,
+            config.handshake_s * WAITS,
             Random(),
         )
 

@@ -56,11 +56,14 @@ class WatchedSocket(ServerConnection):
     half_open: HalfOpen | None = None
     permit: Permit | None = None
     """To be let in: given back when it is lost, too."""
+    made_s = 0.0
+    """When it connected, by the loop's time."""
     messages = 0
     """Whole ones, so far."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.made_s = self.loop.time()
         if self.half_open:
             self.half_open.begins(self)
 
@@ -111,7 +114,7 @@ def a_few_at_a_time(admission: Admission, judge: Judge, failures: Counter) -> Ju
 
     async def judged(socket: ServerConnection, request: Request) -> Response | None:
         assert isinstance(socket, WatchedSocket)
-        permit = await admission.enter()
+        permit = await admission.enter(socket.loop.time() - socket.made_s)
         if isinstance(permit, int):
             failures.labels(reason="too many handshakes").inc()
             status = HTTPStatus.SERVICE_UNAVAILABLE
