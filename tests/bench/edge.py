@@ -51,6 +51,7 @@ ANSWER_WITHIN_S = 120
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 SETTLE_S = 1.0
+TRIES = 3
 IDLE_BEFORE = 200
 """Connected before one counts: what the first ones bring is not what one more costs."""
 FRAMES_PER_S = 1_000_000
@@ -119,8 +120,10 @@ class Load:
         before = [_cpu_s(pid) for pid in watched]
         found = await self._answer()
         after = [_cpu_s(pid) for pid in watched]
-        if found["lost"] or not found["messages"]:
-            raise SystemExit(f"{self._to}: connections were lost, or nothing was answered: {found}")
+        if found["lost"]:
+            raise SystemExit(f"{self._to}: connections were lost: {found}")
+        if not found["messages"]:
+            return found
         spent = zip(before, after, strict=True)
         return found | {"cpu_us": [(b - a) * 1e6 / found["messages"] for a, b in spent]}
 
@@ -251,7 +254,15 @@ async def _round(
     bench: Bench, server: str, connections: int, seconds: float, measured: Measured, name: str = ""
 ) -> None:
     watched = (bench.pids[server], bench.nats_pid)
-    found = await bench.loads[server].run(connections, seconds, watched)
+    for _ in range(TRIES):
+        found = await bench.loads[server].run(connections, seconds, watched)
+        if found["messages"]:
+            break
+        say(f"    {server} {connections}: nothing was answered in {seconds:g} s, once more")
+    else:
+        raise SystemExit(
+            f"{server} answers nothing: the disk of this machine is too busy to measure"
+        )
     row = Row(
         server=name or server,
         fsync=bench.fsync,
