@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from holdfast.clock import Clock, iso
+from holdfast.ocpp.versions import OcppVersion
 
 CALL_MS_MAX = 10_000
 RETRY_MS = 2_000
@@ -62,7 +63,7 @@ class Acknowledged:
     payload: str
     at_ms: int
     """World time, monotonic."""
-    transaction_id: int | None = None
+    transaction_id: int | str | None = None
     """As its site knows the session it is of."""
 
 
@@ -96,7 +97,9 @@ class Session:
     driver_token: str
     meter_start_wh: int
     meter_stop_wh: int | None = None
-    transaction_id: int | None = None
+    transaction_id: int | str | None = None
+    next_seq_no: int = 0
+    """2.x: of its next event."""
 
 
 @dataclass(slots=True)
@@ -118,6 +121,8 @@ class Ledger:
 
 
 class SimChargePoint:
+    version = OcppVersion.V16
+
     def __init__(
         self,
         identity: str,
@@ -125,7 +130,7 @@ class SimChargePoint:
         clock: Clock,
         site_clock: Clock,
         rng: random.Random,
-        connect: Callable[[str], Line | None],
+        connect: Callable[[str, OcppVersion], Line | None],
         habits: Habits,
     ) -> None:
         self.identity = identity
@@ -170,8 +175,7 @@ class SimChargePoint:
             return
         self.session = None
         session.meter_stop_wh = self._register_wh
-        fields = {"meterStop": self._register_wh, "timestamp": self._now(), "reason": reason}
-        self._enqueue(Queued(session, "StopTransaction", fields))
+        self._enqueue(self._stopped(session, reason))
         self._status("Available")
 
     def drop(self) -> None:
@@ -204,7 +208,7 @@ class SimChargePoint:
     async def _stay_connected(self) -> None:
         booted = -1
         while True:
-            line = self._connect(self.identity)
+            line = self._connect(self.identity, self.version)
             if line is not None:
                 self._line = line
                 assert self._group is not None
@@ -218,9 +222,7 @@ class SimChargePoint:
 
     async def _greet(self, boot: bool) -> None:
         if boot:
-            await self._call(
-                "BootNotification", {"chargePointVendor": "Simulated", "chargePointModel": "One"}
-            )
+            await self._call("BootNotification", self._boot_fields())
         self._status("Charging" if self.session else "Available")
 
     async def _read(self, line: Line) -> None:
@@ -289,7 +291,7 @@ class SimChargePoint:
         return f"{self.identity}-{boot}{next(self._ids)}"
 
     def _status(self, status: str) -> None:
-        fields = {"connectorId": 1, "status": status, "errorCode": "NoError"}
+        fields = self._status_fields(status)
         if self._group is not None and self._line is not None:
             self._group.create_task(self._say("StatusNotification", fields))
 
@@ -308,13 +310,8 @@ class SimChargePoint:
         session = Session(1, driver_token, self._register_wh)
         self.session = session
         self.ledger.sessions.append(session)
-        fields = {
-            "connectorId": 1,
-            "idTag": driver_token,
-            "meterStart": self._register_wh,
-            "timestamp": self._now(),
-        }
-        self._enqueue(Queued(session, "StartTransaction", fields))
+        for queued in self._started(session):
+            self._enqueue(queued)
         self._status("Charging")
 
     async def _meter(self) -> None:
@@ -323,10 +320,7 @@ class SimChargePoint:
             if self.session is None:
                 continue
             self._register_wh += POWER_WH_PER_S * METER_MS // 1000
-            sampled = [{"value": str(self._register_wh)}]
-            value = [{"timestamp": self._now(), "sampledValue": sampled}]
-            fields = {"connectorId": 1, "meterValue": value}
-            self._enqueue(Queued(self.session, "MeterValues", fields))
+            self._enqueue(self._reading(self.session))
 
     def _enqueue(self, queued: Queued) -> None:
         self.queue.append(queued)
@@ -351,8 +345,7 @@ class SimChargePoint:
         answer = await self._call(first.action, first.payload, first.message_id)
         if answer is None or boot != self._boot:
             return False
-        if first.action == "StartTransaction":
-            self._started(first.session, answer)
+        self._heard(first, answer)
         self.queue.popleft()
         self.ledger.acknowledged.append(
             Acknowledged(
@@ -365,14 +358,53 @@ class SimChargePoint:
         )
         return True
 
-    def _transaction(self, queued: Queued) -> dict[str, int]:
+    # --- what 2.x says otherwise
+
+    def _boot_fields(self) -> dict[str, Any]:
+        return {"chargePointVendor": "Simulated", "chargePointModel": "One"}
+
+    def _status_fields(self, status: str) -> dict[str, Any]:
+        return {"connectorId": 1, "status": status, "errorCode": "NoError"}
+
+    def _started(self, session: Session) -> list[Queued]:
+        fields = {
+            "connectorId": 1,
+            "idTag": session.driver_token,
+            "meterStart": self._register_wh,
+            "timestamp": self._now(),
+        }
+        return [Queued(session, "StartTransaction", fields)]
+
+    def _reading(self, session: Session) -> Queued:
+        sampled = [{"value": str(self._register_wh)}]
+        value = [{"timestamp": self._now(), "sampledValue": sampled}]
+        return Queued(session, "MeterValues", {"connectorId": 1, "meterValue": value})
+
+    def _stopped(self, session: Session, reason: str) -> Queued:
+        fields = {"meterStop": self._register_wh, "timestamp": self._now(), "reason": reason}
+        return Queued(session, "StopTransaction", fields)
+
+    def may_be_told(self, driver_token: str) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """Commands of its version, sensible ones."""
+        running = self.session.transaction_id if self.session else None
+        return (
+            ("RemoteStartTransaction", {"connectorId": 1, "idTag": driver_token}),
+            ("RemoteStopTransaction", {"transactionId": running or 1}),
+            ("ChangeAvailability", {"connectorId": 1, "type": "Operative"}),
+            ("TriggerMessage", {"requestedMessage": "Heartbeat"}),
+        )
+
+    def _transaction(self, queued: Queued) -> dict[str, Any]:
         if queued.action == "StartTransaction":
             return {}
         # Its Start stood before it in the queue, so it was answered.
         assert queued.session.transaction_id is not None
         return {"transactionId": queued.session.transaction_id}
 
-    def _started(self, session: Session, answer: dict[str, Any]) -> None:
+    def _heard(self, queued: Queued, answer: dict[str, Any]) -> None:
+        session = queued.session
+        if queued.action != "StartTransaction":
+            return
         session.transaction_id = answer["transactionId"]
         if answer["idTagInfo"]["status"] != "Accepted" and session is self.session:
             self.unplug("DeAuthorized")

@@ -45,6 +45,8 @@ class Faults:
     bus: SimOptions = field(default_factory=SimOptions)
     """Both servers and the link: slow disk, lost acknowledgements, duplicates, a slow link, lost requests, holes
     in copies."""
+    has_stations: bool = False
+    """Some of its charge points are of 2.0.1 and 2.1."""
     # processes
     kill_every_ms: int = 0
     """Of each process: at whatever await it stands."""
@@ -117,6 +119,7 @@ def drawn(seed: int) -> Faults:
     luck = _Luck(rng)
     mean_ms, ratio = luck.mean_ms, luck.ratio
     return Faults(
+        has_stations=True,
         seed=seed,
         bus=SimOptions(
             seed=seed,

@@ -64,16 +64,7 @@ async def commands(world: SimWorld) -> None:
 
 
 def _command(id: str, charge_point: SimChargePoint, now_ms: int, rng: random.Random) -> Command:
-    session = charge_point.session
-    running = session.transaction_id if session else None
-    action, payload = rng.choice(
-        (
-            ("RemoteStartTransaction", {"connectorId": 1, "idTag": LISTED}),
-            ("RemoteStopTransaction", {"transactionId": running or 1}),
-            ("ChangeAvailability", {"connectorId": 1, "type": "Operative"}),
-            ("TriggerMessage", {"requestedMessage": "Heartbeat"}),
-        )
-    )
+    action, payload = rng.choice(charge_point.may_be_told(LISTED))
     return Command(
         id=id,
         charge_point=charge_point.identity,

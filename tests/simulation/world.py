@@ -54,6 +54,7 @@ from simulation.provisioning import (
     Provisioned,
     provision,
 )
+from simulation.station import SimStation, SimStation21
 from simulation.witness import Witness
 
 EDGE = "site.ocpp-edge"
@@ -235,7 +236,11 @@ class SimWorld:
             boots_on_reconnect=rng.random() < 0.6,
             starts_offline=rng.random() < 0.7,
         )
-        return SimChargePoint(
+        kind: type[SimChargePoint] = SimChargePoint
+        if self.faults.has_stations:
+            kinds = (SimChargePoint, SimChargePoint, SimStation, SimStation21)
+            kind = self.chance(f"version of {identity}").choice(kinds)
+        return kind(
             identity,
             clock=self.clock,
             site_clock=self.site_clock,

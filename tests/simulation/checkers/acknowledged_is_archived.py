@@ -24,7 +24,7 @@ from simulation.evidence import Evidence, Written
 Transactional = (
     SessionStarted | SessionMetered | SessionStopped | SessionStopRepeated | SessionMessageUnmatched
 )
-TRANSACTIONAL_ACTIONS = ("StartTransaction", "MeterValues", "StopTransaction")
+TRANSACTIONAL_ACTIONS = ("StartTransaction", "MeterValues", "StopTransaction", "TransactionEvent")
 
 Call = tuple[str, str, str]
 """(charge point, action, payload): what makes a CALL the same one, whatever its message id."""

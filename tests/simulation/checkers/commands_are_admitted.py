@@ -34,6 +34,9 @@ KNOWN_FOR_MS = 2_000
 HERE = (Issuer.OPERATOR_AT_SITE, Issuer.SITE)
 
 
+STOPS = ("RemoteStopTransaction", "RequestStopTransaction")
+
+
 @dataclass
 class Life:
     """What the journal has said so far."""
@@ -42,10 +45,12 @@ class Life:
     held: set[str] = field(default_factory=set)
     confirmed: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
-    running: dict[tuple[str, int], tuple[SessionStarted, int]] = field(default_factory=dict)
-    last_wh: dict[tuple[str, int], int] = field(default_factory=dict)
-    capped: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+    running: dict[tuple[str, int | str], tuple[SessionStarted, int]] = field(default_factory=dict)
+    last_wh: dict[tuple[str, int | str], int] = field(default_factory=dict)
+    capped: dict[tuple[str, int | str], dict[str, int]] = field(default_factory=dict)
     """When which stop was issued."""
+    caps: dict[tuple[str, int | str], int] = field(default_factory=dict)
+    """Of strangers' sessions; in 2.x an Updated may bring the token, and with it the cap."""
 
 
 def check(evidence: Evidence) -> list[str]:
@@ -68,10 +73,9 @@ def _next(life: Life, entry: Written, evidence: Evidence) -> list[str]:
         case CommandWorded(command_id=id, word=word, taken=True):
             (life.confirmed if word is Word.CONFIRM else life.cancelled).add(id)
         case SessionStarted() as started:
-            key = started.charge_point, started.transaction_id
-            life.running[key] = started, entry.envelope.at_ms
-        case SessionMetered(charge_point=name, transaction_id=id, readings=readings) if readings:
-            life.last_wh[name, id] = max(one.energy_wh for one in readings)
+            _started(life, started, entry.envelope.at_ms)
+        case SessionMetered() as metered:
+            _metered(life, metered)
         case SessionStopped(charge_point=name, transaction_id=id):
             life.running.pop((name, id), None)
         case CommandDispatched(command=command):
@@ -83,6 +87,21 @@ def _next(life: Life, entry: Written, evidence: Evidence) -> list[str]:
         case _:
             pass
     return []
+
+
+def _started(life: Life, started: SessionStarted, at_ms: int) -> None:
+    key = started.charge_point, started.transaction_id
+    life.running[key] = started, at_ms
+    if started.flagged and started.energy_wh_max is not None:
+        life.caps[key] = started.energy_wh_max
+
+
+def _metered(life: Life, metered: SessionMetered) -> None:
+    key, told = (metered.charge_point, metered.transaction_id), metered.authorised
+    if metered.readings:
+        life.last_wh[key] = max(one.energy_wh for one in metered.readings)
+    if told is not None and told.flagged and told.energy_wh_max is not None:
+        life.caps[key] = told.energy_wh_max
 
 
 def _dispatched(life: Life, command: Command, cause: str | None, evidence: Evidence) -> list[str]:
@@ -109,7 +128,7 @@ def _dispatched(life: Life, command: Command, cause: str | None, evidence: Evide
 
 def _by_the_site(life: Life, command: Command, evidence: Evidence) -> list[str]:
     key = command.charge_point, command.payload.get("transactionId", 0)
-    if command.action != "RemoteStopTransaction" or not command.by_rule:
+    if command.action not in STOPS or not command.by_rule:
         return ["was issued by the site, by no rule"]
     stops = life.capped.setdefault(key, {})
     if command.id in stops:
@@ -125,9 +144,9 @@ def _by_the_site(life: Life, command: Command, evidence: Evidence) -> list[str]:
     known = life.running.get(key)
     if known is None:
         return []  # it stopped by itself meanwhile
-    cap_wh = known[0].energy_wh_max
-    used_wh = life.last_wh.get(key, 0) - known[0].meter_start_wh
-    if cap_wh is None or not known[0].flagged:
+    cap_wh = life.caps.get(key)
+    used_wh = life.last_wh.get(key, 0) - (known[0].meter_start_wh or 0)
+    if cap_wh is None:
         return ["stops a session that has no cap"]
     return [f"stops a session at {used_wh} Wh of {cap_wh}"] if used_wh < cap_wh else []
 
@@ -144,7 +163,7 @@ def _against_a_session(life: Life, command: Command, inputs: AdmitInputs) -> lis
     ]
 
 
-def _ends(command: Command, transaction_id: int) -> bool:
+def _ends(command: Command, transaction_id: int | str) -> bool:
     """Every charge point here has one connector."""
     match command.action:
         case (
@@ -152,8 +171,9 @@ def _ends(command: Command, transaction_id: int) -> bool:
         ):
             return True
         case "ChangeAvailability":
-            return command.payload["type"] == "Inoperative"
-        case "RemoteStopTransaction":
+            said = command.payload.get("type", command.payload.get("operationalStatus"))
+            return bool(said == "Inoperative")
+        case "RemoteStopTransaction" | "RequestStopTransaction":
             return bool(command.payload["transactionId"] == transaction_id)
         case _:
             return False

@@ -25,6 +25,7 @@ from simulation.evidence import Evidence, Written
 OfSession = SessionStarted | SessionMetered | SessionStopped
 Call = tuple[str, str]
 """(action, payload)"""
+EVENT = "TransactionEvent"
 KEPT_BY_COMMAND = ("RemoteStartTransaction", "RemoteStopTransaction", "ClearCache", "Reset")
 
 
@@ -33,7 +34,7 @@ class Session:
     """As its charge point was acknowledged it."""
 
     charge_point: str
-    local_id: int
+    local_id: int | str
     start: Acknowledged | None = None
     rest: list[Acknowledged] = field(default_factory=list)
     """Meter values and the stop."""
@@ -59,6 +60,7 @@ def check(evidence: Evidence) -> list[str]:
     return [
         *found,
         *_invented(csms, sessions),
+        *_events(evidence, csms, delivered),
         *csms.overlapping,
         *csms.doubled,
         *_unanswered(csms.asked),
@@ -83,13 +85,13 @@ class _Delivered:
         matched = key in self._written  # then it is lost with a disk: I1
         return not matched and self._lives == 1
 
-    def quarantined(self, session: Session) -> int:
+    def quarantined(self, charge_point: str, transaction: int | str) -> int:
         """So many of its messages are named: the first of them by its place, the others counted."""
         return sum(
             one.messages
             for one in self._open
             if one.trouble is Trouble.QUARANTINED
-            and (one.charge_point, one.transaction) == (session.charge_point, session.local_id)
+            and (one.charge_point, one.transaction) == (charge_point, transaction)
         )
 
     def is_named_double(self, session: Session) -> bool:
@@ -105,8 +107,10 @@ class _Delivered:
 
 
 def _sessions(acknowledged: Iterable[Acknowledged]) -> list[Session]:
-    found: dict[tuple[str, int], Session] = {}
+    found: dict[tuple[str, int | str], Session] = {}
     for said in acknowledged:
+        if said.action == EVENT:
+            continue
         assert said.transaction_id is not None
         key = (said.charge_point, said.transaction_id)
         session = found.setdefault(key, Session(*key))
@@ -135,7 +139,7 @@ def _compare(session: Session, csms: Ledger, delivered: _Delivered) -> list[str]
     theirs = _transactions(session.start, csms)
     if not theirs:
         due = [one for one in (session.start, *session.rest) if delivered.is_due(one)]
-        if len(due) <= delivered.quarantined(session):
+        if len(due) <= delivered.quarantined(session.charge_point, session.local_id):
             return []
         return [f"{session}: the CSMS has no transaction, and lacks {_told(due)}"]
     found = _doubles(session, theirs, delivered)
@@ -173,7 +177,7 @@ def _rest(session: Session, theirs: Transaction, delivered: _Delivered) -> list[
         for action, payload in told
         if (action, payload) not in every
     ]
-    if len(lacking) > delivered.quarantined(session):
+    if len(lacking) > delivered.quarantined(session.charge_point, session.local_id):
         found += [f"{session}: the CSMS lacks {action} {payload}" for action, payload in lacking]
     got = [call for call in told if call in due]
     wanted = [call for call in due if call in told]
@@ -189,6 +193,31 @@ def _once(calls: Iterable[Call]) -> list[Call]:
 
 def _told(due: list[Acknowledged]) -> str:
     return ", ".join(f"{said.action} {said.payload}" for said in due[:3])
+
+
+# --- transactions of 2.x ---
+
+
+def _events(evidence: Evidence, csms: Ledger, delivered: _Delivered) -> list[str]:
+    """Each archived event is there as the text that it is, in the station's order; none that it never sent."""
+    found: list[str] = []
+    sent: dict[tuple[str, str], list[Acknowledged]] = defaultdict(list)
+    for said in evidence.acknowledged:
+        if said.action == EVENT:
+            sent[said.charge_point, str(said.transaction_id)].append(said)
+    for key, told in csms.events.items():
+        strange = {one.payload for one in told} - {one.payload for one in sent[key]}
+        found += [f"{key}: the CSMS has {one}, which its station never sent" for one in strange]
+    for key, every in sent.items():
+        due = [one.payload for one in every if delivered.is_due(one)]
+        there = list(dict.fromkeys(one.payload for one in csms.events.get(key, [])))
+        lacking = [one for one in due if one not in there]
+        if len(lacking) > delivered.quarantined(*key):
+            found += [f"{key}: the CSMS lacks {one}" for one in lacking]
+        got, wanted = [one for one in there if one in due], [one for one in due if one in there]
+        if got != wanted:
+            found.append(f"{key}: the CSMS got {got} in another order than {wanted}")
+    return found
 
 
 # --- everything else ---

@@ -31,7 +31,7 @@ def check(evidence: Evidence) -> list[str]:
 
 
 def _compare(
-    evidence: Evidence, ledgered: Ledgered, folded: dict[tuple[str, int], Folded]
+    evidence: Evidence, ledgered: Ledgered, folded: dict[tuple[str, int | str], Folded]
 ) -> list[str]:
     session = ledgered.session
     if session.transaction_id is None or session.meter_stop_wh is None:
@@ -53,9 +53,9 @@ def _compare(
     return found
 
 
-def _fold(evidence: Evidence) -> dict[tuple[str, int], Folded]:
+def _fold(evidence: Evidence) -> dict[tuple[str, int | str], Folded]:
     order = {name: number for number, name in enumerate(evidence.incarnations)}
-    folded: dict[tuple[str, int], Folded] = {}
+    folded: dict[tuple[str, int | str], Folded] = {}
     for entry in sorted(evidence.archive, key=lambda one: (order.get(one.incarnation, 0), one.seq)):
         fact = entry.fact
         if not isinstance(fact, SessionStarted | SessionMetered | SessionStopped):
