@@ -93,6 +93,8 @@ def test_every_charge_point_at_every_backend_is_a_row_page_by_page(with_monitor)
             "transactions",
             "clock_offset_ms",
             "problem",
+            "version",
+            "left_out_seq",
         }
         assert rows[0]["transactions"] == {"1001": 77}
         assert rows[2]["problem"] == "unknown"
