@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from holdfast_cli.drill import bridge
-from holdfast_cli.drill.scenario import ScenarioError, load_scenario
+from holdfast_cli.drill.scenario import ScenarioError, load_scenario, shipped
 
 SHIPPED = sorted(
     Path(str(it))
@@ -124,6 +124,10 @@ def test_steps_are_played_in_order_of_time(tmp_path: Path):
         ({"expect": {"rules": {"activated": {"newer": ["offline"]}}}}, "expect.rules.activated"),
         ({"expect": {"rules": "none"}}, "expect.rules: must be a mapping such as"),
         ({"like": ["standard"]}, "like"),
+        (
+            {"steps": [{"at_s": 1, "do": "cut", "how": "reset", "after_answers": ["k9"]}]},
+            "no csms-call has the id 'k9'",
+        ),
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, object], field: str):
@@ -133,6 +137,13 @@ def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, object], fiel
     assert str(path) in str(error.value)
     assert field in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["standard", "black-hole", "one-way", "flapping"])
+def test_whatever_stands_for_a_cut_comes_after_the_same_answers(name: str):
+    steps = load_scenario(shipped()[name]).ordered
+    (awaited,) = [step.after_answers for step in steps if step.do in ("cut", "flap")]
+    assert awaited == ("csms-ask-cp03", "csms-limit-cp06")
 
 
 @pytest.mark.parametrize("text", ["[", "\x00", "- - -", "a: &a [*a]"])

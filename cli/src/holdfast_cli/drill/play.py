@@ -115,6 +115,8 @@ class Player:
 
     async def _wan(self, step: Cut | Flap | Slow | Heal) -> None:
         wan = self._world.wan[self._site]
+        if not isinstance(step, Heal):
+            await _patiently(lambda: set(step.after_answers) <= self._answered())
         match step:
             case Cut():
                 self.marks.cut_ms = self.marks.cut_ms or _now_ms()
@@ -122,7 +124,7 @@ class Player:
                 await wan.say({"do": "cut", "how": step.how, **way})
             case Flap():
                 self.marks.cut_ms = self.marks.cut_ms or _now_ms()
-                await wan.say(step.model_dump(exclude={"at_s"}))
+                await wan.say(step.model_dump(exclude={"at_s", "after_answers"}))
             case Slow():
                 await wan.say({"do": "delay", "ms": step.delay_ms})
                 await wan.say({"do": "rate", "bytes_per_s": step.bytes_per_s})
@@ -175,6 +177,9 @@ class Player:
 
     def _account(self, by: str) -> Account:
         return self._accounts["cloud" if by == "cloud" else self._site]
+
+    def _answered(self) -> set[str]:
+        return {line["id"] for line in self._world.csms.said("answered")}
 
     def _has_connection(self, charge_point: str) -> bool:
         """At the CSMS: the csms-bridge dials once the charge point is at its site."""

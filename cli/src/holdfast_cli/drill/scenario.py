@@ -198,6 +198,11 @@ class Scenario(Part):
             raise ValueError(
                 f"expect.csms_answers: no csms-call has the id {none!r}: correct it, or add the call"
             )
+        awaited = [id for step in self.steps for id in getattr(step, "after_answers", ())]
+        if none := next((it for it in awaited if it not in ids), None):
+            raise ValueError(
+                f"steps: after_answers: no csms-call has the id {none!r}: correct it, or add the call"
+            )
         return self
 
     @model_validator(mode="after")
@@ -269,6 +274,10 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
+OF_A_CUT = ("at_s", "after_answers")
+"""What holds for whatever stands in its place."""
+
+
 def _laid_over(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     known = shipped()
     name = document["like"]
@@ -281,7 +290,9 @@ def _laid_over(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     if wan is not None and not isinstance(wan, dict):
         raise ScenarioError(f"{path}: wan: must be a step such as {{do: cut, how: black-hole}}")
     steps = [
-        {"at_s": step["at_s"], **wan} if wan and step["do"] == "cut" else step
+        {**{key: step[key] for key in OF_A_CUT if key in step}, **wan}
+        if wan and step["do"] == "cut"
+        else step
         for step in base["steps"]
     ]
     own = {key: value for key, value in document.items() if key not in ("like", "wan")}

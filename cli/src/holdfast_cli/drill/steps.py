@@ -79,7 +79,14 @@ class Hostile(Step):
         return f"a hostile charge point begins: {', '.join(self.checks)}"
 
 
-class Cut(Step):
+class Disruption(Step):
+    """Of the WAN."""
+
+    after_answers: tuple[str, ...] = ()
+    """Ids of `csms-call`s that have their answer first: on a busy machine that takes longer than a scenario thinks."""
+
+
+class Cut(Disruption):
     do: Literal["cut"]
     how: Literal["reset", "black-hole", "one-way"]
     direction: Literal["up", "down"] = "up"
@@ -89,7 +96,7 @@ class Cut(Step):
         return f"the WAN is cut: {self.how}{direction}"
 
 
-class Flap(Step):
+class Flap(Disruption):
     do: Literal["flap"]
     up_s: float = Field(gt=0)
     down_s: float = Field(gt=0)
@@ -99,7 +106,7 @@ class Flap(Step):
         return f"the WAN flaps ({self.how}): {self.up_s:g} s up, {self.down_s:g} s down"
 
 
-class Slow(Step):
+class Slow(Disruption):
     do: Literal["slow"]
     delay_ms: int = Field(0, ge=0)
     bytes_per_s: int | None = Field(None, ge=1)
