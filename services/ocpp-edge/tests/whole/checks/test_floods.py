@@ -21,9 +21,11 @@ from holdfast_testkit.eventually import eventually
 
 OURS = tuple(
     tracemalloc.Filter(False, f"*{name}*")
-    for name in ("sim_bus", "sim_server", "sim_disk", "checks/", "tracemalloc", "client.py")
+    for name in ("holdfast_testkit", "checks/", "tracemalloc", "client.py", "/logging/", "_pytest")
 )
-"""The simulated server remembers ids, this test its own frames: neither is the service's."""
+"""The simulated world remembers ids, this test its own frames, its runner what was logged: nothing of it is the
+service's.
+"""
 
 
 def throttled(place):
