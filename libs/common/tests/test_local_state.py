@@ -239,24 +239,22 @@ def test_variables_of_2_x_are_told_by_component_and_variable_whatever_their_orde
     def of(name: str, **more: Any) -> dict[str, Any]:
         return {"component": {"name": "Ctrlr"}, "variable": {"name": name}, **more}
 
-    from holdfast.local_state.configuration import _variables_set, variables
-
-    payload = {
-        "setVariableData": [of("A", attributeValue="1"), of("B", attributeValue="2")],
+    payload = {"setVariableData": [of("A", attributeValue="1"), of("B", attributeValue="2")]}
+    results = [of("B", attributeStatus="Rejected"), of("A", attributeStatus="Accepted")]
+    assert values(settled("SetVariables", payload, {"setVariableResult": results})) == {
+        "configuration/Ctrlr.A": "1"
     }
-    answer = {
-        "setVariableResult": [
-            of("B", attributeStatus="Rejected"),
-            of("A", attributeStatus="Accepted"),
-        ]
+    evse = {
+        "component": {"name": "EVSE", "evse": {"id": 2}},
+        "variable": {"name": "Power"},
+        "attributeType": "MaxSet",
+        "attributeStatus": "Accepted",
+        "attributeValue": "3",
     }
-    assert _variables_set(payload, answer) == {"configuration/Ctrlr.A": "1"}
-    evse = {"component": {"name": "EVSE", "evse": {"id": 2}}, "variable": {"name": "Power"}}
-    result = [
-        {**evse, "attributeType": "MaxSet", "attributeStatus": "Accepted", "attributeValue": "3"}
-    ]
-    assert variables(result) == {"configuration/EVSE@2.Power.MaxSet": "3"}
-    assert variables("nonsense") == {}
+    assert values(settled("GetVariables", {}, {"getVariableResult": [evse]})) == {
+        "configuration/EVSE@2.Power.MaxSet": "3"
+    }
+    assert values(settled("GetVariables", {}, {"getVariableResult": "nonsense"})) == {}
 
 
 def test_a_report_tells_variables_and_firmware_its_status() -> None:
