@@ -73,8 +73,10 @@ bench: setup  ## a driver's wait, a day's backlog (EVENTS=100000), ocpp-edge's h
 	@$(BIN)/python tests/bench/replay.py --events $(or $(EVENTS),100000)
 	@$(BIN)/python tests/bench/edge.py --rounds $(or $(ROUNDS),3)
 
-fuzz: $(READY)  ## frames of charge points made at random: SECONDS=60, SEED=
+fuzz: setup  ## frames of charge points made at random: SECONDS=60 of each way, SEED=; FRAMES=1000000 for goal G16
 	@$(BIN)/python tests/fuzz/edge_frames.py --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python tests/fuzz/edge_coverage.py --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) || [ $$? -eq 2 ]
+	@$(BIN)/python tests/fuzz/edge_service.py $(if $(FRAMES),--frames $(FRAMES),--seconds $(or $(SECONDS),60)) $(if $(SEED),--seed $(SEED))
 
 docs: $(READY)  ## write the generated documents anew
 	@$(BIN)/python -m holdfast.asyncapi > docs/spec/asyncapi.json

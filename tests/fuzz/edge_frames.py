@@ -1,10 +1,10 @@
-"""Frames of charge points made at random, structured and torn: nothing in ocpp-edge may fail over one.
+"""Frames of charge points made at random, structured and torn: nothing in ocpp-edge may fail over one, nor keep it.
 
-    python tests/fuzz/edge_frames.py [--seconds 60] [--seed N] [--atheris]      make fuzz
+    python tests/fuzz/edge_frames.py [--seconds 60 | --frames N] [--seed N]      make fuzz
 
-This is the part without a service, for as long as one likes; CI plays the same frames to a whole one, with an honest
-charge point beside (services/ocpp-edge/tests/whole/checks/test_fuzz.py). With `--atheris` (where it is installed; it is
-in no lock, for it has no wheel everywhere) the same is fuzzed by coverage.
+This is the part without a service, for as long as one likes: parser and schemas of all versions. Led by coverage it is
+in `edge_coverage.py`; against the shipped process, with an honest charge point beside, in `edge_service.py`.
+services/ocpp-edge/tests/whole/checks/test_fuzz.py is what CI plays of all three.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ import json
 import random
 import sys
 import time
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a program, too
+
+from fuzz.memory import Memory
 from holdfast.ocpp import frames
 from holdfast.ocpp.actions import Sender, rows
 from holdfast.ocpp.versions import OcppVersion
@@ -41,6 +45,8 @@ TORN = [
     "\\ud800",
 ]
 FRAME_CHARACTERS_MAX = 60_000
+WARM_AFTER, LOOK_EVERY = 2_000, 1_000
+"""Frames: by then every schema is compiled; so often memory is looked at."""
 
 
 class Maker:
@@ -97,12 +103,12 @@ def judged(schemas: Schemas, version: OcppVersion, text: str | bytes) -> str | N
     return parsed.message_id if isinstance(parsed, frames.Wrong) else None
 
 
-def run(seconds: float, seed: int) -> int:
-    """Parser and schemas of all versions; how many frames."""
+def run(seconds: float, frames_max: int, seed: int, memory: Memory) -> int:
+    """Parser and schemas of all versions, until either bound; how many frames. Raise what fails, and Grew."""
     schemas, count = Schemas(), 0
     makers = [Maker(version, seed) for version in OcppVersion]
     until_s = time.monotonic() + seconds
-    while time.monotonic() < until_s:
+    while time.monotonic() < until_s and count < frames_max:
         for maker in makers:
             text = maker.frame(count)
             try:
@@ -112,34 +118,23 @@ def run(seconds: float, seed: int) -> int:
                 print(f"seed {seed}, frame {count}, {maker.version}: {text!r}", file=sys.stderr)
                 raise
             count += 1
+        if count >= WARM_AFTER and count % LOOK_EVERY < len(makers):
+            memory.look()
     return count
-
-
-def run_atheris() -> None:
-    import atheris  # type: ignore[import-not-found]
-
-    schemas = Schemas()
-
-    def one(data: bytes) -> None:
-        provider = atheris.FuzzedDataProvider(data)
-        version = provider.PickValueInList(list(OcppVersion))
-        judged(schemas, version, provider.ConsumeUnicodeNoSurrogates(4_000))
-
-    atheris.Setup(sys.argv[:1], one)
-    atheris.Fuzz()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=None, help="60, unless --frames says when")
+    parser.add_argument("--frames", type=int, default=None, metavar="N", help="so many in all")
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--atheris", action="store_true")
     arguments = parser.parse_args()
-    if arguments.atheris:
-        run_atheris()
-        return
     seed = random.randrange(1 << 32) if arguments.seed is None else arguments.seed
-    print(f"seed {seed}: {run(arguments.seconds, seed)} frames, no fault")
+    for_ever = float("inf")
+    seconds = arguments.seconds or (for_ever if arguments.frames else 60)
+    memory = Memory()
+    count = run(seconds, arguments.frames or sys.maxsize, seed, memory)
+    print(f"seed {seed}: {count} frames, no fault; {memory}")
 
 
 if __name__ == "__main__":
