@@ -1,6 +1,7 @@
 """ocpp-edge's hot path beside the naive broker and a raw echo: CPU per message, rate, memory, a storm.
 
     python tests/bench/edge.py [--rounds 3] [--seconds 3] [--storm 2000] [--idle 1000] [--whole-site]
+                               [--only rounds,idle,storm]
 
 A provisioned site with a real nats-server; the charge points are in a process of their own (`edge_load.py`), the
 other servers too (`edge_beside.py`). Measured is the MeterValues of a running transaction: stored, acknowledged by
@@ -39,6 +40,7 @@ from holdfast_cli.provision.rules import default_rules_text
 from holdfast_cli.provision.step import provision
 
 SITE = "berlin01"
+ROUNDS, IDLE, STORM = PARTS = ("rounds", "idle", "storm")
 PASSWORD = "bench-password-of-all"
 CONNECTIONS = (20, 500)
 BESIDE = ("echo", "naive")
@@ -293,6 +295,7 @@ async def idle(bench: Bench, arguments: argparse.Namespace, measured: Measured) 
 
 async def storms(bench: Bench, arguments: argparse.Namespace, measured: Measured) -> None:
     """All come back in the same moment. Each has been here before: nobody measures the first visit."""
+    await bench.rest.aclose()
     names = bench.names[: arguments.storm]
     for server in ("naive", "ocpp-edge"):
         await bench.loads[server].connect(names, boot=True, at_once=50)
@@ -312,20 +315,22 @@ async def storms(bench: Bench, arguments: argparse.Namespace, measured: Measured
 async def measure(root: Path, arguments: argparse.Namespace) -> Measured:
     measured = Measured()
     charge_points = max(arguments.storm, IDLE_BEFORE + arguments.idle, *CONNECTIONS)
-    for fsync in (False, True):
+    only = arguments.only
+    for fsync in (False, True) if ROUNDS in only else (False,):
         async with standing(
             root / ("fsync" if fsync else "default"), fsync=fsync, charge_points=charge_points
         ) as bench:
-            if not fsync:
+            if IDLE in only and not fsync:
                 await idle(bench, arguments, measured)
-            await rounds(bench, arguments, measured)
-            if not fsync:
+            if ROUNDS in only:
+                await rounds(bench, arguments, measured)
+            if STORM in only and not fsync:
                 await storms(bench, arguments, measured)
     return measured
 
 
 def ratios(measured: Measured) -> dict[str, float]:
-    """The worse of few and of many connections."""
+    """The worse of few and of many connections. What was not measured is not there."""
 
     def of(what: str, server: str, beside: str, fsync: bool) -> list[float]:
         pairs = (
@@ -337,14 +342,19 @@ def ratios(measured: Measured) -> dict[str, float]:
     def p99(server: str) -> float:
         return statistics.median(one["p99_ms"] for one in measured.storms[server])
 
-    return {
-        "cpu_vs_naive": max(of("cpu_us", "ocpp-edge", "naive", False)),
-        "rate_vs_naive": min(of("rate", "ocpp-edge", "naive", False)),
-        "rate_vs_naive_fsync": min(of("rate", "ocpp-edge", "naive", True)),
-        "echo_share": min(of("rate", "ocpp-edge", "echo", False)),
-        "idle_kb_per_connection": measured.idle_kb,
-        "storm_p99_vs_naive": p99("ocpp-edge") / p99("naive"),
-    }
+    found = {}
+    if measured.rounds:
+        found |= {
+            "cpu_vs_naive": max(of("cpu_us", "ocpp-edge", "naive", False)),
+            "rate_vs_naive": min(of("rate", "ocpp-edge", "naive", False)),
+            "rate_vs_naive_fsync": min(of("rate", "ocpp-edge", "naive", True)),
+            "echo_share": min(of("rate", "ocpp-edge", "echo", False)),
+        }
+    if measured.idle:
+        found["idle_kb_per_connection"] = measured.idle_kb
+    if measured.storms:
+        found["storm_p99_vs_naive"] = p99("ocpp-edge") / p99("naive")
+    return found
 
 
 def report(measured: Measured, arguments: argparse.Namespace) -> None:
@@ -355,12 +365,14 @@ def report(measured: Measured, arguments: argparse.Namespace) -> None:
         for server in ("echo", "naive", "ocpp-edge", WHOLE_SITE)
         if (row := measured.median(server, fsync, connections))
     ]
-    print(
-        "\nMeterValues of running transactions, stored and then answered; "
-        f"medians of {arguments.rounds} rounds\n{machine()}\n"
-    )
+    print(f"\n{machine()}\n")
     head = ("fsync", "connections", "messages/s", "CPU us", "nats us", "p50 ms", "p99 ms")
-    print(f"  {'server':<24}" + "".join(f"{name:>12}" for name in head))
+    if rows:
+        print(
+            "MeterValues of running transactions, stored and then answered; "
+            f"medians of {arguments.rounds} rounds\n"
+        )
+        print(f"  {'server':<24}" + "".join(f"{name:>12}" for name in head))
     for row in rows:
         print(
             f"  {row.server:<24}{'always' if row.fsync else 'default':>12}{row.connections:>12}{row.rate:>12.0f}"
@@ -406,6 +418,13 @@ def _is_met(name: str, value: float) -> bool:
     return {"<=": value <= bound, ">=": value >= bound, "<": value < bound}[sign]
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    parts = tuple(text.split(","))
+    if not set(parts) <= set(PARTS):
+        raise argparse.ArgumentTypeError(f"{text!r}: names of {', '.join(PARTS)}")
+    return parts
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
@@ -414,6 +433,9 @@ def main() -> None:
     parser.add_argument("--storms", type=int, default=2, metavar="N")
     parser.add_argument("--idle", type=int, default=1_000, metavar="N")
     parser.add_argument("--whole-site", action="store_true")
+    parser.add_argument(
+        "--only", type=_parts, default=PARTS, metavar="PARTS", help=f"of {','.join(PARTS)}"
+    )
     parser.add_argument("--world", type=Path, metavar="DIR", help="a new folder that is kept")
     arguments = parser.parse_args()
     if arguments.world:

@@ -16,8 +16,8 @@ HOLD_S = 0.1
 """A permit is given back so long after the handshake at the latest: a charge point may be far away, or have
 nothing to say, and others must not wait for it."""
 COME_AGAIN_S = 3
-RATE_ASSUMED = 200.0
-"""Let in a second, while too few have been to know."""
+RATE_ASSUMED = 400.0
+"""Let in a second, until so many have been that it is known."""
 SPREAD_S_MAX = 60
 RATE_OVER = 64
 """The newest of them say how fast it goes now."""
@@ -40,8 +40,13 @@ class Admission:
         self._waiting_max = waiting_max
         self._wait_s = wait_s
         self._rng = rng
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[bool]]] = deque()
+        """Until when each waits, and whether its turn has come."""
+        self._sweep: asyncio.TimerHandle | None = None
+        """One for all who wait, not one for each."""
         self._left_at: deque[float] = deque(maxlen=RATE_OVER)
+        """While others waited: how fast it goes when nobody comes says nothing."""
+        self._rate = RATE_ASSUMED
 
     async def enter(self, waited_s: float = 0.0) -> Permit | int:
         """A permit; or after how many seconds to come again: at once, if its turn would come too late.
@@ -50,35 +55,33 @@ class Admission:
         if self._free > 0:
             self._free -= 1
             return Permit(self)
+        loop = asyncio.get_running_loop()
         patience_s = self._wait_s - waited_s
         is_full = len(self._waiting) >= self._waiting_max
         if is_full or self._expected_s() >= patience_s:
             return self.come_again_s()
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        turn: asyncio.Future[bool] = loop.create_future()
+        ends_s = loop.time() + patience_s
+        self._waiting.append((ends_s, turn))
+        if self._sweep is None:
+            self._sweep = loop.call_at(ends_s, self._give_up)
         try:
-            async with asyncio.timeout(patience_s):
-                await turn
-        except TimeoutError:
-            if not turn.done() or turn.cancelled():
-                self._gone(turn)
-                return self.come_again_s()
+            has_come = await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.done() and not turn.cancelled() and turn.result():
                 self.left()
-            else:
-                self._gone(turn)
             raise
-        return Permit(self)
+        return Permit(self) if has_come else self.come_again_s()
 
     def left(self) -> None:
         """The one who has waited longest takes the place."""
-        self._left_at.append(asyncio.get_running_loop().time())
         while self._waiting:
-            turn = self._waiting.popleft()
+            _, turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(None)
+                self._left_at.append(asyncio.get_running_loop().time())
+                turn.set_result(True)
                 return
+        self._left_at.clear()
         self._free += 1
 
     def come_again_s(self) -> int:
@@ -88,12 +91,20 @@ class Admission:
 
     def _expected_s(self) -> float:
         """How long one who comes now would wait."""
-        rate = RATE_ASSUMED
         if len(self._left_at) == RATE_OVER:
             took_s = asyncio.get_running_loop().time() - self._left_at[0]
-            rate = RATE_OVER / max(took_s, 0.001)
-        return len(self._waiting) / rate
+            self._rate = RATE_OVER / max(took_s, 0.001)
+        return len(self._waiting) / self._rate
 
-    def _gone(self, turn: asyncio.Future[None]) -> None:
-        if turn in self._waiting:
-            self._waiting.remove(turn)
+    def _give_up(self) -> None:
+        """Whose patience is over. They stand in the order they came, so nearly in that of their patience."""
+        self._sweep = None
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            ends_s, turn = self._waiting[0]
+            if not turn.done():
+                if ends_s > loop.time():
+                    self._sweep = loop.call_at(ends_s, self._give_up)
+                    return
+                turn.set_result(False)
+            self._waiting.popleft()

@@ -36,6 +36,7 @@ from ocpp_edge.adapters.direct import DirectSocket, keep_alive
 from ocpp_edge.adapters.tls import Tls, TlsProblem, client_certificate
 from ocpp_edge.adapters.watched import (
     HalfOpen,
+    Inside,
     a_few_at_a_time,
     cut_slow_frames,
     watched,
@@ -138,7 +139,7 @@ async def _open(
             config.host,
             port,
             ssl=tls,
-            create_connection=watched(Socket, door.half_open),
+            create_connection=watched(Socket, door.half_open, door.inside),
             backlog=BACKLOG,
             subprotocols=[Subprotocol(one.subprotocol) for one in OcppVersion],
             select_subprotocol=_agreed,
@@ -171,6 +172,7 @@ class Door:
         self._reception = reception
         self.servers: list[Server] = []
         self.half_open = HalfOpen(config.half_open_max, self.failures)
+        self.inside = Inside(config.connections_max)
         self.admission = Admission(
             config.handshakes_at_once,
             config.handshakes_waiting_max,
@@ -205,7 +207,7 @@ class Door:
             return self._refuse(socket, Refused(HTTPStatus.BAD_REQUEST, "subprotocol"))
         if self._reception.turns_away:
             return self._refuse(socket, _later("turned away"))
-        if sum(len(server.connections) for server in self.servers) > config.connections_max:
+        if not self.inside.has_room():
             return self._refuse(socket, _later("too many connections"))
         try:
             offer = _offer(socket, request, identity)
@@ -217,6 +219,7 @@ class Door:
             return self._refuse(socket, verdict)
         socket.identity, socket.security_profile = identity, verdict.security_profile
         socket.is_pending = verdict.pending
+        self.inside.comes(socket)
         return None
 
     def _refuse(self, socket: Socket, refused: Refused) -> Response:

@@ -52,8 +52,31 @@ class HalfOpen:
         self._waiting.pop(socket, None)
 
 
+class Inside:
+    """How many were let in and are still here: asking the library walks through all of them, for each that comes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._number = 0
+
+    def has_room(self) -> bool:
+        return self._number < self._limit
+
+    def comes(self, socket: WatchedSocket) -> None:
+        if not socket.is_inside and socket.protocol.state is not CLOSED:
+            socket.is_inside = True
+            self._number += 1
+
+    def goes(self, socket: WatchedSocket) -> None:
+        if socket.is_inside:
+            socket.is_inside = False
+            self._number -= 1
+
+
 class WatchedSocket(ServerConnection):
     half_open: HalfOpen | None = None
+    inside: Inside | None = None
+    is_inside = False
     permit: Permit | None = None
     """To be let in: given back when it is lost, too."""
     made_s = 0.0
@@ -78,6 +101,8 @@ class WatchedSocket(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.half_open:
             self.half_open.ends(self)
+        if self.inside:
+            self.inside.goes(self)
         if self.permit:
             self.permit.leave()
         super().connection_lost(exc)
@@ -104,9 +129,9 @@ class WatchedSocket(ServerConnection):
         self.transport.abort()
 
 
-def watched(kind: type[WatchedSocket], half_open: HalfOpen) -> type[WatchedSocket]:
+def watched(kind: type[WatchedSocket], half_open: HalfOpen, inside: Inside) -> type[WatchedSocket]:
     """The sockets of one door."""
-    return type(kind.__name__, (kind,), {"half_open": half_open})
+    return type(kind.__name__, (kind,), {"half_open": half_open, "inside": inside})
 
 
 def a_few_at_a_time(admission: Admission, judge: Judge, failures: Counter) -> Judge:
@@ -122,8 +147,11 @@ def a_few_at_a_time(admission: Admission, judge: Judge, failures: Counter) -> Ju
             response.headers["Retry-After"] = str(permit)
             return response
         socket.permit = permit
-        if socket.protocol.state is CLOSED:  # while it waited
+        if (
+            socket.protocol.state is CLOSED
+        ):  # while it waited: nothing is looked at, and nobody hears the answer
             permit.leave()
+            return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "")
         refusal = await judge(socket, request)
         if refusal is not None:
             permit.leave()

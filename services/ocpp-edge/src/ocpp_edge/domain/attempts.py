@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Hashable
+from functools import lru_cache
 
 WINDOW_MS = 60_000
 FAILURES_MAX = 5
@@ -95,6 +96,7 @@ class _Failures:
             self._at_ms[key] = found
 
 
+@lru_cache(maxsize=4_096)
 def network_of(address: str) -> str:
     try:
         found = ipaddress.ip_address(address.partition("%")[0])

@@ -158,14 +158,47 @@ async def test_whose_turn_would_come_too_late_is_told_so_at_once():
     loop, admission = asyncio.get_running_loop(), Admission(1, 1_000, 1.0, Random(1))
     held = await admission.enter()
     assert isinstance(await admission.enter(waited_s=1.5), int)  # no patience is left
-    waiting = [loop.create_task(admission.enter()) for _ in range(250)]
+    waiting = [loop.create_task(admission.enter()) for _ in range(500)]
     await asyncio.sleep(0)
     begun_s = loop.time()
-    assert isinstance(await admission.enter(), int)  # 200 a second are let in, as far as is known
+    assert isinstance(await admission.enter(), int)  # 400 a second are let in, as far as is known
     assert loop.time() - begun_s < 0.5
     told = await asyncio.gather(*waiting)
-    assert sum(isinstance(one, int) for one in told) == 250
+    assert sum(isinstance(one, int) for one in told) == 500
     held.leave()
+
+
+async def test_a_storm_after_a_quiet_time_is_not_sent_away_for_the_quiet():
+    loop, admission = asyncio.get_running_loop(), Admission(1, 2_000, 1.0, Random(1))
+    for _ in range(200):  # one now and then: nobody waits
+        permit = await admission.enter()
+        permit.leave()
+    await asyncio.sleep(0.5)
+
+    async def comes() -> bool:
+        permit = await admission.enter()
+        if isinstance(permit, int):
+            return False
+        loop.call_soon(permit.leave)
+        return True
+
+    assert all(await asyncio.gather(*(comes() for _ in range(350))))
+
+
+def number_inside(place):
+    return place.health.registry.get_sample_value("holdfast_ocpp_connections")
+
+
+async def test_who_is_inside_counts_once_and_until_it_has_gone(opened, hard):
+    place = await opened(connections_max=2)
+    async with hard.honest(place) as honest:
+        for _ in range(3):
+            async with hard.raw(place, "CP-2"):
+                assert await honest.is_served()
+                async with hard.raw(place) as third:
+                    await third.sends(hard.request("CP-3"))
+                    assert b" 503 " in await third.reader.readline()
+            await eventually(lambda: number_inside(place) == 1)
 
 
 async def test_who_waits_too_long_is_told_to_come_again_at_different_times():
