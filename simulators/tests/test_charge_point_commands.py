@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from holdfast_simulators.charge_point.commands import COMMANDS
+from holdfast_simulators.charge_points.v16.commands import COMMANDS
 
 ACCEPTED, REJECTED = {"status": "Accepted"}, {"status": "Rejected"}
 

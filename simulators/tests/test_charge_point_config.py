@@ -7,7 +7,7 @@ import json
 import pytest
 
 from holdfast_simulators import document, main
-from holdfast_simulators.common import config
+from holdfast_simulators.charge_points.body import config
 
 GOOD = {"id": "CP-1", "password": "secret"}
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast_simulators.charge_point import profiles
-from holdfast_simulators.charge_point.decision import decide
-from holdfast_simulators.charge_point.device import Connector, Device
-from holdfast_simulators.charge_point.events import Elapsed, PluggedIn, Remembered, Stopped
-from holdfast_simulators.common.clock import Instant
-from holdfast_simulators.common.config import Behaviour
+from holdfast_simulators.charge_points.body.clock import Instant
+from holdfast_simulators.charge_points.body.config import Behaviour
+from holdfast_simulators.charge_points.v16 import profiles
+from holdfast_simulators.charge_points.v16.decision import decide
+from holdfast_simulators.charge_points.v16.device import Connector, Device
+from holdfast_simulators.charge_points.v16.events import Elapsed, PluggedIn, Remembered, Stopped
 
 BEHAVIOUR = Behaviour(power_w=22_000)
 

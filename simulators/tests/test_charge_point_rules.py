@@ -7,10 +7,14 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast_simulators.charge_point import outbox, profiles
-from holdfast_simulators.charge_point.decision import decide
-from holdfast_simulators.charge_point.device import Connector, Device, metered
-from holdfast_simulators.charge_point.events import (
+from holdfast_simulators.charge_points.body import queue_rules
+from holdfast_simulators.charge_points.body.clock import Instant
+from holdfast_simulators.charge_points.body.config import Behaviour
+from holdfast_simulators.charge_points.body.queue_rules import Entry
+from holdfast_simulators.charge_points.v16 import outbox, profiles
+from holdfast_simulators.charge_points.v16.decision import decide
+from holdfast_simulators.charge_points.v16.device import Connector, Device, metered
+from holdfast_simulators.charge_points.v16.events import (
     Authorised,
     EndSession,
     Enqueue,
@@ -21,12 +25,8 @@ from holdfast_simulators.charge_point.events import (
     Remembered,
     Stopped,
 )
-from holdfast_simulators.charge_point.memory import Memory
-from holdfast_simulators.charge_point.outbox import Action, transactional
-from holdfast_simulators.common import queue_rules
-from holdfast_simulators.common.clock import Instant
-from holdfast_simulators.common.config import Behaviour
-from holdfast_simulators.common.queue_rules import Entry
+from holdfast_simulators.charge_points.v16.memory import Memory
+from holdfast_simulators.charge_points.v16.outbox import Action, transactional
 
 BEHAVIOUR = Behaviour(power_w=7_400, meter_interval_s=1)
 

@@ -7,9 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from holdfast_simulators import charge_points as charge_points
-from holdfast_simulators import control, csms, document, wan
-from holdfast_simulators.common import config
+from holdfast_simulators import charge_points, control, csms, document, wan
 from holdfast_simulators.hostile import program as hostile
 from holdfast_simulators.hostile.player import Target
 from holdfast_simulators.oracle import account
@@ -49,7 +47,7 @@ def run(words: list[str]) -> int:
 
 
 async def _charge_points(config_file: Path, state_folder: Path) -> int:
-    return await charge_points.run(config.load(config_file), state_folder, control.Console())
+    return await charge_points.run(charge_points.load(config_file), state_folder, control.Console())
 
 
 async def _csms(arguments: argparse.Namespace) -> int:
