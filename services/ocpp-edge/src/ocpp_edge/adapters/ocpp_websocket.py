@@ -34,6 +34,7 @@ from holdfast.settings import ConfigError
 from ocpp_edge.adapters.connection import Reception, version_offered
 from ocpp_edge.adapters.direct import DirectSocket, keep_alive
 from ocpp_edge.adapters.tls import Tls, TlsProblem, client_certificate
+from ocpp_edge.adapters.tls_handshakes import Handshakes
 from ocpp_edge.adapters.watched import (
     HalfOpen,
     Inside,
@@ -117,7 +118,10 @@ async def listen(config: Config, gate: Gate, reception: Reception) -> None:
             tls = Tls(config, gate)
         except TlsProblem as error:
             raise ConfigError(str(error)) from None
-        await _open(stack, config, door, config.tls_port, tls.context)
+        handshaking = await stack.enter_async_context(asyncio.TaskGroup())
+        handshakes = Handshakes(tls.context, handshaking, config.handshake_s)
+        await _open(stack, config, door, config.tls_port, handshakes)
+        stack.callback(door.half_open.abort)
         async with asyncio.TaskGroup() as group:
             group.create_task(tls.run())
             group.create_task(_watch(door, config))
@@ -131,15 +135,16 @@ async def _watch(door: Door, config: Config) -> None:
 
 
 async def _open(
-    stack: AsyncExitStack, config: Config, door: Door, port: int, tls: ssl.SSLContext | None
+    stack: AsyncExitStack, config: Config, door: Door, port: int, handshakes: Handshakes | None
 ) -> None:
     try:
         server = await serve(
             door.handle,
             config.host,
             port,
-            ssl=tls,
-            create_connection=watched(Socket, door.half_open, door.inside),
+            create_connection=watched(
+                Socket, door.half_open, door.inside, handshakes, config.handshake_s
+            ),
             backlog=BACKLOG,
             subprotocols=[Subprotocol(one.subprotocol) for one in OcppVersion],
             select_subprotocol=_agreed,
@@ -158,7 +163,9 @@ async def _open(
         ) from error
     door.servers.append(await stack.enter_async_context(server))
     ports = [socket.getsockname()[1] for socket in server.sockets]
-    log.info("listening", extra={"host": config.host, "port": ports[0], "tls": tls is not None})
+    log.info(
+        "listening", extra={"host": config.host, "port": ports[0], "tls": handshakes is not None}
+    )
 
 
 class Door:

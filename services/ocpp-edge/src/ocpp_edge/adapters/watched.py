@@ -1,6 +1,6 @@
 """Sockets that are watched: none may hold a handshake or a frame open for as long as it likes.
 
-half open    no whole request yet: bounded in number, the one that waits longest makes room
+half open    no whole request yet, or no TLS: bounded in number, the one that waits longest makes room
 slow         a message begun and not whole in time: cut. An idle connection has begun none
 let in       a few at a time, see `admission.py`; the permit is given back with the first answer
 """
@@ -17,8 +17,9 @@ from prometheus_client import Counter
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.frames import DATA_OPCODES, CloseCode, Frame
 from websockets.http11 import Request, Response
-from websockets.protocol import CLOSED, OPEN
+from websockets.protocol import CLOSED, CONNECTING, OPEN
 
+from ocpp_edge.adapters.tls_handshakes import Handshakes
 from ocpp_edge.admission import HOLD_S, Admission, Permit
 from ocpp_edge.metrics import Metrics
 
@@ -38,18 +39,24 @@ class HalfOpen:
     def __init__(self, limit: int, failures: Counter) -> None:
         self._limit = limit
         self._failures = failures
-        self._waiting: dict[WatchedSocket, None] = {}
+        self._waiting: dict[WatchedSocket, asyncio.WriteTransport] = {}
 
-    def begins(self, socket: WatchedSocket) -> None:
-        self._waiting[socket] = None
+    def begins(self, socket: WatchedSocket, transport: asyncio.WriteTransport) -> None:
+        """Again, where TLS was first: it keeps its place."""
+        self._waiting[socket] = transport
         if len(self._waiting) > self._limit:
             oldest = next(iter(self._waiting))
-            del self._waiting[oldest]
-            oldest.transport.abort()
+            self._waiting.pop(oldest).abort()
             self._failures.labels(reason="half open").inc()
 
     def ends(self, socket: WatchedSocket) -> None:
         self._waiting.pop(socket, None)
+
+    def abort(self) -> None:
+        """The door closes: nobody waits for them to end by themselves."""
+        while self._waiting:
+            _, transport = self._waiting.popitem()
+            transport.abort()
 
 
 class Inside:
@@ -77,6 +84,9 @@ class WatchedSocket(ServerConnection):
     half_open: HalfOpen | None = None
     inside: Inside | None = None
     is_inside = False
+    handshakes: Handshakes | None = None
+    """Of a listener with TLS: they come first."""
+    handshake_s: float = 0.0
     permit: Permit | None = None
     """To be let in: given back when it is lost, too."""
     made_s = 0.0
@@ -85,10 +95,25 @@ class WatchedSocket(ServerConnection):
     """Whole ones, so far."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.made_s = self.loop.time()
+        """With TLS twice: as it comes, and when it is encrypted."""
+        assert isinstance(transport, asyncio.Transport)
         if self.half_open:
-            self.half_open.begins(self)
+            self.half_open.begins(self, transport)
+        self.made_s = self.made_s or self.loop.time()
+        if self.handshakes and not transport.get_extra_info("ssl_object"):
+            self.handshakes.begin(self, transport)
+            return
+        super().connection_made(transport)
+        if self.handshakes:  # the library begins to count only now
+            self.loop.call_at(self.made_s + self.handshake_s, self._end_unless_open)
+
+    def never_made(self) -> None:
+        if self.half_open:
+            self.half_open.ends(self)
+
+    def _end_unless_open(self) -> None:
+        if self.protocol.state is CONNECTING:
+            self.transport.abort()
 
     def process_event(self, event: Any) -> None:
         if not isinstance(event, Frame):
@@ -129,9 +154,18 @@ class WatchedSocket(ServerConnection):
         self.transport.abort()
 
 
-def watched(kind: type[WatchedSocket], half_open: HalfOpen, inside: Inside) -> type[WatchedSocket]:
-    """The sockets of one door."""
-    return type(kind.__name__, (kind,), {"half_open": half_open, "inside": inside})
+def watched(
+    kind: type[WatchedSocket],
+    half_open: HalfOpen | None,
+    inside: Inside | None = None,
+    handshakes: Handshakes | None = None,
+    handshake_s: float = 0.0,
+) -> type[WatchedSocket]:
+    """The sockets of one listener."""
+    of_it = {
+        "half_open": half_open, "inside": inside, "handshakes": handshakes, "handshake_s": handshake_s,
+    }  # fmt: skip
+    return type(kind.__name__, (kind,), of_it)
 
 
 def a_few_at_a_time(admission: Admission, judge: Judge, failures: Counter) -> Judge:
