@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.contracts.charge_point import (
-    AvailabilityChanged,
     ChargePointBooted,
     ChargePointConnected,
     ChargePointDisconnected,
@@ -211,8 +210,8 @@ def test_connection_boot_status_and_availability_stand() -> None:
         charge_point=CP, connection="k1", protocol="ocpp1.6", remote="r"
     )
     gone = ChargePointDisconnected(charge_point=CP, connection="k1", reason="lost")
-    off = AvailabilityChanged(
-        charge_point=CP, connector=1, availability="Inoperative", command_id="c"
+    off = settled(
+        "ChangeAvailability", {"connectorId": 1, "type": "Inoperative"}, {"status": "Scheduled"}
     )
     found = values(connected, booted("1.2"), booted(None), status("Faulted", "GroundFailure"), off)
     assert found["connection/state"] == "connected"
@@ -221,6 +220,64 @@ def test_connection_boot_status_and_availability_stand() -> None:
     assert found["status/1"] == "Faulted, GroundFailure"
     assert found["availability/1"] == "Inoperative"
     assert values(connected, gone)["connection/state"] == "disconnected"
+
+
+def test_the_whole_of_1_6_is_all_its_connectors_and_an_evse_of_2_x_keeps_its_own() -> None:
+    taken = {"status": "Accepted"}
+
+    def of_16(connector: int, kind: str) -> CommandSettled:
+        return settled("ChangeAvailability", {"connectorId": connector, "type": kind}, taken)
+
+    assert values(of_16(1, "Inoperative"), of_16(0, "Operative")) == {"availability/0": "Operative"}
+    evse = {"evse": {"id": 1}, "operationalStatus": "Inoperative"}
+    whole = settled("ChangeAvailability", {"operationalStatus": "Operative"}, taken)
+    assert values(settled("ChangeAvailability", evse, taken), whole) == {
+        "availability/1": "Inoperative",
+        "availability/0": "Operative",
+    }
+
+
+def test_a_reservation_and_a_profile_end_when_they_said_though_nobody_says_so() -> None:
+    until = "1970-01-01T00:00:50Z"
+    reserved = settled(
+        "ReserveNow",
+        {"connectorId": 1, "idTag": "T", "reservationId": 3, "expiryDate": until},
+        {"status": "Accepted"},
+    )
+    profile = profile_set(1, "TxDefaultProfile", 16)
+    inside = {**profile.command.payload["csChargingProfiles"], "validTo": until}
+    payload = {"connectorId": 1, "csChargingProfiles": inside}
+    history = History()
+    for at_ms, fact in (
+        (10_000, reserved),
+        (20_000, settled("SetChargingProfile", payload, {"status": "Accepted"})),
+    ):
+        history = history.taking(at_ms, fact)
+    keys = {"reservation/3", "profile/1/TxDefaultProfile/0"}
+    assert history.now(49_999).keys() == history.at(49_999).keys() == keys
+    assert not history.now(50_000)
+    assert not history.at(50_000)
+    assert {one.key for one in history.between(30_000, 60_000)} == keys
+    history = history.taking(90_000, booted("1"))
+    assert not history.state.profiles
+    assert [(one.key, one.at_ms) for one in history.changes if one.after is None] == [
+        ("profile/1/TxDefaultProfile/0", 50_000),
+        ("reservation/3", 50_000),
+    ]
+    assert history.at(49_999).keys() == keys
+
+
+def test_a_reservation_goes_with_the_session_that_names_it_or_the_station_that_drops_it() -> None:
+    reserved = settled(
+        "ReserveNow",
+        {"connectorId": 1, "idTag": "T", "reservationId": 3, "expiryDate": "2030-01-01T00:00:00Z"},
+        {"status": "Accepted"},
+    )
+    begun = started().model_copy(update={"raw": '{"reservationId": 3}'})
+    assert "reservation/3" in values(reserved, started())
+    assert "reservation/3" not in values(reserved, begun)
+    dropped = {"reservationId": 3, "reservationUpdateStatus": "Removed"}
+    assert not values(reserved, said("ReservationStatusUpdate", dropped))
 
 
 def test_a_clock_is_told_by_the_message_furthest_ahead_not_by_one_out_of_a_queue() -> None:

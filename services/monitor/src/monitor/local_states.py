@@ -50,8 +50,8 @@ class LocalStates:
             )
         at_ms = _time(request, "at")
         _is_remembered(history, at_ms)
-        stands = history.state.stands if at_ms is None else history.at(at_ms)
         then_ms = status.now_ms if at_ms is None else at_ms
+        stands = history.now(then_ms) if at_ms is None else history.at(at_ms)
         return answer(
             {
                 "charge_point": charge_point,

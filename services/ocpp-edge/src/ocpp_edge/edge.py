@@ -361,10 +361,11 @@ class Edge:
             raise ContractError(
                 f"charge point {request.charge_point[:40]!r} has never been here: rpc.charge-points has those that have"
             )
-        stands = attendant.state.known.local.stands
+        at_ms = self._services.clock.now_ms()
+        stands = attendant.state.known.local.passed(at_ms).stands
         return LocalStateView(
             charge_point=request.charge_point,
-            at_ms=self._services.clock.now_ms(),
+            at_ms=at_ms,
             stands=tuple(
                 StandView(key=key, value=one.value, since_ms=one.since_ms, heard_ms=one.heard_ms)
                 for key, one in sorted(stands.items())

@@ -164,7 +164,7 @@ class Bench:
         self.call("StopTransaction", payload, message_id)
 
     def command(
-        self, id: str, action: str = "TriggerMessage", *, deadline_in_ms: int = 60_000,
+        self, id: str, /, action: str = "TriggerMessage", *, deadline_in_ms: int = 60_000,
         issuer: Issuer = Issuer.CLOUD, **payload: Any,
     ) -> Command:  # fmt: skip
         if action == "TriggerMessage":

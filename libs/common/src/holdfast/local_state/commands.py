@@ -14,8 +14,9 @@ from holdfast.contracts.command import Command, CommandSettled
 from holdfast.contracts.decision import ProfileInstalled
 from holdfast.local_state import configuration
 from holdfast.local_state.payload import object_of
-from holdfast.local_state.state import LocalState, Told
-from holdfast.ocpp.profiles import installed_with, is_cleared, profile_of
+from holdfast.local_state.state import Aspect, LocalState, Told, aspect_of, profile_key
+from holdfast.ocpp.payloads import WHOLE, connector_of, takes_out_of_service
+from holdfast.ocpp.profiles import installed_with, is_cleared, moment_ms, profile_of
 
 
 def answered(state: LocalState, at_ms: int, fact: CommandSettled) -> LocalState:
@@ -34,8 +35,10 @@ def answered(state: LocalState, at_ms: int, fact: CommandSettled) -> LocalState:
             return _profile_set(state, at_ms, command)
         case "ClearChargingProfile" if is_taken:
             return _profiles_cleared(state, payload)
+        case "ChangeAvailability" if status in ("Accepted", "Scheduled"):
+            return _available(state, at_ms, payload)
         case "ReserveNow" if is_taken:
-            return state.telling(_reservation(payload), at_ms)
+            return _reserved(state, at_ms, payload)
         case "CancelReservation" if is_taken:
             return state.telling({f"reservation/{payload.get('reservationId')}": None}, at_ms)
         case "UpdateFirmware" | "SignedUpdateFirmware" if status in (None, "Accepted"):
@@ -44,9 +47,13 @@ def answered(state: LocalState, at_ms: int, fact: CommandSettled) -> LocalState:
             return state
 
 
-def profile_key(profile: ProfileInstalled) -> str:
-    of = f"/{profile.transaction_id}" if profile.transaction_id is not None else ""
-    return f"profile/{profile.connector}/{profile.purpose}/{profile.stack_level}{of}"
+def _available(state: LocalState, at_ms: int, payload: Mapping[str, Any]) -> LocalState:
+    """The whole of 1.6 is all its connectors; in 2.x each EVSE keeps its own."""
+    place = connector_of("ChangeAvailability", payload)
+    if place == WHOLE and "type" in payload:
+        state = state.without(lambda key: aspect_of(key) == Aspect.AVAILABILITY)
+    says = "Inoperative" if takes_out_of_service(payload) else "Operative"
+    return state.telling({f"availability/{WHOLE if place is None else place}": says}, at_ms)
 
 
 def _profile_set(state: LocalState, at_ms: int, command: Command) -> LocalState:
@@ -55,8 +62,10 @@ def _profile_set(state: LocalState, at_ms: int, command: Command) -> LocalState:
         return state
     profiles = installed_with(state.profiles, profile)
     gone: Told = {profile_key(one): None for one in state.profiles if one not in profiles}
-    told = {**gone, profile_key(profile): _profile_says(profile)}
-    return replace(state, profiles=profiles).telling(told, at_ms, is_set=True)
+    key = profile_key(profile)
+    told = {**gone, key: _profile_says(profile)}
+    state = replace(state, profiles=profiles).telling(told, at_ms, is_set=True)
+    return state.ending(key, profile.ends_at_ms)
 
 
 def _profiles_cleared(state: LocalState, payload: Mapping[str, Any]) -> LocalState:
@@ -76,11 +85,12 @@ def _list(has: Mapping[str, Any]) -> Told:
     return {"list/version": str(version)} if version is not None else {}
 
 
-def _reservation(payload: Mapping[str, Any]) -> Told:
-    id = payload.get("reservationId", payload.get("id"))
+def _reserved(state: LocalState, at_ms: int, payload: Mapping[str, Any]) -> LocalState:
+    key = f"reservation/{payload.get('reservationId', payload.get('id'))}"
     where = payload.get("connectorId", payload.get("evseId", 0))
     until = payload.get("expiryDate", payload.get("expiryDateTime"))
-    return {f"reservation/{id}": f"connector {where} until {until}"}
+    state = state.telling({key: f"connector {where} until {until}"}, at_ms)
+    return state.ending(key, moment_ms(until))
 
 
 def _firmware(payload: Mapping[str, Any]) -> str:

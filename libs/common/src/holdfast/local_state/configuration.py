@@ -45,12 +45,12 @@ def _keys(answer: Mapping[str, Any]) -> Told:
 def _variables_set(payload: Mapping[str, Any], answer: Mapping[str, Any]) -> Told:
     """Answers come in any order: component and variable tell which is whose."""
     taken = {
-        variable(one)
+        variable(one): AFTER_BOOT if one.get("attributeStatus") == "RebootRequired" else ""
         for one in objects(answer.get("setVariableResult"))
         if one.get("attributeStatus") in ("Accepted", "RebootRequired")
     }
     return {
-        f"configuration/{name}": str(one.get("attributeValue"))
+        f"configuration/{name}": f"{one.get('attributeValue')}{taken[name]}"
         for one in objects(payload.get("setVariableData"))
         for name in [variable(one)]
         if name in taken

@@ -37,6 +37,27 @@ class History:
     state: LocalState = field(default_factory=LocalState)
 
     def taking(self, at_ms: int, fact: Fact) -> History:
+        return self._passed(at_ms)._taking(at_ms, fact)
+
+    def now(self, at_ms: int) -> Mapping[str, Stand]:
+        """What stands, by the site's clock, with when it was told last."""
+        return self.state.passed(at_ms).stands
+
+    def _passed(self, at_ms: int) -> History:
+        """What has ended by then by itself has ended when it said, not when the next fact came."""
+        passed = self.state.passed(at_ms)
+        if passed is self.state:
+            return self
+        over = [(end, key) for key, end in self.state.ends.items() if key not in passed.ends]
+        new = tuple(
+            Change(key=key, before=stand.value, after=None, at_ms=max(end, stand.heard_ms))
+            for end, key in sorted(over)
+            for stand in [self.state.stands.get(key)]
+            if stand is not None
+        )
+        return replace(self, state=passed)._with(new)
+
+    def _taking(self, at_ms: int, fact: Fact) -> History:
         after = fold(self.state, at_ms, fact)
         if after.stands is self.state.stands:
             return self if after is self.state else replace(self, state=after)
@@ -49,6 +70,9 @@ class History:
         for change in self.changes:
             if change.at_ms <= at_ms:
                 _apply(stands, change)
+        for key, end in self.state.ends.items():
+            if end <= at_ms:
+                stands.pop(key, None)
         return stands
 
     def between(self, from_ms: int, to_ms: int) -> tuple[Change, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from holdfast.contracts.decision import ProfileInstalled
+from holdfast.local_state.late import Late
 
 STANDS_MAX = 1_000
 """Per charge point: the one that was told longest ago is forgotten. A device model has a few hundred variables."""
@@ -70,6 +71,10 @@ class LocalState:
     """As structures, for what replaces and clears them."""
     offsets_ms: tuple[int, ...] = ()
     """Of the last few timestamps: said less heard."""
+    ends: Mapping[str, int] = field(default_factory=dict)
+    """When a reservation or profile that stands ends by itself, by key. By its own time, taken for the site's."""
+    late: Late = field(default_factory=Late)
+    """Commands given up as uncertain, whose answers may still come."""
 
     def value(self, key: str) -> str | None:
         stand = self.stands.get(key)
@@ -92,9 +97,40 @@ class LocalState:
             del left[next(iter(left))]
         return replace(self, stands=left)
 
+    def ending(self, key: str, ends_at_ms: int | None) -> LocalState:
+        """What has just been told has an end of its own, or none."""
+        ends = {one: end for one, end in self.ends.items() if one != key and one in self.stands}
+        if ends_at_ms is not None:
+            ends[key] = ends_at_ms
+        return replace(self, ends=ends)
+
+    def passed(self, at_ms: int) -> LocalState:
+        """Without what has ended by then."""
+        if not self.ends:
+            return self
+        over = {key for key, end in self.ends.items() if end <= at_ms}
+        if not over:
+            return self
+        ends = {key: end for key, end in self.ends.items() if key not in over}
+        profiles = tuple(one for one in self.profiles if profile_key(one) not in over)
+        return replace(self, ends=ends, profiles=profiles).without(lambda key: key in over)
+
+    def keeping(self, keys: frozenset[str], of: LocalState) -> LocalState:
+        """With these as they stood there, whatever was told since."""
+        if not keys:
+            return self
+        stands = {key: stand for key, stand in self.stands.items() if key not in keys}
+        stands |= {key: of.stands[key] for key in keys if key in of.stands}
+        return replace(self, stands=stands)
+
     def without(self, is_gone: Callable[[str], bool]) -> LocalState:
         left = {key: stand for key, stand in self.stands.items() if not is_gone(key)}
         return self if len(left) == len(self.stands) else replace(self, stands=left)
+
+
+def profile_key(profile: ProfileInstalled) -> str:
+    of = f"/{profile.transaction_id}" if profile.transaction_id is not None else ""
+    return f"profile/{profile.connector}/{profile.purpose}/{profile.stack_level}{of}"
 
 
 def aspect_of(key: str) -> str:

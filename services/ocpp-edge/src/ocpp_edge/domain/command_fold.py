@@ -18,9 +18,10 @@ from holdfast.contracts.command import (
     Word,
 )
 from holdfast.contracts.envelope import Fact
-from holdfast.contracts.session import SessionMetered
+from holdfast.contracts.session import SessionMetered, SessionStopped
+from holdfast.local_state.late import in_its_place
 from holdfast.records import replace
-from ocpp_edge.domain import consequences, energy_cap, identity, installed
+from ocpp_edge.domain import consequences, energy_cap, identity, installed, supersession
 from ocpp_edge.domain.known import UNCERTAIN_MAX, Known, Pending
 
 Key = TypeVar("Key")
@@ -117,19 +118,23 @@ def _read_only(known: Known, fact: CommandSettled) -> frozenset[str]:
 
 
 def observed(known: Known, fact: CommandObserved) -> Known:
-    """A late answer leaves at the charge point what one in time would have left."""
-    pending = known.uncertain.get(fact.command_id)
+    """A late answer leaves at the charge point what one in time would have left: under what came later."""
+    first, later = in_its_place(known.local.late, fact)
     known = replace(known, uncertain=without(known.uncertain, fact.command_id))
-    if pending is None or fact.answer is None:
+    if first is None:
         return known
-    answered = CommandSettled(
-        charge_point=fact.charge_point,
-        command=pending.command,
-        disposition=Disposition.DELIVERED,
-        answer=fact.answer,
-    )
-    known = replace(known, installed=installed.after_command(known.installed, answered))
-    return _due(known, consequences.of_settled(answered))
+    left = installed.after_command(known.installed, first)
+    for one in later:
+        match one:
+            case CommandSettled():
+                left = installed.after_command(left, one)
+            case SessionStopped():
+                left = installed.after_stop(left, one.connector, one.transaction_id)
+    known = replace(known, installed=left, read_only=_read_only(known, first))
+    newer = [one for one in later if isinstance(one, CommandSettled)]
+    if any(supersession.is_undone(first.command, one) for one in newer):
+        return known
+    return _due(known, consequences.of_settled(first))
 
 
 def watched(known: Known, fact: Fact) -> Known:

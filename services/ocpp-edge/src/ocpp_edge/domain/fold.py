@@ -16,6 +16,7 @@ from holdfast.contracts.charge_point import (
     ChargePointBooted,
     ChargePointConnected,
     ChargePointDisconnected,
+    ChargePointSaid,
     ChargingProfileInstalled,
     ConnectorStatusChanged,
 )
@@ -108,6 +109,8 @@ def _folded(known: Known, at_ms: int, fact: Fact) -> Known:  # noqa: C901  one c
         case CommandObserved() | AvailabilityChanged() | ChargingProfileInstalled():
             known = replace(known, due=without(known.due, consequences.id_of(fact)))
             return observed(known, fact) if isinstance(fact, CommandObserved) else known
+        case ChargePointSaid():
+            return replace(known, installed=installed.after_said(known.installed, fact))
         case _:
             return known
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from holdfast.contracts.charge_point import ChargePointSaid
 from holdfast.contracts.command import Command, CommandSettled, Disposition
 from holdfast.contracts.decision import ProfileInstalled
 from holdfast.contracts.transaction import TransactionId
@@ -46,6 +47,12 @@ class Installed:
         if found is None:
             return str(reservation) in self.reservations_over
         return found.ends_at_ms is not None and found.ends_at_ms <= at_ms
+
+    def profiles_at(self, at_ms: int) -> tuple[ProfileInstalled, ...]:
+        """Without those whose time has passed."""
+        return tuple(
+            one for one in self.profiles if one.ends_at_ms is None or one.ends_at_ms > at_ms
+        )
 
     def reserved(self, connector: int, at_ms: int) -> list[tuple[int, Reservation]]:
         """On the connector, or on any (0)."""
@@ -85,6 +92,13 @@ def after_start(installed: Installed, raw: str) -> Installed:
     return _over(installed, answered(raw).get("reservationId"))
 
 
+def after_said(installed: Installed, fact: ChargePointSaid) -> Installed:
+    """2.x: a reservation expired, or was removed at the charge point."""
+    if fact.action != "ReservationStatusUpdate":
+        return installed
+    return _over(installed, answered(fact.raw).get("reservationId"))
+
+
 def after_stop(
     installed: Installed, connector: int | None, transaction_id: TransactionId
 ) -> Installed:
@@ -104,7 +118,8 @@ def _listed(installed: Installed, command: Command, is_taken: bool) -> Installed
         return installed
     if is_taken:
         is_full = command.payload.get("updateType") == "Full"
-        missing = None if is_full else installed.list_missing
+        has_come = is_full or version == installed.list_missing  # late, but it has
+        missing = None if has_come else installed.list_missing
         return replace(installed, list_version=version, list_missing=missing)
     if installed.list_version is not None and version <= installed.list_version:
         return installed  # nothing that anybody misses

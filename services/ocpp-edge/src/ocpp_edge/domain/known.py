@@ -19,7 +19,7 @@ from ocpp_edge.domain import consequences, dedupe
 from ocpp_edge.domain.dedupe import Memory
 from ocpp_edge.domain.installed import Installed
 
-FOLD_VERSION = 6
+FOLD_VERSION = 7
 """Raised with every change that gives the same facts another `Known`: then the journal is folded anew."""
 
 OPEN_SESSIONS_MAX = 32

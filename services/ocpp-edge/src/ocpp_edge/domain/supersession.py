@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from holdfast.contracts.command import Command, Disposition, Issuer
+from holdfast.contracts.command import Command, CommandSettled, Disposition, Issuer
 from holdfast.ocpp import payloads
 from holdfast.ocpp.actions import same_as
 from holdfast.ocpp.payloads import WHOLE
 from holdfast.ocpp.profiles import is_cleared, place_cleared, profile_of, replaces
+from ocpp_edge.domain.consequences import answered_status
 from ocpp_edge.domain.known import Known
 
 AT_THE_SITE = frozenset({Issuer.OPERATOR_AT_SITE, Issuer.SITE})
@@ -81,6 +82,25 @@ def ends(known: Known, waiting: Sequence[Command]) -> dict[str, End]:
                 found[older.id] = End(Disposition.SUPERSEDED, f"by command {newer.id}")
                 break
     return found
+
+
+def is_undone(older: Command, newer: CommandSettled) -> bool:
+    """What it set at the charge point, this newer one has set anew since, or taken away."""
+    if answered_status(newer.answer) not in ("Accepted", "Scheduled"):
+        return False
+    match older.action:
+        case "ChangeAvailability":
+            return newer.command.action == older.action and _is_set_anew(older, newer.command)
+        case "SetChargingProfile":
+            return _set_is_pointless(older, newer.command)
+        case _:
+            return False
+
+
+def _is_set_anew(older: Command, newer: Command) -> bool:
+    """Of ChangeAvailability, by place. The whole of 1.6 is all its connectors; in 2.x each EVSE keeps its own."""
+    after, before = (payloads.connector_of(one.action, one.payload) for one in (newer, older))
+    return after == before or (after == WHOLE and "type" in newer.payload)
 
 
 def _is_local(command: Command) -> bool:

@@ -40,7 +40,7 @@ def target(state: State, command: Command, at_ms: int) -> ConnectorState:
         list_broken=known.installed.list_missing is not None,
         reservation_over=reservation is not None
         and known.installed.reservation_is_over(reservation, at_ms),
-        profiles=known.installed.profiles,
+        profiles=known.installed.profiles_at(at_ms),
         known_age_ms=max(0, at_ms - told.told_ms) if told else None,
     )
 
