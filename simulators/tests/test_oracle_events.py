@@ -53,7 +53,7 @@ def truth(events=EVENTS, guaranteed=()):
     )  # fmt: skip
 
 
-def account(*seq_nos, left_out=(), events=EVENTS, extra=(), gaps=()):
+def account(*seq_nos, left_out=(), uncounted=(), events=EVENTS, extra=(), gaps=()):
     facts = []
     for number, one in enumerate((*(events[seq_no] for seq_no in seq_nos), *extra), start=1):
         raw, action = json.dumps(one), "TransactionEvent" if "seqNo" in one else one["action"]
@@ -61,7 +61,7 @@ def account(*seq_nos, left_out=(), events=EVENTS, extra=(), gaps=()):
         if "seqNo" in one:
             body |= {"transaction_id": TX, "seq_no": one["seqNo"]}
         if one.get("eventType") == "Ended":
-            body["left_out_seq"] = left_out
+            body |= {"left_out_seq": left_out, "uncounted_seq": uncounted}
         facts.append(
             RecordedFact(
                 site="s", incarnation="a", seq=number, id=f"f{number}", type="t", at_ms=0, body=body
@@ -77,13 +77,32 @@ def account(*seq_nos, left_out=(), events=EVENTS, extra=(), gaps=()):
 def test_a_whole_transaction_is_complete_by_its_seq_nos():
     verdict = judge(truth(), account(0, 1, 2, 3, 4, 5))
     assert verdict.is_clean
-    assert verdict.transaction_events == {"acknowledged": 6, "left_out": 0, "complete": 1}
+    assert verdict.transaction_events == {
+        "acknowledged": 6,
+        "left_out": 0,
+        "uncounted": 0,
+        "complete": 1,
+    }
 
 
 def test_plain_readings_that_are_listed_as_left_out_are_no_loss():
     verdict = judge(truth(), account(0, 1, 4, 5, left_out=[[2, 3]]))
     assert verdict.is_clean
-    assert verdict.transaction_events == {"acknowledged": 6, "left_out": 2, "complete": 1}
+    assert verdict.transaction_events == {
+        "acknowledged": 6,
+        "left_out": 2,
+        "uncounted": 0,
+        "complete": 1,
+    }
+
+
+def test_plain_readings_that_the_product_does_not_know_of_are_no_loss_and_counted_apart():
+    verdict = judge(truth(), account(0, 1, 4, 5, left_out=[[2, 2]], uncounted=[[3, 3]]))
+    assert verdict.is_clean
+    assert (verdict.transaction_events["left_out"], verdict.transaction_events["uncounted"]) == (
+        1,
+        1,
+    )
 
 
 def test_a_hole_that_nobody_lists_is_lost_and_named():
@@ -92,6 +111,7 @@ def test_a_hole_that_nobody_lists_is_lost_and_named():
     assert "seqNos [3]" in verdict.unexplained[0]
 
 
+@pytest.mark.parametrize("told", ["left_out", "uncounted"])
 @pytest.mark.parametrize(
     "precious",
     [
@@ -101,9 +121,9 @@ def test_a_hole_that_nobody_lists_is_lost_and_named():
         event(3, meterValue=[{"sampledValue": [{"signedMeterValue": {}}]}]),
     ],
 )
-def test_what_no_rule_may_leave_out_is_lost_though_it_is_listed(precious):
+def test_what_no_rule_may_leave_out_is_lost_though_it_is_listed(precious, told):
     events = [*EVENTS[:3], precious, *EVENTS[4:]]
-    verdict = judge(truth(events), account(0, 1, 2, 4, 5, events=events, left_out=[[3, 3]]))
+    verdict = judge(truth(events), account(0, 1, 2, 4, 5, events=events, **{told: [[3, 3]]}))
     assert len(verdict.lost) == 1
 
 

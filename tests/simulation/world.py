@@ -329,7 +329,7 @@ class SimWorld:
             self._process(
                 "site",
                 "ocpp-edge",
-                functools.partial(ocpp_edge.app.run, listen=self.door.listen),
+                functools.partial(ocpp_edge.app.run, listen=self.door.listen, is_killed=True),
                 OcppEdgeConfig,
                 port=0,
                 charge_points_file=conf / "charge-points.json",

@@ -95,6 +95,7 @@ def test_every_charge_point_at_every_backend_is_a_row_page_by_page(with_monitor)
             "problem",
             "version",
             "left_out_seq",
+            "uncounted_seq",
         }
         assert rows[0]["transactions"] == {"1001": 77}
         assert rows[2]["problem"] == "unknown"

@@ -134,6 +134,12 @@ def test_events_that_never_came_are_told_with_their_numbers(state):
     assert doubt.says == "TransactionEvents never came: seqNo 3, 7 to 9"
 
 
+def test_events_of_which_nobody_knows_are_told_as_that():
+    view = session(state=SessionState.STOPPED, seq_uncounted=((4, 6),))
+    (doubt,) = [one for one in doubted(view, RULES).doubts if "seqNo" in one.says]
+    assert doubt.says.endswith("restarted, or never came: seqNo 4 to 6")
+
+
 def test_events_that_are_missing_from_a_session_that_runs_may_still_come():
     view = session(state=SessionState.RUNNING, stopped_at=None, seq_missing=((3, 3),))
     assert [one for one in doubted(view, RULES).doubts if "seqNo" in one.says] == []

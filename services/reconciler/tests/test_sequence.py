@@ -53,7 +53,7 @@ def test_a_number_of_any_size_costs_one_range() -> None:
     assert missing(seen((), (0, 0), (2**31 - 1, 2**31 - 1)), 2**31 - 1) == ((1, 2**31 - 2),)
 
 
-def event(seq_no: int, *left_out: tuple[int, int]) -> SessionMetered:
+def event(seq_no: int, *left_out: tuple[int, int], uncounted: Ranges = ()) -> SessionMetered:
     return SessionMetered(
         charge_point="CP-01",
         connector=1,
@@ -64,6 +64,8 @@ def event(seq_no: int, *left_out: tuple[int, int]) -> SessionMetered:
         action="TransactionEvent",
         seq_no=seq_no,
         left_out_seq=left_out,
+        uncounted=bool(uncounted),
+        uncounted_seq=uncounted,
         message_id=f"m{seq_no}",
         raw="{}",
     )
@@ -130,6 +132,17 @@ def missing_of(*parts: Session) -> Ranges:
 def test_a_session_tells_its_hole_and_not_what_was_left_out() -> None:
     assert missing_of(folded(begun(), event(1), event(5, (2, 4)), ended(6))) == ()
     assert missing_of(folded(begun(), event(1), event(5, (2, 3)), ended(7))) == ((4, 4), (6, 6))
+
+
+def test_what_nobody_knows_of_is_told_apart_from_what_never_came() -> None:
+    before, after = folded(begun(), event(1)), event(7, (2, 3), uncounted=((4, 6),))
+    view = join("berlin01", [("life", folded(begun(), event(1), after, ended(9)))])
+    assert (view.seq_missing, view.seq_uncounted) == (((8, 8),), ((4, 6),))
+    assert view.left_out_uncounted
+    # Another life of the disk has one of them.
+    lives = [("life0", before), ("life1", folded(event(5), after, ended(9), begin=9))]
+    view = join("berlin01", lives)
+    assert (view.seq_missing, view.seq_uncounted) == (((8, 8),), ((4, 4), (6, 6)))
 
 
 def test_events_out_of_order_leave_no_hole() -> None:

@@ -65,7 +65,8 @@ class Report(BaseModel):
     """To OCPP version and security profile, as the journal says they came."""
     acknowledged_events: int
     transaction_events: dict[str, int]
-    """Of 2.x: `acknowledged`, `left_out` by rule, transactions `complete` by their seqNos."""
+    """Of 2.x: `acknowledged`, `left_out` by rule, `uncounted` (perhaps left out, right before a restart), transactions
+    `complete` by their seqNos."""
     guaranteed_events: int
     lost: int
     lost_in_named_gaps: int

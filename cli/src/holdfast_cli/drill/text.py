@@ -75,7 +75,7 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
         yield (
             "",
             f"{events['acknowledged']} of them TransactionEvents: {events['left_out']} left out by rule, "
-            f"{events['complete']} transactions complete by seqNo",
+            f"{events['uncounted']} perhaps (a restart), {events['complete']} transactions complete by seqNo",
         )
     if report.guaranteed_events:
         yield "", f"{report.guaranteed_events} guaranteed ones of no session besides"

@@ -87,6 +87,7 @@ def metered(
     tx: str = TX,
     *,
     left_out: tuple[tuple[int, int], ...] = (),
+    uncounted: tuple[tuple[int, int], ...] = (),
     accepted: bool | None = None,
     offline: bool = False,
 ) -> SessionMetered:
@@ -109,6 +110,8 @@ def metered(
         seq_no=seq_no,
         offline=offline,
         left_out_seq=left_out,
+        uncounted=bool(uncounted),
+        uncounted_seq=uncounted,
         authorised=None if accepted is None else authorised,
         raw=raw_event("Updated", seq_no, tx, ',"offline":true' if offline else ""),
     )

@@ -157,9 +157,10 @@ def test_what_was_left_out_by_rule_is_told_with_the_transaction(scene, open_2x):
 
     open_2x(scene)
     scene.journal(started(), metered(4, left_out=((1, 3),)), metered(5), stopped(9, TX))
-    scene.journal(metered(8, "other", left_out=((6, 7),)))
+    scene.journal(metered(8, "other", left_out=((6, 7),), uncounted=((2, 5),)))
     scene.take_all()
     assert view(scene.state).left_out_seq == {TX: ((1, 3),), "other": ((6, 7),)}
+    assert view(scene.state).uncounted_seq == {"other": ((2, 5),)}
 
 
 def test_events_that_the_csms_answers_with_an_error_are_quarantined_with_their_session(

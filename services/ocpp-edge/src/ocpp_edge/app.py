@@ -57,8 +57,10 @@ SNAPSHOT_PAUSE_MS = 500
 Listen = Callable[[Config, Gate, Reception], Awaitable[None]]
 
 
-async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) -> None:
-    """`listen` brings the connections: WebSockets, or a simulation's own."""
+async def run(
+    context: Context[Config], listen: Listen = ocpp_websocket.listen, *, is_killed: bool = False
+) -> None:
+    """`listen` brings the connections: WebSockets, or a simulation's own, whose end may be a SIGKILL (`is_killed`)."""
     config, bus, clock = context.config, context.bus, context.clock
     registry, metrics = Registry(config.charge_points_file), Metrics(context.health.registry)
     incarnation = await wait_for_incarnation(bus, clock, config.site)
@@ -96,7 +98,11 @@ async def run(context: Context[Config], listen: Listen = ocpp_websocket.listen) 
         subject = subjects.rpc(config.site, "charge-point-registry")
         await rpc.serve(bus, subject, RegistryRequest, registrar.handle)
         gate = Gate(config, registry, metrics, context.health, clock, services.notices, onboarding)
-        await listen(config, gate, edge)
+        try:
+            await listen(config, gate, edge)
+        finally:
+            if not is_killed:
+                edge.save_untold(is_whole=True)
 
 
 def _services(
@@ -179,6 +185,7 @@ async def _snapshots(
         ends_ms = clock.monotonic_ms() + every_ms
         while clock.monotonic_ms() < ends_ms and edge.unsaved < UNSAVED_MAX // 2:
             await clock.sleep_ms(SNAPSHOT_PAUSE_MS)
+        edge.save_untold()
         try:
             edge.saw((await bus.state(incarnation.journal)).last_seq)
         except RequestFailed as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import assert_never
 
 from holdfast.contracts.charge_point import FrameRefused
@@ -22,6 +22,7 @@ from holdfast.contracts.session import (
     SessionStarted,
     SessionStopped,
 )
+from holdfast.contracts.transaction import TransactionId
 from holdfast.ocpp import frames
 from ocpp_edge import questions, relaying
 from ocpp_edge.adapters.connection import POLICY
@@ -61,6 +62,7 @@ from ocpp_edge.domain.events import (
 )
 from ocpp_edge.domain.express import FRAME_CHARACTERS_MAX
 from ocpp_edge.domain.identity import content, content_known
+from ocpp_edge.domain.left_out import Untold
 from ocpp_edge.domain.sessions import Origin
 from ocpp_edge.domain.state import State
 from ocpp_edge.link import Link
@@ -118,8 +120,8 @@ class Attendant:
         known = decide(self._services.policy, self.state, event)[0].known
         self.state = State(charge_point=self.state.charge_point, known=known)
 
-    def restarted(self) -> None:
-        self.handle(Restarted(at_ms=self._at_ms, mono_ms=self._mono_ms))
+    def restarted(self, untold: Mapping[TransactionId, Untold]) -> None:
+        self.handle(Restarted(at_ms=self._at_ms, mono_ms=self._mono_ms, untold=untold))
 
     def tick(self) -> None:
         mono_ms = self._mono_ms

@@ -22,6 +22,7 @@ from holdfast.contracts.local_state import LocalStateRequest, LocalStateView, St
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.registry import ChargePointRegistered, ChargePointUnregistered
 from holdfast.contracts.rpc import Empty
+from holdfast.contracts.transaction import TransactionId
 from holdfast.entries import Read, read
 from holdfast.ids import Ids
 from holdfast.records import replace
@@ -29,7 +30,9 @@ from ocpp_edge.adapters.connection import INTERNAL, POLICY, Connection
 from ocpp_edge.adapters.store import Store
 from ocpp_edge.attendant import Attendant
 from ocpp_edge.command_schemas import problem_of
+from ocpp_edge.domain import thinning
 from ocpp_edge.domain.identity import reserved, used
+from ocpp_edge.domain.left_out import Untold
 from ocpp_edge.domain.running import Open
 from ocpp_edge.domain.state import State
 from ocpp_edge.link import Link
@@ -64,6 +67,8 @@ class Edge:
         self._opening_is_known = False
         self.turns_away = False
         """By rule, while the CSMS is away."""
+        self._thins_no_more = False
+        self._untold_saved: dict[str, dict[TransactionId, Untold]] = {}
         self.saved = 0
         """The newest snapshot reaches so far."""
         self.downlink_seq = 0
@@ -98,11 +103,12 @@ class Edge:
         self._services.position.seen = last_seq
         self.saved = snapshot.seq
         self.downlink_seq = snapshot.downlink_seq
+        self._untold_saved = self._store.load_untold()
         for attendant in self._attendants.values():
             known = attendant.state.known
             self._services.transactions.restore(attendant.name, known.transaction_ids())
             self.downlink_seq = max(self.downlink_seq, known.downlink_seq)
-            attendant.restarted()
+            attendant.restarted(self._untold_saved.get(attendant.name, {}))
         log.info(
             "restored",
             extra={"seq": last_seq, "charge_points": len(self._attendants)},
@@ -198,6 +204,8 @@ class Edge:
 
     def thinning_stands(self, thinning: Thinning, mode_since_ms: int) -> None:
         """By the rules in force, in the mode in force."""
+        if self._thins_no_more:
+            return
         policy = replace(
             self._services.policy,
             telemetry_every_ms=thinning.telemetry_every_ms,
@@ -382,6 +390,26 @@ class Edge:
     def unsaved(self) -> int:
         """So many entries of the journal are folded and in no snapshot."""
         return self._services.position.folded - self.saved
+
+    def save_untold(self, *, is_whole: bool = False) -> None:
+        """What a restart would forget of what the rules left out. `is_whole`: from now on nothing is left out."""
+        if is_whole:
+            self.thinning_stands(Thinning(), 0)
+            self._thins_no_more = True
+        stands = {
+            attendant.name: untold
+            for attendant in self._attendants.values()
+            if (untold := thinning.to_save(attendant.state, is_whole=is_whole))
+        }
+        before = self._untold_saved
+        changed = {
+            name: stands.get(name, {})
+            for name in {*stands, *before}
+            if stands.get(name) != before.get(name)
+        }
+        if changed:
+            self._store.save_untold(changed)
+            self._untold_saved = stands
 
     def save(self) -> int:
         """Write what changed; the sequence up to which the journal may be forgotten."""

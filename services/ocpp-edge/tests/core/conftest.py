@@ -24,12 +24,14 @@ from holdfast.contracts.decision import (
 )
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.rules import TokenStatus
+from holdfast.contracts.transaction import TransactionId
 from holdfast.ocpp import frames
 from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.adapters.schemas import Schemas, read_call
-from ocpp_edge.domain import events
+from ocpp_edge.domain import events, thinning
 from ocpp_edge.domain.calls import Call, Meter, Stop
 from ocpp_edge.domain.charge_point import decide
+from ocpp_edge.domain.left_out import Untold
 from ocpp_edge.domain.sessions import Origin
 from ocpp_edge.domain.state import Policy, State
 from ocpp_edge.domain.transactions import Transactions
@@ -73,6 +75,7 @@ class Bench:
         """None: it takes its time."""
         self.at_ms = 1_750_000_000_000
         self.connections = 0
+        self.untold: dict[TransactionId, Untold] = {}
         self.status = TokenStatus.ACCEPTED
         self.authorises = True
         """False: rule-service is away, questions stay open."""
@@ -198,8 +201,14 @@ class Bench:
         self.at_ms += after_ms
         self.feed(events.Tick(**self.now))
 
+    def write_down(self, *, is_whole: bool = False) -> None:
+        """What a crash would forget, into the store, as the shell does now and then."""
+        self.untold = thinning.to_save(self.state, is_whole=is_whole)
+
     def crash(self) -> None:
-        """The journal is all that is left. What was in doubt may have been stored or not: the caller says."""
+        """The journal is all that is left, and what was written down. What was in doubt may have been stored or not:
+        the caller says.
+        """
         self.crash_before = None
         self._queue.clear()
         self._unknown.clear()
@@ -212,7 +221,7 @@ class Bench:
             known = decide(self.policy, self.state, event)[0].known
             self.state = State(charge_point=self.state.charge_point, known=known)
         self.transactions.restore(self.state.charge_point, self.state.known.transaction_ids())
-        self.feed(events.Restarted(**self.now))
+        self.feed(events.Restarted(**self.now, untold=self.untold))
 
     def resolve(self, *, stored: bool) -> None:
         """The outcome of the appends in doubt comes out."""

@@ -18,7 +18,7 @@ from holdfast.contracts.csms import RelayReply
 from holdfast.contracts.rules import TokenStatus
 from holdfast.ocpp.actions import ActionRow, Away, Class, Sender, rows
 from holdfast.ocpp.versions import OcppVersion
-from ocpp_edge.domain.thinning import is_in, with_seq
+from ocpp_edge.domain.left_out import is_in, with_seq
 
 V16, V201, V21 = OcppVersion
 

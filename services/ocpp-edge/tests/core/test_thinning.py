@@ -81,8 +81,11 @@ def test_nothing_is_left_out_before_the_mode_has_lasted_long_enough(bench):
     passes(bench, 10)
     bench.meter("early", transaction, wh=1, at=at(STARTED_S + 10))
     passes(bench, 25)
-    bench.meter("late", transaction, wh=2, at=at(STARTED_S + 35))
-    assert kept(bench) == ["first", "early"]
+    bench.meter("due", transaction, wh=2, at=at(STARTED_S + 35))
+    bench.meter("late", transaction, wh=2, at=at(STARTED_S + 40))
+    assert kept(bench) == ["first", "early", "due"]
+    # The journal says from where on some may be missing, before any is.
+    assert [fact.thinning for fact in bench.facts(SessionMetered)] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -168,14 +171,95 @@ def test_a_message_of_no_session_that_is_open_is_kept(bench):
     assert kept(bench)[1:] == ["late0", "late1", "late2"]
 
 
-def test_after_a_crash_the_first_one_is_kept(bench):
+def crashed(bench, *, at_s, written_at_s=None, **how):
+    """Three are left out, and what is known of them is written down at one of them; then a crash."""
     transaction = charging(bench)
-    passes(bench, 1)
-    bench.meter("left out", transaction, wh=1, at=at(STARTED_S + 1))
+    for second in (1, 2, 3):
+        passes(bench, 1)
+        bench.meter(f"m{second}", transaction, wh=second, at=at(STARTED_S + second))
+        if second == written_at_s:
+            bench.write_down(**how)
     bench.crash()
     bench.connect()
-    bench.meter("after", transaction, wh=2, at=at(STARTED_S + 2))
+    bench.meter("after", transaction, wh=9, at=at(STARTED_S + at_s))
+    return transaction
+
+
+def told(fact):
+    return fact.left_out, fact.uncounted
+
+
+def test_after_a_crash_the_first_one_is_kept_and_says_that_some_may_be_uncounted(bench):
+    crashed(bench, at_s=4)
     assert kept(bench) == ["first", "after"]
+    assert told(bench.facts(SessionMetered)[-1]) == (0, True)
+
+
+def test_what_was_written_down_is_counted_after_a_crash_all_the_same(bench):
+    transaction = crashed(bench, at_s=4, written_at_s=2)
+    assert told(bench.facts(SessionMetered)[-1]) == (2, True)
+    bench.meter("m5", transaction, wh=10, at=at(STARTED_S + 5))
+    bench.stop("stop", transaction)
+    assert told(bench.facts(SessionStopped)[0]) == (1, False)
+
+
+def test_who_is_told_to_stop_leaves_nothing_uncounted(bench):
+    crashed(bench, at_s=4, written_at_s=3, is_whole=True)
+    assert told(bench.facts(SessionMetered)[-1]) == (3, False)
+
+
+def test_the_one_that_did_not_hear_its_answer_comes_again_and_is_no_longer_left_out(bench):
+    transaction = charging(bench)
+    passes(bench, 1)
+    bench.meter("m1", transaction, wh=1, at=at(STARTED_S + 1))
+    bench.write_down(is_whole=True)
+    bench.crash()
+    bench.connect()
+    bench.meter("m1", transaction, wh=1, at=at(STARTED_S + 1))
+    assert kept(bench) == ["first", "m1"]
+    assert told(bench.facts(SessionMetered)[-1]) == (0, False)
+
+
+def test_two_crashes_in_a_row_lose_no_more_than_one(bench):
+    crashed(bench, at_s=4, written_at_s=3)
+    bench.write_down()
+    transaction = bench.facts(SessionMetered)[0].transaction_id
+    bench.meter("m5", transaction, wh=10, at=at(STARTED_S + 5))
+    bench.write_down()
+    for _ in range(2):
+        bench.crash()
+        bench.connect()
+        bench.write_down()
+    bench.meter("m6", transaction, wh=11, at=at(STARTED_S + 6))
+    assert [told(fact) for fact in bench.facts(SessionMetered)] == [
+        (0, False),
+        (3, True),
+        (1, True),
+    ]
+
+
+def test_what_was_written_down_before_a_later_reading_was_told_by_it(bench):
+    transaction = charging(bench)
+    passes(bench, 1)
+    bench.meter("m1", transaction, wh=1, at=at(STARTED_S + 1))
+    bench.write_down()
+    passes(bench, 60)
+    bench.meter("m61", transaction, wh=2, at=at(STARTED_S + 61))
+    bench.crash()
+    bench.connect()
+    bench.stop("stop", transaction)
+    assert told(bench.facts(SessionMetered)[-1]) == (1, False)
+    assert told(bench.facts(SessionStopped)[0]) == (0, True)
+
+
+def test_where_no_rule_thinned_a_crash_leaves_nothing_uncounted(bench):
+    transaction = charging(bench, every_ms=0)
+    bench.crash()
+    thinning(bench, meter_values_every_ms=MINUTE_MS)
+    bench.meter("after", transaction, wh=2, at=at(STARTED_S + 2))
+    bench.stop("stop", transaction)
+    assert told(bench.facts(SessionMetered)[-1]) == (0, False)
+    assert told(bench.facts(SessionStopped)[0]) == (0, False)
 
 
 def test_a_count_outlives_a_journal_that_refuses(bench):

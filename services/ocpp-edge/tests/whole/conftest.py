@@ -122,8 +122,10 @@ class Place:
             subjects.DOWNLINK, subject, command.to_bytes(), id=f"{command.id}-{self.clock.now_ms()}"
         )
 
-    def begin(self, *, sockets: bool = False, **changes: Any) -> None:
-        """Start the service; `sockets`: on a real port, else `connect` gives connections in memory."""
+    def begin(self, *, sockets: bool = False, told_to_stop: bool = False, **changes: Any) -> None:
+        """Start the service; `sockets`: on a real port, else `connect` gives connections in memory. `told_to_stop`:
+        then `kill` is a SIGTERM.
+        """
         config = Config(
             site=SITE,
             nats_url="nats://unused",
@@ -139,7 +141,9 @@ class Place:
         self.health = Health("ocpp-edge")
         context = Context(config, self._client, self.clock, SimIds(rng), rng, self.health)
         listen = ocpp_websocket.listen if sockets else self.door.listen
-        self._life = asyncio.get_running_loop().create_task(app.run(context, listen))
+        self._life = asyncio.get_running_loop().create_task(
+            app.run(context, listen, is_killed=not told_to_stop)
+        )
 
     async def ready(self) -> None:
         await eventually(self.door.is_open.is_set)

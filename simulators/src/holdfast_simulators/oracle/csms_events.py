@@ -37,11 +37,11 @@ class EventsVerdict:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def left_out_of(facts: Iterable[RecordedFact]) -> LeftOut:
-    """What the account says was left out by rule."""
+def left_out_of(facts: Iterable[RecordedFact], field: str = "left_out_seq") -> LeftOut:
+    """What the account says was left out by rule; or (`uncounted_seq`) that it does not know of."""
     found: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for fact in facts:
-        for one in fact.body.get("left_out_seq") or ():
+        for one in fact.body.get(field) or ():
             key = (str(fact.body.get("charge_point")), str(fact.body.get("transaction_id")))
             found[key].append((int(one[0]), int(one[1])))
     return found

@@ -29,19 +29,32 @@ THINNED = ("MeterValuePeriodic", "MeterValueClock")
 class LeftOutBook:
     """What the account says was left out, and whether it may have been."""
 
-    def __init__(self, truth: Truth, ranges: LeftOut) -> None:
-        self.ranges = ranges
+    def __init__(self, truth: Truth, ranges: LeftOut, uncounted: LeftOut | None = None) -> None:
+        self._ranges, self._uncounted = ranges, uncounted or {}
         self._is_plain = _plain(truth)
 
+    @property
+    def ranges(self) -> LeftOut:
+        """What the central system may miss."""
+        transactions = {*self._ranges, *self._uncounted}
+        return {
+            one: [*self._ranges.get(one, []), *self._uncounted.get(one, [])] for one in transactions
+        }
+
     def is_said(self, transaction: Transaction, seq_no: int) -> bool:
-        return any(first <= seq_no <= last for first, last in self.ranges.get(transaction, []))
+        return _is_in(self._ranges.get(transaction, []), seq_no)
+
+    def is_uncounted(self, transaction: Transaction, seq_no: int) -> bool:
+        """The product says that it does not know: left out right before a restart, or never came."""
+        return _is_in(self._uncounted.get(transaction, []), seq_no)
 
     def explains(self, one: Acknowledged) -> bool:
         if one.action != ACTION:
             return False
         transaction, seq_no, _ = _placed(one.charge_point, json.loads(one.payload))
         is_plain = self._is_plain.get((transaction, seq_no), False)
-        return is_plain and self.is_said(transaction, seq_no)
+        is_told = self.is_said(transaction, seq_no) or self.is_uncounted(transaction, seq_no)
+        return is_plain and is_told
 
 
 def completeness(
@@ -58,12 +71,15 @@ def completeness(
         if one.action == ACTION:
             transaction, seq_no, kind = _placed(one.charge_point, json.loads(one.payload))
             told[transaction][seq_no] = kind
-    counts = {"acknowledged": sum(map(len, told.values())), "left_out": 0, "complete": 0}
+    counts = {"acknowledged": sum(map(len, told.values()))}
+    counts |= dict.fromkeys(("left_out", "uncounted", "complete"), 0)
     problems: list[str] = []
     for transaction, said in told.items():
         there = recorded.get(transaction, set())
         thinned = {seq_no for seq_no in said if left_out.is_said(transaction, seq_no)}
         counts["left_out"] += len(thinned - there)
+        unknown = {one for one in said if left_out.is_uncounted(transaction, one)} - there - thinned
+        counts["uncounted"] += len(unknown)
         if both := thinned & there:
             problems.append(
                 f"{_name(transaction)}: seqNo {min(both)} is recorded, and said left out"
@@ -74,7 +90,7 @@ def completeness(
         holes = [
             seq_no
             for seq_no in range(ended + 1)
-            if seq_no in said and seq_no not in there and seq_no not in thinned
+            if seq_no in said and seq_no not in there | thinned | unknown
         ]
         if not holes:
             counts["complete"] += 1
@@ -83,6 +99,10 @@ def completeness(
                 f"{_name(transaction)}: seqNos {holes[:10]} are neither recorded nor left out by rule"
             )
     return counts, problems
+
+
+def _is_in(ranges: list[tuple[int, int]], seq_no: int) -> bool:
+    return any(first <= seq_no <= last for first, last in ranges)
 
 
 def _plain(truth: Truth) -> dict[tuple[Transaction, int], bool]:

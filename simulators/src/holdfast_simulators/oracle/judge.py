@@ -79,7 +79,9 @@ def judge(truth: Truth, account: Account, kept: Kept | None = None) -> Verdict:
         )
     facts = _distinct(account.facts)
     recorded = _by_payload(facts)
-    left_out = events.LeftOutBook(truth, csms_events.left_out_of(facts))
+    left_out = events.LeftOutBook(
+        truth, csms_events.left_out_of(facts), csms_events.left_out_of(facts, "uncounted_seq")
+    )
     wounded = _judge_events(verdict, truth, recorded, account.gaps, left_out)
     _judge_guaranteed(verdict, truth, facts, account.gaps)
     verdict.transaction_events, problems = events.completeness(truth, facts, left_out, account.gaps)

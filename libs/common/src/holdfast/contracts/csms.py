@@ -206,6 +206,8 @@ class UpstreamView(Contract):
     left_out_seq: dict[str, tuple[tuple[int, int], ...]] = Field(default_factory=dict)
     """Of 2.x, by transaction: ranges of seqNo (both ends included) that the site left out by rule, so that the CSMS
     never gets them: no loss. Of those that run and of the last that ended."""
+    uncounted_seq: dict[str, tuple[tuple[int, int], ...]] = Field(default_factory=dict)
+    """As `left_out_seq`, where nobody knows: left out by rule right before ocpp-edge was restarted, or never came."""
     clock_offset_ms: int | None = None
     """CSMS clock less ours, from its last answer that carried a time. Measured, never applied."""
 

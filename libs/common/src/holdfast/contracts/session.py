@@ -123,8 +123,7 @@ class SessionMetered(Fact):
     readings: tuple[Reading, ...]
     """Energy.Active.Import.Register in Wh; empty when the message had other measurands only."""
     left_out: int = 0
-    """So many messages of this session's periodic meter values before this one were left out by rule (`buffering`);
-    a restart of ocpp-edge forgets the count."""
+    """So many messages of this session's periodic meter values before this one were left out by rule (`buffering`)."""
     message_id: str
     action: str = "MeterValues"
     version: OcppVersion = OcppVersion.V16
@@ -137,6 +136,15 @@ class SessionMetered(Fact):
     charging_state: str | None = None
     left_out_seq: tuple[SeqRange, ...] = ()
     """seqNos left out by rule since the last one that was kept: they are no gap."""
+    uncounted: bool = False
+    """`left_out` is what is known at least: ocpp-edge was restarted since the last one that was kept, and may have left
+    out more right before."""
+    uncounted_seq: tuple[SeqRange, ...] = ()
+    """2.x: seqNos between the last one that was kept before that restart and this one, of which nobody knows: left out
+    by rule, or never came."""
+    thinning: bool = False
+    """The rules thinned when it was stored: between it and the next one of its session some may be left out. After a
+    message without it nothing is."""
     authorised: SessionAuthorised | None = None
     """Where the event carried an idToken."""
     raw: str
@@ -164,6 +172,8 @@ class SessionStopped(Fact):
     offline: bool = False
     trigger: str | None = None
     left_out_seq: tuple[SeqRange, ...] = ()
+    uncounted: bool = False
+    uncounted_seq: tuple[SeqRange, ...] = ()
     authorised: SessionAuthorised | None = None
     raw: str
 
@@ -289,8 +299,12 @@ class SessionView(Contract):
     highest_reading_wh: int | None = None
     left_out: int = 0
     """Messages of periodic readings that the rules left out, as far as was counted."""
+    left_out_uncounted: bool = False
+    """There may be more of them: what ocpp-edge left out right before a restart of its own is not known."""
     seq_missing: tuple[SeqRange, ...] = ()
     """Of a transaction of 2.x: seqNos up to the highest known that never came, and that no rule left out."""
+    seq_uncounted: tuple[SeqRange, ...] = ()
+    """Of a transaction of 2.x: seqNos of which nobody knows, for that reason: left out by rule, or never came."""
     doubts: tuple[SessionDoubt, ...] = ()
     """By the rules in force when it was asked."""
 

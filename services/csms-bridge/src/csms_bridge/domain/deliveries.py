@@ -199,6 +199,7 @@ def _event_taken(policy: Policy, state: State, item: Item, raw: str, now: Happen
         status=status or known.status,
         begun=known.begun or item.part is Part.START,
         left_out=joined(known.left_out, item.left_out),
+        uncounted=joined(known.uncounted, item.uncounted),
     )
     kept = with_passed(state.kept, item.transaction, told)
     state = state.with_kept(replace(kept, attempt=None) if item.part is Part.START else kept)

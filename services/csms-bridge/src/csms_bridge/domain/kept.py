@@ -60,6 +60,8 @@ class Passed:
     ended: bool = False
     left_out: tuple[SeqRange, ...] = ()
     """seqNos that the CSMS misses because the site left them out by rule: no loss."""
+    uncounted: tuple[SeqRange, ...] = ()
+    """seqNos that it misses and nobody knows why: left out by rule right before a restart at the site, or lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

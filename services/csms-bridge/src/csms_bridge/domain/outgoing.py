@@ -85,6 +85,8 @@ class Item:
     """Of a start, or an event with an idToken: what the driver was told at the site."""
     left_out: tuple[SeqRange, ...] = ()
     """seqNos before it that the site left out by rule."""
+    uncounted: tuple[SeqRange, ...] = ()
+    """seqNos before it of which the site does not know whether it did."""
     is_send: bool = False
     """A SEND of OCPP-J 2.1: nobody answers it."""
     live: bool
@@ -130,6 +132,7 @@ def item_of(place: Place, stream_seq: int, at_ms: int, fact: Fact, *, live: bool
                 "transaction": fact.transaction_id,
                 "was_accepted": _accepted(fact.authorised),
                 "left_out": fact.left_out_seq,
+                "uncounted": fact.uncounted_seq,
             }
         case ConnectorStatusChanged():
             is_error = fact.error_code != "NoError"

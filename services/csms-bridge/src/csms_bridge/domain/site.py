@@ -87,6 +87,7 @@ def view(state: State) -> UpstreamView:
         version=live.version if live.connection else state.kept.speaks,
         transactions={str(local): csms for local, csms in state.kept.running().items()},
         left_out_seq={id: one.left_out for id, one in state.kept.passed.items() if one.left_out},
+        uncounted_seq={id: one.uncounted for id, one in state.kept.passed.items() if one.uncounted},
         clock_offset_ms=live.clock_offset_ms,
     )
 

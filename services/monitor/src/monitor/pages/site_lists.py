@@ -113,6 +113,7 @@ def _session_state(view: SessionView, fresh: bool) -> Child:
             ("stops differ", view.stops_differing > 0),
             (f"stop: {view.reason}", bool(view.reason)),
             (f"{plural(view.left_out, 'reading')} left out by rule", view.left_out > 0),
+            ("perhaps more left out right before a restart", view.left_out_uncounted),
         )
         if holds
     ]

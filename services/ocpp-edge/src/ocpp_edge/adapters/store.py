@@ -2,6 +2,9 @@
 
 Only what changed is written, in one transaction. A snapshot of another incarnation or fold version is not
 used: then the journal is folded from its beginning.
+
+Beside it, what was left out by rule and is not told in the journal yet: of each session it counts only as long as
+the reading that it follows is the session's last one there.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ from sqlalchemy import (
     select,
 )
 
-from ocpp_edge.domain.known import FOLD_VERSION, Known
+from holdfast.contracts.transaction import TransactionId
+from ocpp_edge.domain.known import FOLD_VERSION, Known, TransactionKey
+from ocpp_edge.domain.left_out import Untold
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +68,16 @@ _nobodys = Table(
     Column("content", String(64), nullable=False),
 )
 
+_untold = Table(
+    "untold",
+    _metadata,
+    Column("charge_point", String(1024), primary_key=True),
+    Column("incarnation", String(64), nullable=False),
+    Column("sessions", LargeBinary, nullable=False),
+)
+
 _KNOWN = TypeAdapter(Known)
+_UNTOLD: TypeAdapter[dict[TransactionKey, Untold]] = TypeAdapter(dict[TransactionKey, Untold])
 
 
 class Snapshot(NamedTuple):
@@ -101,6 +115,34 @@ class Store:
             return Snapshot(0, 0, {}, {})
         nobodys = {row.command_id: row.content for row in ids}
         return Snapshot(found.seq, found.downlink_seq, known, nobodys)
+
+    def load_untold(self) -> dict[str, dict[TransactionId, Untold]]:
+        """By charge point and transaction id. What can't be read was not written: then it is not known."""
+        mine = select(_untold).where(_untold.c.incarnation == self._incarnation)
+        with self._engine.connect() as connection:
+            rows = connection.execute(mine).all()
+        try:
+            return {row.charge_point: _UNTOLD.validate_json(row.sessions) for row in rows}
+        except ValidationError as error:
+            log.error("what was left out is unreadable: %s", error.title)  # noqa: TRY400
+            return {}
+
+    def save_untold(self, changed: Mapping[str, Mapping[TransactionId, Untold]]) -> None:
+        """Of these charge points: nothing where there is none."""
+        rows = [
+            {
+                "charge_point": name,
+                "incarnation": self._incarnation,
+                "sessions": _UNTOLD.dump_json(dict(sessions)),
+            }
+            for name, sessions in changed.items()
+            if sessions
+        ]
+        with self._engine.begin() as connection:
+            gone = delete(_untold).where(_untold.c.charge_point == bindparam("name"))
+            connection.execute(gone, [{"name": name} for name in changed])
+            if rows:
+                connection.execute(insert(_untold), rows)
 
     def opened_at_ms(self) -> int | None:
         """When this incarnation was opened; None: not known here."""

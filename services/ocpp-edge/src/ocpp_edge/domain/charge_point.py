@@ -79,7 +79,7 @@ def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0
         case NotStored():
             return _not_stored(policy, state, event)
         case Authorised():
-            return _authorised(state, event)
+            return _authorised(policy, state, event)
         case NotAuthorised():
             return _not_authorised(state, event)
         case CsmsAnswered():
@@ -89,6 +89,7 @@ def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0
         case Disconnected():
             return connections.disconnected(state, event), []
         case Restarted():
+            state = state.with_live(untold=event.untold)
             return connections.restarted(state), []
         case CommandArrived():
             return arrivals.arrived(state, event)
@@ -119,11 +120,11 @@ def _received(policy: Policy, state: State, event: CallReceived) -> Step:
             return express.received(policy, state, event)
 
 
-def _authorised(state: State, event: Authorised) -> Step:
+def _authorised(policy: Policy, state: State, event: Authorised) -> Step:
     call = state.live.asked.get(event.request)
     if call is not None:
         return express.authorised(state, call, event)
-    return lane.authorised(state, event)
+    return lane.authorised(policy, state, event)
 
 
 def _not_authorised(state: State, event: NotAuthorised) -> Step:

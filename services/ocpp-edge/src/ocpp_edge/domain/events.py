@@ -5,7 +5,8 @@ Every event says when. Effects are data; performing one twice is harmless, becau
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from holdfast.contracts.command import Command, CommandWord, Word
 from holdfast.contracts.csms import RelayReply
@@ -14,9 +15,11 @@ from holdfast.contracts.decision import Authorised as Authorisation
 from holdfast.contracts.decision import ConnectorState
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.rules import TokenType
+from holdfast.contracts.transaction import TransactionId
 from holdfast.ocpp import frames
 from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.domain import calls
+from ocpp_edge.domain.left_out import Untold
 from ocpp_edge.domain.sessions import Origin
 
 
@@ -34,6 +37,9 @@ class Timed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restarted(Timed):
     """The journal has been folded: go on from there."""
+
+    untold: Mapping[TransactionId, Untold] = field(default_factory=dict)
+    """What was left out by rule and not told, as far as it was written down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

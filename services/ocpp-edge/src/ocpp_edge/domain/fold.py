@@ -61,6 +61,7 @@ from ocpp_edge.domain.known import (
     Known,
     PastStart,
     Session,
+    Thinned,
     other_key,
     start_key,
 )
@@ -74,6 +75,8 @@ wrong: then it may be, which is what counts)."""
 
 def fold(known: Known, seq: int, at_ms: int, fact: Fact) -> Known:
     known = _folded(known, at_ms, fact)
+    if isinstance(fact, SessionMetered):
+        known = _thinned(known, seq, fact)
     local = local_state.fold(known.local, at_ms, fact)
     return replace(known, local=local, seq=max(known.seq, seq))
 
@@ -225,6 +228,15 @@ def _metered(known: Known, at_ms: int, fact: SessionMetered) -> Known:
     highest_wh = max(reading.energy_wh for reading in fact.readings)
     session = replace(session, last_wh=max(highest_wh, session.last_wh or highest_wh))
     session = energy_cap.read(session, at_ms, fact)
+    return replace(known, sessions={**known.sessions, session.transaction_id: session})
+
+
+def _thinned(known: Known, seq: int, fact: SessionMetered) -> Known:
+    session = known.sessions.get(fact.transaction_id)
+    if session is None or (session.thinned is None and not fact.thinning):
+        return known
+    thinned = Thinned(seq=seq, seq_no=fact.seq_no) if fact.thinning else None
+    session = replace(session, thinned=thinned)
     return replace(known, sessions={**known.sessions, session.transaction_id: session})
 
 

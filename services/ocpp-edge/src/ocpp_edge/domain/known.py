@@ -52,6 +52,16 @@ TransactionKey = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thinned:
+    """A reading that was stored while the rules thinned."""
+
+    seq: int
+    """In the journal."""
+    seq_no: int | None = None
+    """2.x: the station's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """An open session."""
 
@@ -86,6 +96,8 @@ class Session:
     """2.x: the last that was journaled."""
     begun: bool = True
     """False: its start is not known here (2.x: it goes by the station's own id all the same)."""
+    thinned: Thinned | None = None
+    """Its last reading, if some may have been left out behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ def queued(policy: Policy, state: State, event: CallReceived) -> Step:
     return _begin(policy, state) if len(state.live.lane) == 1 else (state, [])
 
 
-def authorised(state: State, event: Authorised) -> Step:
+def authorised(policy: Policy, state: State, event: Authorised) -> Step:
     call = _asking(state, event.request)
     if call is None:
         return state, []
@@ -45,7 +45,7 @@ def authorised(state: State, event: Authorised) -> Step:
             fact, id = transaction_events.fact_of(
                 state.known, state.charge_point, call, request, told
             )
-            fact = thinning.said(state, fact)
+            fact = thinning.said(policy, state, event.at_ms, fact)
         case _ if event.transaction_id is not None:
             fact = sessions.started(state.charge_point, call, verdict, event.transaction_id)
             id = event.request
@@ -129,7 +129,7 @@ def _first_time(policy: Policy, state: State, event: CallReceived) -> Step:
     without = thinning.leaves_out(policy, state, event, fact)
     if without is not None:
         return without, []
-    fact = thinning.said(state, fact)
+    fact = thinning.said(policy, state, event.at_ms, fact)
     state, effect = record(state, fact, id, cause=call.message_id, call=call, storing=id)
     return state, [effect]
 

@@ -20,6 +20,7 @@ from ocpp_edge.domain.calls import Call
 from ocpp_edge.domain.dedupe import Memory
 from ocpp_edge.domain.events import CallReceived, Record
 from ocpp_edge.domain.known import Known
+from ocpp_edge.domain.left_out import Untold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,10 @@ class Kept:
     """Its message id."""
     left_out_seq: tuple[SeqRange, ...] = ()
     """2.x: their seqNos."""
+    seq_no: int | None = None
+    """2.x: its own."""
+    thinning: bool = False
+    """The journal says that some may be left out behind it: then some are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +130,8 @@ class Live:
     """Telemetry, by action and connector."""
     metered: Mapping[TransactionId, Kept] = field(default_factory=dict)
     """Meter values of open sessions, by transaction id."""
+    untold: Mapping[TransactionId, Untold] = field(default_factory=dict)
+    """What the store had, of the life before."""
     arriving: Mapping[str, str] = field(default_factory=dict)
     """Commands on their way to the journal, by id: what they are, see `identity.py`."""
     admitting: str | None = None

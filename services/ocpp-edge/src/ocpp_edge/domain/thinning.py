@@ -4,8 +4,10 @@
     readings    of a session's periodic meter values one in `meter_values_every_ms`, by the charge point's own clock:
                 what it sends out of its memory all at once is of many moments, and is kept
 
-What was left out is counted in the next one that is kept (or in the session's stop). A restart forgets the
-count: then the first one after it is kept, and what was left out right before it is not counted.
+What was left out is counted in the next one that is kept (or in the session's stop). So that no restart loses any
+unsaid, one is left out only behind a reading that was stored with `thinning`: then the journal says where some may be
+missing. What has been left out is written down now and then (`to_save`), not each time; the first reading after a
+restart is kept, and tells what was written, and that there may be more (`uncounted`).
 """
 
 from __future__ import annotations
@@ -13,14 +15,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from holdfast.contracts.envelope import Fact
-from holdfast.contracts.session import SeqRange, SessionMetered, SessionStopped
+from holdfast.contracts.session import SessionMetered, SessionStopped
+from holdfast.contracts.transaction import TransactionId
 from holdfast.records import replace
 from ocpp_edge.domain.calls import Call, Heartbeat, Latest, Meter, Status, TransactionEvent
 from ocpp_edge.domain.events import CallReceived, Stored
-from ocpp_edge.domain.known import CONNECTORS_MAX
+from ocpp_edge.domain.known import CONNECTORS_MAX, Session
+from ocpp_edge.domain.left_out import Untold, between, is_in, with_seq, without_seq
 from ocpp_edge.domain.state import Kept, Policy, State
 
 Key = TypeVar("Key")
@@ -85,12 +89,14 @@ def leaves_out(policy: Policy, state: State, event: CallReceived, fact: Fact) ->
     if not isinstance(meter, Meter | TransactionEvent) or not isinstance(fact, SessionMetered):
         return None
     before = state.live.metered.get(fact.transaction_id)
-    if before is None or not _may_thin(policy, state, event, meter, fact):
+    if before is None or not before.thinning or not _may_thin(policy, state, event, meter, fact):
         return None
     if fact.seq_no is not None and is_in(before.left_out_seq, fact.seq_no):
         return state  # sent again: counted once
     ranges = before.left_out_seq
     if fact.seq_no is not None:
+        if fact.seq_no <= max(before.seq_no or 0, ranges[-1][1] if ranges else 0):
+            return None  # out of order: after a restart nobody would look for it there
         ranges = with_seq(ranges, fact.seq_no)
         if len(ranges) > RANGES_MAX:
             return None  # the list of what is missing must never be cut
@@ -117,7 +123,7 @@ def _may_thin(
     meter: Meter | TransactionEvent,
     fact: SessionMetered,
 ) -> bool:
-    if not policy.meter_values_every_ms or event.at_ms < policy.meter_values_from_ms:
+    if not _thins(policy, event.at_ms):
         return False
     session = state.known.sessions.get(fact.transaction_id)
     # A cap is watched by these readings, and an uncertain command may be settled by one.
@@ -126,15 +132,72 @@ def _may_thin(
     return meter.is_intermediate and not watched and not is_news
 
 
-def said(state: State, fact: Fact) -> Fact:
-    """With the count of what was left out before it."""
+def _thins(policy: Policy, at_ms: int) -> bool:
+    return bool(policy.meter_values_every_ms) and at_ms >= policy.meter_values_from_ms
+
+
+def said(policy: Policy, state: State, at_ms: int, fact: Fact) -> Fact:
+    """With the count of what was left out before it, and whether more may be left out behind it."""
     if not isinstance(fact, SessionMetered | SessionStopped):
         return fact
-    before = state.live.metered.get(fact.transaction_id)
-    if before is None or not before.left_out:
-        return fact
-    update = {"left_out": before.left_out, "left_out_seq": before.left_out_seq}
-    return fact.model_copy(update=update)
+    update = _untold(state, fact)
+    if isinstance(fact, SessionMetered) and _thins(policy, at_ms):
+        update["thinning"] = True
+    return fact.model_copy(update=update) if update else fact
+
+
+def _untold(state: State, fact: SessionMetered | SessionStopped) -> dict[str, Any]:
+    kept = state.live.metered.get(fact.transaction_id)
+    if kept is not None:
+        if not kept.left_out:
+            return {}
+        return {"left_out": kept.left_out, "left_out_seq": kept.left_out_seq}
+    session = state.known.sessions.get(fact.transaction_id)
+    if session is None or session.thinned is None:
+        return {}
+    # The first one since a restart.
+    before, seq_no = session.thinned, fact.seq_no
+    saved = _saved(state, session) or Untold(after=before.seq)
+    count, ranges = saved.left_out, saved.left_out_seq
+    if seq_no is not None and is_in(ranges, seq_no):
+        count, ranges = count - 1, without_seq(ranges, seq_no)  # it comes again, and is kept now
+    elif seq_no is None and fact.message_id == saved.last_left_out:
+        count -= 1
+    told: dict[str, Any] = {"left_out": count, "left_out_seq": ranges}
+    if saved.is_whole:
+        return told
+    if seq_no is None or before.seq_no is None:
+        return {**told, "uncounted": True}
+    holes = between(before.seq_no, seq_no, ranges)
+    return {**told, "uncounted": bool(holes), "uncounted_seq": holes}
+
+
+def to_save(state: State, *, is_whole: bool) -> dict[TransactionId, Untold]:
+    """What a restart would forget, of each session. `is_whole`: nothing is left out any more."""
+    untold: dict[TransactionId, Untold] = {}
+    for id, session in state.known.sessions.items():
+        if session.thinned is None:
+            continue
+        kept = state.live.metered.get(id)
+        if kept is None:
+            saved = _saved(state, session)
+            if saved is not None:
+                untold[id] = saved  # of the life before, and still not told
+        elif kept.left_out or is_whole:
+            untold[id] = Untold(
+                after=session.thinned.seq,
+                left_out=kept.left_out,
+                left_out_seq=kept.left_out_seq,
+                last_left_out=kept.last_left_out,
+                is_whole=is_whole,
+            )
+    return untold
+
+
+def _saved(state: State, session: Session) -> Untold | None:
+    saved = state.live.untold.get(session.transaction_id)
+    is_of_it = saved and session.thinned and saved.after == session.thinned.seq
+    return saved if is_of_it else None
 
 
 def stored(state: State, event: Stored, call: Call | None) -> State:
@@ -146,7 +209,14 @@ def stored(state: State, event: Stored, call: Call | None) -> State:
             meter = call.request if call else None
             at_ms = moment(meter.at) if isinstance(meter, Meter | TransactionEvent) else None
             ranges = before.left_out_seq if before and left else ()
-            kept = Kept(mono_ms=event.mono_ms, at_ms=at_ms, left_out=left, left_out_seq=ranges)
+            kept = Kept(
+                mono_ms=event.mono_ms,
+                at_ms=at_ms,
+                left_out=left,
+                left_out_seq=ranges,
+                seq_no=event.fact.seq_no,
+                thinning=event.fact.thinning,
+            )
             open_ones = {
                 one: value
                 for one, value in state.live.metered.items()
@@ -159,21 +229,6 @@ def stored(state: State, event: Stored, call: Call | None) -> State:
             return state.with_live(metered=_without(state.live.metered, transaction_id))
         case _:
             return state
-
-
-def is_in(ranges: tuple[SeqRange, ...], seq_no: int) -> bool:
-    return any(first <= seq_no <= last for first, last in ranges)
-
-
-def with_seq(ranges: tuple[SeqRange, ...], seq_no: int) -> tuple[SeqRange, ...]:
-    """With one more, in order, neighbours joined."""
-    joined: list[SeqRange] = []
-    for first, last in sorted((*ranges, (seq_no, seq_no))):
-        if joined and first <= joined[-1][1] + 1:
-            joined[-1] = joined[-1][0], max(last, joined[-1][1])
-        else:
-            joined.append((first, last))
-    return tuple(joined)
 
 
 def moment(at: str | None) -> int | None:

@@ -40,6 +40,7 @@ from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.recovery import Digest
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import Sessions, SessionsRequest, SessionView
+from reconciler.domain.sequence import Ranges
 from reconciler.domain.sessions import FOLD_VERSION, Position, Session, digest_text, join
 
 DIGEST_CHANGES_MAX = 10_000
@@ -358,14 +359,19 @@ def _write_view(connection: Connection, site: str, key: str) -> None:
 def _part_of(row: Any) -> Session:
     content = json.loads(row.content)
     status, basis = content.pop("status"), content.pop("basis")
-    seen = tuple((begin, end) for begin, end in content.pop("seq_seen"))
+    seen, uncounted = content.pop("seq_seen"), content.pop("seq_uncounted")
     return Session(
         **content,
-        seq_seen=seen,
+        seq_seen=_ranges(seen),
+        seq_uncounted=_ranges(uncounted),
         status=TokenStatus(status) if status else None,
         basis=Basis(basis) if basis else None,
         marks=bytes(row.marks),
     )
+
+
+def _ranges(stored: list[list[int]]) -> Ranges:
+    return tuple((begin, end) for begin, end in stored)
 
 
 def _that_fit(rows: Sequence[Any]) -> Sequence[Any]:

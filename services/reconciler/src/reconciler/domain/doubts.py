@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from holdfast.contracts.data_rules import BillingRules
-from holdfast.contracts.session import SessionDoubt, SessionState, SessionView
+from holdfast.contracts.session import SeqRange, SessionDoubt, SessionState, SessionView
 
 SEQUENCES_TOLD = 10
 ENERGY_WH_MAX = 1_000_000_000
@@ -121,11 +121,21 @@ def _stops(view: SessionView) -> Iterator[SessionDoubt]:
 
 def _sequence(view: SessionView) -> Iterator[SessionDoubt]:
     """While it runs, what is missing may be on its way still."""
-    if view.seq_missing and view.state is not SessionState.RUNNING:
-        told = [f"{a}" if a == b else f"{a} to {b}" for a, b in view.seq_missing[:SEQUENCES_TOLD]]
-        more = len(view.seq_missing) - len(told)
-        says = ", ".join(told) + (f" and {more} more" if more > 0 else "")
+    if view.state is SessionState.RUNNING:
+        return
+    if view.seq_missing:
+        says = _numbers(view.seq_missing)
         yield SessionDoubt(clause="", says=f"TransactionEvents never came: seqNo {says}")
+    if view.seq_uncounted:
+        why = "left out by rule right before ocpp-edge was restarted, or never came"
+        says = f"not known of TransactionEvents: {why}: seqNo {_numbers(view.seq_uncounted)}"
+        yield SessionDoubt(clause="", says=says)
+
+
+def _numbers(ranges: tuple[SeqRange, ...]) -> str:
+    told = [f"{a}" if a == b else f"{a} to {b}" for a, b in ranges[:SEQUENCES_TOLD]]
+    more = len(ranges) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
 def _moment(at: str | None) -> int | None:

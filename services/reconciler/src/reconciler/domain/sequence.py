@@ -2,7 +2,8 @@
 
     seen([0..3], 5) -> [0..3], [5..5]          missing(that, end=5) -> [4..4]
 
-A number that the rules left out is accounted for: the station sent it, and the site says so (`left_out_seq`).
+A number that the rules left out is accounted for: the station sent it, and the site says so (`left_out_seq`). One
+that nobody knows of (`uncounted_seq`) is neither: it is told apart from what never came.
 """
 
 from __future__ import annotations
@@ -31,6 +32,16 @@ def seen(ranges: Ranges, *new: SeqRange) -> Ranges:
 def missing(ranges: Ranges, end: int | None) -> Ranges:
     """From 0 to `end`, both included (2.0.1 E01: the first seqNo is 0)."""
     return tuple(_holes(ranges, end)) if end is not None else ()
+
+
+def common(some: Ranges, others: Ranges) -> Ranges:
+    """What is in both."""
+    found = [
+        (max(begin, other_begin), min(end, other_end))
+        for begin, end in some
+        for other_begin, other_end in others
+    ]
+    return tuple(one for one in found if one[0] <= one[1])
 
 
 def _holes(ranges: Ranges, end: int) -> Iterable[SeqRange]:

@@ -31,9 +31,9 @@ from holdfast.contracts.session import (
     SessionView,
 )
 from holdfast.contracts.transaction import TransactionId
-from reconciler.domain.sequence import Ranges, missing, seen
+from reconciler.domain.sequence import Ranges, common, missing, seen
 
-FOLD_VERSION = 3
+FOLD_VERSION = 4
 """Raised with every change that gives the same entries another session or digest."""
 
 MARK_BYTES = 8
@@ -79,8 +79,12 @@ class Session:
     highest_reading_wh: int | None = None
     left_out: int = 0
     """Messages that the rules left out, as later ones counted them."""
+    left_out_uncounted: bool = False
+    """A restart may have made the count too low."""
     seq_seen: Ranges = ()
     """seqNos of a transaction of 2.x that came, or that the rules left out."""
+    seq_uncounted: Ranges = ()
+    """seqNos that the site says nobody knows of; what is in `seq_seen` came all the same."""
     seq_highest: int | None = None
     first_seq: int
     last_seq: int
@@ -230,7 +234,9 @@ def join(site: str, parts: Sequence[tuple[str, Session]]) -> SessionView:
         stopped_seen_ms=whole.stopped_seen_ms,
         highest_reading_wh=whole.highest_reading_wh,
         left_out=whole.left_out,
-        seq_missing=missing(whole.seq_seen, whole.seq_highest),
+        left_out_uncounted=whole.left_out_uncounted,
+        seq_missing=missing(seen(whole.seq_seen, *whole.seq_uncounted), whole.seq_highest),
+        seq_uncounted=common(missing(whole.seq_seen, whole.seq_highest), whole.seq_uncounted),
     )
 
 
@@ -238,10 +244,14 @@ def _numbered(session: Session, fact: SessionFact) -> Session:
     number = None if isinstance(fact, SessionEventConflicted) else fact.seq_no
     if number is None:
         return session
-    left_out = fact.left_out_seq if isinstance(fact, SessionMetered | SessionStopped) else ()
+    left_out: Ranges = ()
+    uncounted: Ranges = ()
+    if isinstance(fact, SessionMetered | SessionStopped):
+        left_out, uncounted = fact.left_out_seq, fact.uncounted_seq
     return replace(
         session,
         seq_seen=seen(session.seq_seen, (number, number), *left_out),
+        seq_uncounted=seen(session.seq_uncounted, *uncounted),
         seq_highest=_highest(session.seq_highest, number),
     )
 
@@ -266,6 +276,7 @@ def _metered(session: Session, fact: SessionMetered) -> Session:
         session,
         connector=_first(session.connector, fact.connector),
         left_out=session.left_out + fact.left_out,
+        left_out_uncounted=session.left_out_uncounted or fact.uncounted,
     )
     session = _authorised(session, fact)
     if not fact.readings:
@@ -303,6 +314,7 @@ def _stopped(session: Session, fact: SessionStopped, seen_ms: int) -> Session:
             reason=fact.reason,
             stopped_seen_ms=seen_ms,
             left_out=session.left_out + fact.left_out,
+            left_out_uncounted=session.left_out_uncounted or fact.uncounted,
         )
     differs = (session.meter_stop_wh, session.stopped_at) != (fact.meter_stop_wh, fact.at)
     return replace(
@@ -341,7 +353,9 @@ def _joined(older: Session, newer: Session) -> Session:
         stopped_seen_ms=end.stopped_seen_ms,
         highest_reading_wh=_highest(older.highest_reading_wh, newer.highest_reading_wh),
         left_out=older.left_out + newer.left_out,
+        left_out_uncounted=older.left_out_uncounted or newer.left_out_uncounted,
         seq_seen=seen(older.seq_seen, *newer.seq_seen),
+        seq_uncounted=seen(older.seq_uncounted, *newer.seq_uncounted),
         seq_highest=_highest(older.seq_highest, newer.seq_highest),
         duplicates=older.duplicates + newer.duplicates + again + stopped_again,
         stops_differing=older.stops_differing
