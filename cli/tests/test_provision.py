@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from csms_bridge.adapters.backends import Backends, password_of
 from csms_bridge.config import Config as BridgeConfig
 from holdfast.contracts.rules import SignedRules
+from holdfast_cli.main import main
 from holdfast_cli.provision.layout import CLOUD, ProvisionError, World, load_world
 from holdfast_cli.provision.rules import default_rules_text, laid_over_default
 from holdfast_cli.provision.secrets import write_private
@@ -61,6 +63,37 @@ def test_charge_points_come_by_the_profiles_they_are_given_with_certificates_of_
     assert str(edge.tls_port) in world.ocpp_tls_url("munich01")
     other = (world.ocpp_tls("berlin01") / "ca.pem").read_bytes()
     assert other != (folder / "ca.pem").read_bytes()
+
+
+def test_a_revoked_certificate_stands_in_the_crl_for_good_and_another_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    world, _ = make(tmp_path / "world")
+    folder = world.ocpp_tls("berlin01")
+    assert EdgeConfig.load(world.config("berlin01", "ocpp-edge")).client_crl_file == (
+        folder / "crl.pem"
+    )
+    stolen = [serial(folder / "CP-01.pem")]
+    for _ in range(2):
+        with pytest.raises(SystemExit) as done:
+            main(["revoke", "CP-01", "--world", str(world.root)])
+        assert done.value.code == 0
+        assert "taken back" in capsys.readouterr().out
+        stolen.append(serial(folder / "CP-01.pem"))
+    assert make(tmp_path / "world")[1] == []
+    ca = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+    crl = x509.load_pem_x509_crl((folder / "crl.pem").read_bytes())
+    assert crl.is_signature_valid(ca.public_key())
+    assert [one.serial_number for one in crl] == stolen[:2]
+    assert len(set(stolen)) == 3
+    for name in ("CP-99", "../berlin01/CP-01", "server"):
+        with pytest.raises(SystemExit):
+            main(["revoke", name, "--world", str(world.root)])
+        assert "has no certificate" in capsys.readouterr().err
+
+
+def serial(path: Path) -> int:
+    return x509.load_pem_x509_certificate(path.read_bytes()).serial_number
 
 
 def test_what_an_operator_did_to_the_registry_stands(tmp_path: Path):

@@ -1,10 +1,11 @@
 """The frames of `edge_frames.py` against the shipped process on a real nats-server, an honest charge point beside.
 
-    python tests/fuzz/edge_service.py [--frames 1000000 | --seconds S] [--seed N] [--p99-ms 250]
+    python tests/fuzz/edge_service.py [--frames 1000000 | --seconds S] [--seed N] [--p99-ms 250] [--as-shipped]
 
 Goal G16: no crash, RSS of ocpp-edge grows by less than 20 MB, the honest one's p99 stays below 250 ms. Hostile are six
-charge points, two of each version, without a bound on their rate; each sends a few frames and then a Heartbeat, whose
-answer says that the frames before it were dealt with. A provisioned site as it ships, but for fsync.
+charge points, two of each version, without a bound on their rate (`--as-shipped`: with it). Each sends a few frames
+and then a Heartbeat, whose answer says that the frames before it were dealt with. A provisioned site as it ships, but
+for fsync.
 """
 
 from __future__ import annotations
@@ -78,14 +79,17 @@ class Run:
 
 
 @asynccontextmanager
-async def standing(root: Path, names: list[str]) -> AsyncIterator[tuple[World, Process]]:
+async def standing(
+    root: Path, names: list[str], *, as_shipped: bool
+) -> AsyncIterator[tuple[World, Process]]:
     world, _ = provision(root, sites=(SITE,), charge_points=1, rules_text=default_rules_text())
     entry = {"password_scrypt": hash_password(PASSWORD), "password_random": True}
     registry = world.conf / SITE / "charge-points.json"
     registry.write_text(json.dumps(dict.fromkeys(names, entry)))
     config = world.config(SITE, "ocpp-edge")
-    unbounded = "frames_per_s = 1000000\nauthorize_per_min = 1000000\n"
-    config.write_text(config.read_text() + unbounded)
+    if not as_shipped:
+        unbounded = "frames_per_s = 1000000\nauthorize_per_min = 1000000\n"
+        config.write_text(config.read_text() + unbounded)
     conf = world.nats_conf(SITE)
     conf.write_text(conf.read_text().replace(", sync_interval: always", ""))
     logs = root / "logs"
@@ -174,7 +178,7 @@ async def honest(world: World, run: Run) -> None:
 async def play(root: Path, run_of: argparse.Namespace, seed: int) -> Run:
     versions = [version for version in OcppVersion for _ in range(2)]
     names = [f"hostile-{number}" for number in range(len(versions))]
-    async with standing(root, [*names, "honest"]) as (world, edge):
+    async with standing(root, [*names, "honest"], as_shipped=run_of.as_shipped) as (world, edge):
         seconds = run_of.seconds or float("inf")
         run = Run(Memory(edge.pid), run_of.frames, time.monotonic() + seconds)
         async with asyncio.TaskGroup() as group:
@@ -193,6 +197,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=None)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--p99-ms", type=float, default=250, help="of the honest one")
+    parser.add_argument("--as-shipped", action="store_true", help="with the bounds on rates")
     arguments = parser.parse_args()
     seed = random.randrange(1 << 32) if arguments.seed is None else arguments.seed
     print(f"seed {seed}", flush=True)

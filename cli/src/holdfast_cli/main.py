@@ -21,6 +21,7 @@ from holdfast_cli.nats_server import NatsServerError, find
 from holdfast_cli.operator.arguments import parse
 from holdfast_cli.operator.problem import CANNOT, OperatorError
 from holdfast_cli.operator.verbs import add_verbs
+from holdfast_cli.provision.certificates import revoke_client_certificate
 from holdfast_cli.provision.layout import CSMS, ProvisionError, World, load_world
 from holdfast_cli.provision.rules import default_rules_text
 from holdfast_cli.provision.step import provision
@@ -148,6 +149,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     _world_arguments(it)
     it.set_defaults(run=_provision)
+
+    it = commands.add_parser(
+        "revoke",
+        help="take back a charge point's certificate, by the world's own CA; another one is made",
+        description="The certificate WORLD/secrets/ocpp/SITE/CHARGE_POINT.pem lets nobody in any more, and whoever "
+        "came by it is disconnected within seconds; a new one is in its place. Where another CA issues the "
+        "certificates, it makes the CRL: put that in the place of client_crl_file.",
+    )
+    it.add_argument("charge_point", metavar="CHARGE_POINT")
+    it.add_argument("--world", type=Path, default=Path("build/up"), metavar="DIR",
+                    help="where its files are (default: build/up)")  # fmt: skip
+    it.add_argument("--site", default=None, metavar="NAME",
+                    help="may be left out where there is one")  # fmt: skip
+    it.set_defaults(run=_revoke)
     add_verbs(commands, parser)
     return parser
 
@@ -202,6 +217,21 @@ async def _provision(arguments: argparse.Namespace) -> int:
         else:
             print("the cloud's NATS server is not running: its streams are made when it starts")
     print("\n".join(changes) or f"{arguments.world}: nothing to do")
+    return 0
+
+
+async def _revoke(arguments: argparse.Namespace) -> int:
+    world = load_world(arguments.world.resolve())
+    sites = world.plan.sites
+    site = arguments.site or (sites[0] if len(sites) == 1 else None)
+    if site not in sites:
+        raise ProvisionError(f"which site? give --site with one of {', '.join(sites)}")
+    charge_point = arguments.charge_point
+    known = charge_point in world.plan.charge_point_ids(site)
+    folder = world.ocpp_tls(site)
+    if not known or not revoke_client_certificate(folder, charge_point):
+        raise ProvisionError(f"{charge_point!r} has no certificate in {folder}")
+    print(f"{site}: the certificate of {charge_point} is taken back; the new one is in {folder}")
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,8 @@ LOCAL_NAMES = ("127.0.0.1", "localhost")
 CA_DAYS = 3650
 LEAF_DAYS = 825
 """The longest that common TLS clients take."""
+CRL_DAYS = 825
+"""After so long it says that there is a newer one; provisioning makes that in time."""
 RENEW_BEFORE = timedelta(days=60)
 CLOCK_SKEW = timedelta(days=1)
 """A site whose clock is a little behind must still connect."""
@@ -77,6 +79,54 @@ def ensure_client_certificate(folder: Path, name: str) -> list[Made]:
         ca = _read(folder / "ca.pem", folder / "ca.key")
         make_client(ca, name, now_ms=now_ms).write(certificate, key)
     return [(certificate, made), (key, made)]
+
+
+def ensure_crl(folder: Path) -> list[Made]:
+    """`crl.pem`: which certificates the CA took back; made anew, with the same ones in it, when the end is near."""
+    path = folder / "crl.pem"
+    now_ms = SystemClock().now_ms()
+    stands = x509.load_pem_x509_crl(path.read_bytes()) if path.exists() else None
+    made = stands is None or not _is_current(stands, now_ms)
+    if made:
+        ca = _read(folder / "ca.pem", folder / "ca.key")
+        write_whole(path, make_crl(ca, stands or (), now_ms=now_ms))
+    return [(path, made)]
+
+
+def revoke_client_certificate(folder: Path, name: str) -> bool:
+    """Its certificate counts no more; another one is in its place. False: it has none here."""
+    certificate, path = folder / f"{name}.pem", folder / "crl.pem"
+    if not certificate.exists():
+        return False
+    ensure_crl(folder)
+    now_ms = SystemClock().now_ms()
+    ca = _read(folder / "ca.pem", folder / "ca.key")
+    serial = x509.load_pem_x509_certificate(certificate.read_bytes()).serial_number
+    moment = datetime.fromtimestamp(now_ms // 1000, UTC)
+    revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(moment).build()
+    stand = x509.load_pem_x509_crl(path.read_bytes())
+    write_whole(path, make_crl(ca, [*stand, revoked], now_ms=now_ms))
+    make_client(ca, name, now_ms=now_ms).write(certificate, folder / f"{name}.key")
+    return True
+
+
+def make_crl(ca: Issued, revoked: Iterable[x509.RevokedCertificate], *, now_ms: int) -> bytes:
+    """PEM."""
+    now = datetime.fromtimestamp(now_ms // 1000, UTC)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(ca.certificate.subject)
+        .last_update(now - CLOCK_SKEW)
+        .next_update(now + timedelta(days=CRL_DAYS))
+    )
+    for one in revoked:
+        builder = builder.add_revoked_certificate(one)
+    return builder.sign(ca.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def _is_current(crl: x509.CertificateRevocationList, now_ms: int) -> bool:
+    ends = crl.next_update_utc
+    return ends is not None and ends > datetime.fromtimestamp(now_ms // 1000, UTC) + RENEW_BEFORE
 
 
 def _lasts(certificate: x509.Certificate, now_ms: int) -> bool:

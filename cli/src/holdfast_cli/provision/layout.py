@@ -113,8 +113,8 @@ class World:
         return f"wss://127.0.0.1:{self.port(f'{site}.ocpp-tls')}/ocpp"
 
     def ocpp_tls(self, site: str) -> Path:
-        """The site's own CA (`ca.pem`), the certificate of its door (`server.pem`) and of each charge point
-        (`CP-01.pem`), each with its `.key`.
+        """The site's own CA (`ca.pem`) and what it took back (`crl.pem`), the certificate of its door (`server.pem`)
+        and of each charge point (`CP-01.pem`), each with its `.key`.
         """
         return self.secrets / "ocpp" / site
 

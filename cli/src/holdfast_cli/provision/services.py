@@ -106,6 +106,7 @@ def _site(world: World, site: str, service: str, rules_key: str) -> dict[str, An
                 "certificate_file": world.ocpp_tls(site) / "server.pem",
                 "key_file": world.ocpp_tls(site) / "server.key",
                 "client_ca_file": world.ocpp_tls(site) / "ca.pem",
+                "client_crl_file": world.ocpp_tls(site) / "crl.pem",
                 "charge_points_file": world.conf / site / "charge-points.json",
             }
         case "reconciler":

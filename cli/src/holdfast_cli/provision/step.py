@@ -17,6 +17,7 @@ from holdfast_cli.provision import secrets
 from holdfast_cli.provision.certificates import (
     ensure_ca,
     ensure_client_certificate,
+    ensure_crl,
     ensure_server_certificate,
 )
 from holdfast_cli.provision.csms import backends, csms_config
@@ -206,6 +207,7 @@ def _door(world: World, changes: Changes, site: str) -> None:
     folder = world.ocpp_tls(site)
     for path, made in (
         *ensure_ca(folder, f"Holdfast site {site}"),
+        *ensure_crl(folder),
         *ensure_server_certificate(folder, "server", ["127.0.0.1", "localhost"]),
     ):
         changes.made(path, made)

@@ -20,13 +20,17 @@ class Config(ServiceConfig):
     tls_port: int = Field(0, ge=0, le=65535)
     """For security profiles 2 and 3. 0: not opened."""
     certificate_file: Path | None = None
-    """PEM: the server's certificate, and what leads from it to what charge points trust. It, the key and the
-    CA are looked at every two seconds: new connections get what stands there then.
+    """PEM: the server's certificate, and what leads from it to what charge points trust. It, the key, the
+    CA and the CRL are looked at every two seconds: new connections get what stands there then.
     """
     key_file: Path | None = None
     """PEM, not encrypted."""
     client_ca_file: Path | None = None
     """PEM: who issues this site's charge points their certificates. None: no profile 3."""
+    client_crl_file: Path | None = None
+    """PEM or DER: which certificates of those were taken back, a CRL of each CA in `client_ca_file`. Whoever shows
+    one is refused, and disconnected when it comes to stand there. None: none are.
+    """
     client_organisation: str | None = None
     """What a client certificate must say as its organisation (O); None: whatever it says."""
     tls_rsa_key_exchange: bool = False
@@ -99,6 +103,8 @@ class Config(ServiceConfig):
     def _tls_is_whole(self) -> Self:
         if self.tls_port and not (self.certificate_file and self.key_file):
             raise ValueError("tls_port needs certificate_file and key_file")
+        if self.client_crl_file and not self.client_ca_file:
+            raise ValueError("client_crl_file needs client_ca_file")
         if not (self.tls_port or self.serve_without_tls):
             raise ValueError("no door is open: set tls_port, or serve_without_tls = true")
         return self

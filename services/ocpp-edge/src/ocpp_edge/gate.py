@@ -11,7 +11,14 @@ from holdfast.contracts.registry import EntryProblem
 from holdfast.health import Health
 from ocpp_edge.config import Config
 from ocpp_edge.domain.attempts import Attempts
-from ocpp_edge.domain.door import MUTUAL, Offer, certificate_problem, profile_of, shown_by
+from ocpp_edge.domain.door import (
+    MUTUAL,
+    Offer,
+    Revocations,
+    certificate_problem,
+    profile_of,
+    shown_by,
+)
 from ocpp_edge.metrics import Metrics
 from ocpp_edge.notices import Notices
 from ocpp_edge.onboarding import Onboarding
@@ -56,6 +63,8 @@ class Gate:
         self.notices, self.onboarding = notices, onboarding
         self._organisation = config.client_organisation
         self._attempts = Attempts()
+        self.revocations: Revocations | None = None
+        """Client certificates that were taken back; None: nobody says which."""
 
     async def judge(self, offer: Offer) -> LetIn | Refused:
         """Whatever is wrong about it, it takes the same time and is told the same."""
@@ -72,6 +81,11 @@ class Gate:
 
     async def _judged(self, offer: Offer, registered: Registered | None) -> LetIn | Refused:
         profile = profile_of(offer, registered) if registered else None
+        if offer.certificate and self.revocations:
+            # Whatever profile it comes by: what is shown must be sound.
+            problem = self.revocations.problem(offer.certificate)
+            if problem:
+                return self._refused_for(problem, offer, registered)
         if registered and profile == MUTUAL:
             return self._judged_by_certificate(offer, registered)
         if profile == 0:
@@ -114,8 +128,12 @@ class Gate:
         problem = certificate_problem(offer, registered, self._organisation, now_ms)
         if problem is None:
             return self._let_in(offer, registered, MUTUAL)
+        return self._refused_for(problem, offer, registered)
+
+    def _refused_for(self, problem: str, offer: Offer, registered: Registered | None) -> Refused:
         detail = f"{problem}: {offer.certificate.common_name}" if offer.certificate else problem
-        self.notices.noticed(EntryProblem.CERTIFICATE, offer.identity, offer.address, detail)
+        claimed = offer.identity if registered else None
+        self.notices.noticed(EntryProblem.CERTIFICATE, claimed, offer.address, detail)
         return _unauthorised(problem)
 
     async def _is_right(

@@ -19,6 +19,7 @@ from random import Random
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
@@ -44,7 +45,7 @@ from ocpp_edge.adapters.watched import (
 )
 from ocpp_edge.admission import Admission
 from ocpp_edge.config import Config
-from ocpp_edge.domain.door import Offer, identity_in, password_in
+from ocpp_edge.domain.door import Offer, Revocations, identity_in, password_in
 from ocpp_edge.gate import Gate, Refused
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ async def listen(config: Config, gate: Gate, reception: Reception) -> None:
             await _watch(door, config)
             return
         try:
-            tls = Tls(config, gate)
+            tls = Tls(config, gate, door.turn_out)
         except TlsProblem as error:
             raise ConfigError(str(error)) from None
         handshaking = await stack.enter_async_context(asyncio.TaskGroup())
@@ -200,6 +201,18 @@ class Door:
                 _remote(socket),
                 socket.security_profile,
             )
+
+    async def turn_out(self, revocations: Revocations) -> None:
+        """Who came by a certificate that was taken back since."""
+        closing = []
+        for server in self.servers:
+            for socket in server.connections:
+                certificate = client_certificate(socket.transport.get_extra_info("ssl_object"))
+                if certificate and revocations.problem(certificate):
+                    names = {"charge_point": getattr(socket, "identity", "")}
+                    log.warning("certificate revoked: connection closed", extra=names)
+                    closing.append(socket.close(CloseCode.POLICY_VIOLATION, "certificate revoked"))
+        await asyncio.gather(*closing, return_exceptions=True)
 
     async def process_request(self, socket: ServerConnection, request: Request) -> Response | None:
         assert isinstance(socket, Socket)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +19,9 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from holdfast.contracts.registry import EntryProblem
+from ocpp_edge.adapters.revocations import CrlProblem, read_crl
 from ocpp_edge.config import Config
-from ocpp_edge.domain.door import ClientCertificate
+from ocpp_edge.domain.door import ClientCertificate, Revocations
 from ocpp_edge.gate import Gate
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ RSA_KEY_EXCHANGE = ("AES128-GCM-SHA256", "AES256-GCM-SHA384")
 """Without forward secrecy. The OCPP whitepaper lets a charge point have no others."""
 LOOK_EVERY_MS = 2_000
 CONDITION = "certificates"
+CRL = "client CRL"
+"""Ends when its issuer said that there is a newer one."""
 DAY_MS = 86_400_000
 WARN_MS, WRONG_MS = 30 * DAY_MS, 7 * DAY_MS
 
@@ -46,11 +49,13 @@ class TlsProblem(Exception):
 class Loaded:
     context: ssl.SSLContext
     ends_ms: dict[str, int]
-    """When each stops being valid: `server`, and the earliest of `client CA`."""
+    """When each stops being valid: `server`, the earliest of `client CA`, and of `client CRL`."""
+    revocations: Revocations | None
 
 
 def load(config: Config, refused: Callable[[str], None]) -> Loaded:
     """A context of the files as they are now. Raise TlsProblem."""
+    revocations: Revocations | None = None
     assert config.certificate_file
     assert config.key_file
     context = _context(config, refused)
@@ -61,9 +66,18 @@ def load(config: Config, refused: Callable[[str], None]) -> Loaded:
             f"{config.certificate_file}, {config.key_file}: {_sentence(error)}: "
             "a PEM certificate with its chain, and its unencrypted key"
         ) from None
-    ends_ms = {"server": _certificates(config.certificate_file)[0]}
+    ends_ms = {"server": _ms(_certificates(config.certificate_file)[0].not_valid_after_utc)}
     if config.client_ca_file:
-        ends_ms["client CA"] = min(_certificates(config.client_ca_file))
+        cas = _certificates(config.client_ca_file)
+        ends_ms["client CA"] = min(_ms(one.not_valid_after_utc) for one in cas)
+        if config.client_crl_file:
+            try:
+                crl = read_crl(config.client_crl_file, cas)
+            except CrlProblem as problem:
+                raise TlsProblem(str(problem)) from None
+            revocations = crl.revocations
+            if crl.ends_ms is not None:
+                ends_ms[CRL] = crl.ends_ms
         try:
             context.load_verify_locations(config.client_ca_file)
         except (OSError, ValueError) as error:
@@ -72,7 +86,7 @@ def load(config: Config, refused: Callable[[str], None]) -> Loaded:
         context.verify_mode = ssl.CERT_OPTIONAL
         # What stands in that file is trusted, not the root above it: that one signs for other sites, too.
         context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
-    return Loaded(context, ends_ms)
+    return Loaded(context, ends_ms, revocations)
 
 
 def _context(config: Config, refused: Callable[[str], None]) -> ssl.SSLContext:
@@ -109,13 +123,12 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted")  # never ask the terminal
 
 
-def _certificates(path: Path) -> list[int]:
-    """When each in the file stops being valid. Raise TlsProblem."""
+def _certificates(path: Path) -> list[x509.Certificate]:
+    """Raise TlsProblem."""
     try:
-        found = x509.load_pem_x509_certificates(path.read_bytes())
+        return x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError) as error:
         raise TlsProblem(f"{path}: {_sentence(error)}") from None
-    return [_ms(one.not_valid_after_utc) for one in found]
 
 
 def _sentence(error: Exception) -> str:
@@ -143,6 +156,8 @@ def client_certificate(tls: ssl.SSLObject | None) -> ClientCertificate | None:
         organisation=_only(certificate, NameOID.ORGANIZATION_NAME),
         valid_from_ms=_ms(certificate.not_valid_before_utc),
         valid_until_ms=_ms(certificate.not_valid_after_utc),
+        issuer=certificate.issuer.public_bytes(),
+        serial=certificate.serial_number,
     )
 
 
@@ -161,23 +176,32 @@ class Reloading(ssl.SSLContext):
 
 
 class Tls:
-    """The door's certificates, key and CA, looked at every two seconds."""
+    """The door's certificates, key, CA and CRL, looked at every two seconds."""
 
-    def __init__(self, config: Config, gate: Gate) -> None:
-        """Raise TlsProblem: a service does not begin with files that it can't use."""
-        self._config, self._metrics, self._notices = config, gate.metrics, gate.notices
+    def __init__(
+        self, config: Config, gate: Gate, turn_out: Callable[[Revocations], Awaitable[None]]
+    ) -> None:
+        """Raise TlsProblem: a service does not begin with files that it can't use. It does with a CRL that is out of
+        date: what that took back stays so, and who may come in still may, though the site has been cut off for weeks.
+        """
+        self._config, self._gate, self._turn_out = config, gate, turn_out
+        self._metrics, self._notices = gate.metrics, gate.notices
         self._health, self._clock = gate.health, gate.clock
         self._stood_as: object = None
         self._broken: str | None = None
         self._ends_ms: dict[str, int] = {}
         self.context = Reloading(ssl.PROTOCOL_TLS_SERVER)
-        self._take()
+        self._take(at_first=True)
         self._judge()
 
     async def run(self) -> None:
         while True:
             await self._clock.sleep_ms(LOOK_EVERY_MS)
+            before = self._gate.revocations
             self.look()
+            stand = self._gate.revocations
+            if stand and stand != before:
+                await self._turn_out(stand)
 
     def look(self) -> None:
         """Take over changed files; broken ones change nothing but health and log."""
@@ -192,32 +216,48 @@ class Tls:
                 log.error("certificates not taken over: the old ones stand", extra=names)
         self._judge()
 
-    def _take(self) -> None:
+    def _take(self, *, at_first: bool = False) -> None:
         self._stood_as = (
             self._files()
         )  # before their content: what changes in between is read again
         loaded = load(self._config, self._refused)
+        crl_ends_ms = loaded.ends_ms.get(CRL)
+        if crl_ends_ms is not None and crl_ends_ms <= self._clock.now_ms() and not at_first:
+            raise TlsProblem(f"{self._config.client_crl_file}: the CRL is out of date already")
         self.context.current, self._ends_ms = loaded.context, loaded.ends_ms
+        self._gate.revocations = loaded.revocations
         self._broken = None
 
     def _files(self) -> object:
         config = self._config
         return tuple(
             _stands_as(path)
-            for path in (config.certificate_file, config.key_file, config.client_ca_file)
+            for path in (
+                config.certificate_file,
+                config.key_file,
+                config.client_ca_file,
+                config.client_crl_file,
+            )
         )
 
     def _judge(self) -> None:
         now_ms = self._clock.now_ms()
         for name, ends_ms in self._ends_ms.items():
             self._metrics.certificate_ends.labels(certificate=name).set(ends_ms / 1000)
-        soonest, ends_ms = min(self._ends_ms.items(), key=lambda it: it[1])
+        certificates = {name: at_ms for name, at_ms in self._ends_ms.items() if name != CRL}
+        soonest, ends_ms = min(certificates.items(), key=lambda it: it[1])
         left_ms = ends_ms - now_ms
         days = f"the certificate of {soonest} ends in {left_ms // DAY_MS} days"
         if left_ms <= 0:
             days = f"the certificate of {soonest} has ended"
         if self._broken:
             self._health.wrong(CONDITION, f"new files are not usable: {self._broken}")
+        elif self._ends_ms.get(CRL, now_ms + 1) <= now_ms:
+            self._health.wrong(
+                CONDITION,
+                "the CRL of client certificates is out of date: what it took back stays so, what was taken back "
+                "since is not known: put a new one in its place",
+            )
         elif left_ms <= WRONG_MS:
             self._health.wrong(CONDITION, f"{days}: put a new one in its place")
         elif left_ms <= WARN_MS:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
@@ -66,6 +67,23 @@ class ClientCertificate:
     organisation: str | None
     valid_from_ms: int
     valid_until_ms: int
+    issuer: bytes
+    """Its name, as it stands in the certificate."""
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revocations:
+    """What the CRLs of the site's client CAs say."""
+
+    by_issuer: Mapping[bytes, frozenset[int]]
+    """Serial numbers of what each took back."""
+
+    def problem(self, certificate: ClientCertificate) -> str | None:
+        serials = self.by_issuer.get(certificate.issuer)
+        if serials is None:
+            return "certificate of an issuer without CRL"
+        return "certificate revoked" if certificate.serial in serials else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,19 @@ class Authority:
         builder = _builder(_name(common_name, organisation), self.name, key, since, until)
         return self._signed(builder, key, ExtendedKeyUsageOID.CLIENT_AUTH)
 
+    def crl(self, *revoked, until=30 * DAY, delta=False):
+        """PEM; `revoked`: certificates of its own, each as `client` gave it."""
+        now = datetime.now(UTC)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self.name)
+        builder = builder.last_update(now - 40 * DAY).next_update(now + until)
+        for chain, _ in revoked:
+            serial = x509.load_pem_x509_certificate(chain).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(serial)
+            builder = builder.add_revoked_certificate(entry.revocation_date(now - DAY).build())
+        if delta:
+            builder = builder.add_extension(x509.DeltaCRLIndicator(1), True)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
     def _signed(self, builder, key, purpose):
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), False)
         certificate = builder.sign(self.key, hashes.SHA256())
