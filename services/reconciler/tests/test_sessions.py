@@ -120,6 +120,20 @@ def fold(*facts: Fact) -> Session:
     return session
 
 
+def test_an_integer_of_1_6_and_a_stations_text_of_its_digits_are_two_sessions() -> None:
+    of_2x = started(meter_wh=9000).model_copy(
+        update={"session": session_key("CP-01", "7"), "transaction_id": "7"}
+    )
+    journal = Journal()
+    for seq, fact in enumerate((started(), stopped(), of_2x), 1):
+        journal.take(entry(seq, fact), fact)
+    views = [join("berlin01", [("aaaaaaaa", one)]) for one in journal.sessions.values()]
+    assert {one.session: one.state for one in views} == {
+        "CP-01/7": SessionState.STOPPED,
+        "CP-01/=7": SessionState.RUNNING,
+    }
+
+
 def test_a_running_session_counts_up_to_its_last_reading() -> None:
     session = fold(started(), metered(meter_wh=1500), metered(meter_wh=1800))
     assert (session.state, session.energy_wh, session.readings) == (SessionState.RUNNING, 800, 2)

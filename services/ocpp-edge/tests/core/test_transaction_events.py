@@ -272,3 +272,42 @@ def test_a_charge_point_that_comes_back_with_another_version_keeps_its_old_sessi
     bench.stop("m3", old)
     assert bench.facts(SessionStopped)[0].transaction_id == old
     assert TX in bench.state.known.sessions
+
+
+def test_a_stations_number_is_no_session_of_its_days_as_a_charge_point_of_1_6(new_bench):
+    bench = new_bench()
+    bench.connect()
+    bench.start("m1")
+    id = bench.told("m1")["transactionId"]
+    bench.stop("m2", id)
+    bench.connect(OcppVersion.V201)
+    bench.call("TransactionEvent", started(tx=str(id)), "e1")
+    bench.call("TransactionEvent", ended(1, tx=str(id)), "e2")
+    (old, new), (old_end, new_end) = bench.facts(SessionStarted), bench.facts(SessionStopped)
+    assert old.session == old_end.session == f"CP-1/{id}"
+    assert new.session == new_end.session == f"CP-1/={id}"
+
+
+def test_a_session_of_before_keys_were_marked_keeps_its_key_to_its_end(new_bench):
+    bench = new_bench()
+    bench.connect(OcppVersion.V201)
+    bench.call("TransactionEvent", started(tx="1001"), "e1")
+    bench.journal = [
+        (
+            id,
+            at_ms,
+            fact.model_copy(update={"session": "CP-1/1001"})
+            if isinstance(fact, SessionStarted)
+            else fact,
+        )
+        for id, at_ms, fact in bench.journal
+    ]
+    bench.crash()
+    bench.connect(OcppVersion.V201)
+    bench.call("TransactionEvent", event("Updated", 1, wh=150, tx="1001"), "e2")
+    bench.call("TransactionEvent", ended(2, tx="1001"), "e3")
+    bench.call("TransactionEvent", ended(3, tx="1001", wh=999), "e4")
+    bench.call("TransactionEvent", started(tx="1002"), "e5")
+    kinds = (SessionStarted, SessionMetered, SessionStopped, SessionStopRepeated)
+    keys = [fact.session for _, _, fact in bench.journal if isinstance(fact, kinds)]
+    assert keys == ["CP-1/1001"] * 4 + ["CP-1/=1002"]

@@ -1,6 +1,6 @@
 """Sessions: one OCPP transaction each, normalised over versions, with the raw payload beside it.
 
-A session's key is `<charge point>/<transaction id>`. Transaction ids are unique over restarts and
+A session's key is `<charge point>/<transaction id>` (`session_key`). Transaction ids are unique over restarts and
 incarnations, so the parts of a session that a wiped disk tore apart find each other again. In 1.6 the site gives
 them out (integers), in 2.x the station does (a text of its own). A session of 2.x is made of TransactionEvents:
 Started, Updated and Ended are `SessionStarted`, `SessionMetered` and `SessionStopped`.
@@ -24,7 +24,17 @@ SeqRange = tuple[int, int]
 
 
 def session_key(charge_point: str, transaction_id: TransactionId) -> str:
+    """`<charge point>/<transaction id>`. A station's text that reads like a site's integer is marked: a charge point
+    whose firmware goes from 1.6 to 2.x may have a session of each.
+    """
+    if isinstance(transaction_id, str) and _reads_like_ours(transaction_id):
+        return f"{charge_point}/={transaction_id}"
     return f"{charge_point}/{transaction_id}"
+
+
+def _reads_like_ours(text: str) -> bool:
+    """Like an integer; or like one that is marked."""
+    return text.startswith("=") or (text.isascii() and text.removeprefix("-").isdecimal())
 
 
 def may_stop(

@@ -57,7 +57,7 @@ def given_up(state: State) -> Iterator[SessionCapNotKept]:
             yield SessionCapNotKept(
                 charge_point=state.charge_point,
                 connector=session.connector,
-                session=session_key(state.charge_point, session.transaction_id),
+                session=state.known.key_of(state.charge_point, session.transaction_id),
                 transaction_id=session.transaction_id,
                 energy_wh_max=session.energy_wh_max,
                 used_wh=_used_wh(session),

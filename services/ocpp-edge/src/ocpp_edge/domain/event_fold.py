@@ -9,6 +9,7 @@ from holdfast.contracts.session import (
     SessionMetered,
     SessionStarted,
     SessionStopped,
+    session_key,
 )
 from holdfast.records import replace
 from ocpp_edge.domain import answers, energy_cap, installed
@@ -22,7 +23,7 @@ def is_of_2x(fact: EventFact) -> bool:
 
 
 def folded(known: Known, at_ms: int, fact: EventFact) -> Known:
-    known = _remembered(known, fact)
+    known = _remembered(_unmarked(known, fact), fact)
     match fact:
         case SessionStarted():
             return _started(known, at_ms, fact)
@@ -32,6 +33,15 @@ def folded(known: Known, at_ms: int, fact: EventFact) -> Known:
             return _stopped(known, fact)
         case _:
             return known
+
+
+def _unmarked(known: Known, fact: EventFact) -> Known:
+    """Written before the mark was. Beyond the bound no further ones: so many never run across one update."""
+    id = str(fact.transaction_id)
+    is_marked = fact.session == session_key(fact.charge_point, id)
+    if is_marked or id in known.unmarked or len(known.unmarked) >= ENDED_MAX:
+        return known
+    return replace(known, unmarked=known.unmarked | {id})
 
 
 def _remembered(known: Known, fact: EventFact) -> Known:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from holdfast.contracts.command import Command
 from holdfast.contracts.rules import TokenType
-from holdfast.contracts.session import SessionAuthorised
+from holdfast.contracts.session import SessionAuthorised, session_key
 from holdfast.contracts.transaction import TransactionId
 from holdfast.local_state import LocalState
 from holdfast.ocpp.versions import OcppVersion
@@ -187,9 +187,18 @@ class Known:
     """When the newest message came that the charge point had kept for a while: it may hold more."""
     read_only: frozenset[str] = frozenset()
     """Configuration keys of 1.6 that were told to be so."""
+    unmarked: frozenset[str] = frozenset()
+    """Transactions of 2.x whose facts were given a key without the mark that `session_key` puts before such texts
+    now: they keep it to their end, or would be torn in two."""
     local: LocalState = field(default_factory=LocalState)
     """What stands at the charge point, value by value, with when it was told."""
     downlink_seq: int = 0
+
+    def key_of(self, charge_point: str, transaction_id: TransactionId) -> str:
+        """Of a session, for its facts."""
+        if transaction_id in self.unmarked:
+            return f"{charge_point}/{transaction_id}"
+        return session_key(charge_point, transaction_id)
 
     def session_on(self, connector: int) -> Session | None:
         """The newest: a connector has one transaction at a time, so an older open one has lost its stop."""

@@ -24,7 +24,6 @@ from holdfast.contracts.session import (
     SessionStarted,
     SessionStopped,
     SessionStopRepeated,
-    session_key,
 )
 from ocpp_edge.domain.calls import Call, Token, TransactionEvent
 from ocpp_edge.domain.dedupe import digest
@@ -126,7 +125,7 @@ def fact_of(
         case "Ended" if not is_used and ended is not None:
             repeated = SessionStopRepeated(
                 charge_point=charge_point,
-                session=session_key(charge_point, id),
+                session=known.key_of(charge_point, id),
                 transaction_id=id,
                 meter_stop_wh=event.end_wh,
                 first_meter_stop_wh=ended.meter_stop_wh,
@@ -141,7 +140,7 @@ def fact_of(
         case _:
             conflict = SessionEventConflicted(
                 charge_point=charge_point,
-                session=session_key(charge_point, id),
+                session=known.key_of(charge_point, id),
                 transaction_id=id,
                 seq_no=seq_no,
                 event=event.kind,
@@ -169,7 +168,7 @@ def _started(
     return SessionStarted(
         charge_point=charge_point,
         connector=place_of(known, event),
-        session=session_key(charge_point, event.transaction_id),
+        session=known.key_of(charge_point, event.transaction_id),
         transaction_id=event.transaction_id,
         driver_token=authorised.driver_token if authorised else None,
         token_type=authorised.token_type if authorised else TokenType.ID_TAG,
@@ -205,7 +204,7 @@ def _metered(
     return SessionMetered(
         charge_point=charge_point,
         connector=place_of(known, event),
-        session=session_key(charge_point, event.transaction_id),
+        session=known.key_of(charge_point, event.transaction_id),
         transaction_id=event.transaction_id,
         readings=event.readings,
         message_id=call.message_id,
@@ -231,7 +230,7 @@ def _stopped(
 ) -> SessionStopped:
     return SessionStopped(
         charge_point=charge_point,
-        session=session_key(charge_point, event.transaction_id),
+        session=known.key_of(charge_point, event.transaction_id),
         transaction_id=event.transaction_id,
         meter_stop_wh=event.end_wh,
         at=event.at,
