@@ -57,6 +57,7 @@ class Onboarding:
         self._pending: dict[str, Pending] = {}
         self._rejected: dict[str, int] = {}
         self._thread = asyncio.Semaphore(1)
+        self._closing: set[asyncio.Task[None]] = set()
 
     # --- at the door ---
 
@@ -155,15 +156,19 @@ class Onboarding:
         one = self._pending.get(identity)
         return one.entry if one else None
 
-    async def leave(self, identity: str, reason: str, *, rejected: bool = False) -> None:
-        """It waits no longer; one that was accepted comes again, as itself."""
+    def leave(self, identity: str, reason: str, *, rejected: bool = False) -> None:
+        """It waits no longer; one that was accepted comes again, as itself. How long it takes to say goodbye must not
+        keep the operator waiting: nobody knows who that is.
+        """
         one = self._pending.pop(identity, None)
         if rejected:
             self._rejected[identity] = self._clock.now_ms()
             if len(self._rejected) > REJECTED_MAX:
                 del self._rejected[next(iter(self._rejected))]
         if one and one.connection:
-            await one.connection.close(POLICY, reason)
+            closing = asyncio.get_running_loop().create_task(one.connection.close(POLICY, reason))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     def _forget(self) -> None:
         now_ms = self._clock.now_ms()

@@ -76,14 +76,14 @@ class Registrar:
         if verb is RegistryVerb.REJECT:
             if self._onboarding.entry_of(identity) is None:
                 raise RegistryProblem(f"{identity!r} is not pending")
-            await self._onboarding.leave(identity, "rejected", rejected=True)
+            self._onboarding.leave(identity, "rejected", rejected=True)
             return "done"
         before = self._registry.now(identity)
         after = self._wanted(request, before)
         if after == before:
             return "unchanged"
         self._registry.put(identity, after, by)
-        await self._onboarding.leave(identity, "accepted: come again")
+        self._onboarding.leave(identity, "accepted: come again")
         return "done"
 
     def _wanted(self, request: RegistryRequest, before: Registered | None) -> Registered | None:

@@ -16,6 +16,7 @@ from holdfast.contracts.charge_point import ChargePointConnected
 from holdfast.contracts.registry import EntryProblem, EntryRefused
 from holdfast.passwords import hash_password, matches
 from holdfast_testkit.eventually import eventually
+from ocpp_edge.gate import BEYOND_MAX
 
 ATTACKER, HONEST = "127.0.0.2", "127.0.0.3"
 RANDOM = {"password_random": True}
@@ -139,6 +140,37 @@ async def test_s2_behind_one_nat_a_random_password_gets_in_whoever_guesses_at_it
     assert answers[-1].status_code == 429
     async with doors.dial(local=ATTACKER) as client:
         assert (await call(client))[0] == 3
+
+
+async def test_s2_a_random_password_that_never_came_in_gets_in_after_guesses_at_it_from_its_address(
+    doors, call
+):
+    doors.register(CP_7=RANDOM)
+    await doors.open()
+    assert {it.status_code for it in await fail(doors, 5, "CP-7")} == {401}
+    assert (await fail(doors, 1, "CP-7"))[0].status_code == 429
+    guessing = [asyncio.create_task(fail(doors, 4, "CP-7")) for _ in range(3)]
+    async with doors.dial("CP-7", local=ATTACKER) as client:
+        assert (await call(client))[0] == 3
+    assert {it.status_code for one in guessing for it in await one} == {429}
+
+
+async def test_s2_of_a_flood_of_guesses_at_a_random_password_few_are_looked_at(doors, monkeypatch):
+    looked = []
+
+    def hashing(stored, password):
+        looked.append(password)
+        return matches(stored, password)
+
+    monkeypatch.setattr("ocpp_edge.registry.matches", hashing)
+    doors.register(CP_7=RANDOM)
+    await doors.open()
+    await fail(doors, 5, "CP-7")
+    answers = await asyncio.gather(
+        *(doors.refused("CP-7", f"guess-{number}", local=ATTACKER) for number in range(60))
+    )
+    assert {it.status_code for it in answers} == {429}
+    assert len(looked) <= 5 + BEYOND_MAX + 1
 
 
 async def test_s2_a_charge_point_with_a_wrong_password_keeps_no_other_one_out(doors, call):

@@ -6,6 +6,7 @@ Method: the whole service on real sockets; the operator asks its rpc, or writes 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 
@@ -26,6 +27,8 @@ from holdfast.entries import read
 from holdfast.passwords import hash_password
 from holdfast_testkit.eventually import eventually
 
+CLOSING_S = 8
+"""Less than a WebSocket waits for the other end's goodbye."""
 OTHER = "another-password-20c"
 OTHER_HASH = hash_password(OTHER)
 BOOT = {"chargePointVendor": "ACME", "chargePointModel": "One", "chargePointSerialNumber": "SN-1"}
@@ -267,6 +270,21 @@ async def test_a_rejected_one_is_refused_like_any_unknown(doors, call):
         assert (await closed(client)).reason == "rejected"
     assert (await doors.refused("CP-9", OTHER)).status_code == 401
     assert not await pending(doors)
+
+
+@pytest.mark.parametrize("verb", [RegistryVerb.ACCEPT, RegistryVerb.REJECT])
+async def test_a_waiting_one_that_does_not_take_its_leave_keeps_no_operator_waiting(
+    doors, call, verb
+):
+    await doors.open(onboarding=True)
+    async with doors.dial("CP-9", OTHER) as client:
+        await call(client, "BootNotification", BOOT)
+        client.transport.pause_reading()  # it answers no close
+        asking = asyncio.create_task(done(doors, verb, "CP-9"))
+        await asyncio.wait({asking}, timeout=CLOSING_S / 2)
+        assert asking.done()
+        await asking
+        client.transport.resume_reading()
 
 
 async def test_who_claims_a_waiting_identity_with_another_password_does_not_get_it(doors, call):
