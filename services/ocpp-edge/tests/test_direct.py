@@ -167,7 +167,7 @@ def test_what_it_sends_at_once_arrives(size):
             await socket.wait_closed()
 
         async with (
-            listening(watched(DirectSocket, None), handle) as port,
+            listening(watched(DirectSocket, None, None), handle) as port,
             connect(f"ws://127.0.0.1:{port}", compression=None, proxy=None) as client,
             asyncio.timeout(10),
         ):

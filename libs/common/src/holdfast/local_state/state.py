@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from holdfast.contracts.decision import ProfileInstalled
+from holdfast.empty import nothing
 from holdfast.local_state.late import Late
 
 STANDS_MAX = 1_000
@@ -65,7 +66,7 @@ class Stand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalState:
-    stands: Mapping[str, Stand] = field(default_factory=dict)
+    stands: Mapping[str, Stand] = field(default_factory=nothing)
     """By key: aspect, then what of it, with slashes."""
     profiles: tuple[ProfileInstalled, ...] = ()
     """As structures, for what replaces and clears them."""

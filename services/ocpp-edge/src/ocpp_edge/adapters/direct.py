@@ -49,6 +49,18 @@ _NO_QUEUE: Any = _NoQueue()
 
 
 class DirectSocket(WatchedSocket):
+    __slots__ = (
+        "_arrived",
+        "_fragments",
+        "_has_failed",
+        "_is_between",
+        "_is_held",
+        "_is_text",
+        "_receiver",
+        "ping_due_s",
+        "pinged_s",
+    )
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._arrived: list[str | bytes] = []
@@ -207,8 +219,14 @@ class DirectSocket(WatchedSocket):
             self._fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
 
     def forget_handshake(self) -> None:
-        """Headers are a fifth of what an idle connection holds; and it needs no logger with its own name."""
+        """An idle connection needs none of it: a fifth of what one holds. The library's parser keeps the request
+        as long as it lives, so its headers are let go by themselves.
+        """
+        if self.request:
+            self.request.headers.clear()
+        unneeded: Any = None
         self.request, self.response = _SEEN, None
+        self.request_rcvd = self.id = self.protocol.id = unneeded
         self.logger = self.protocol.logger = quiet
 
 

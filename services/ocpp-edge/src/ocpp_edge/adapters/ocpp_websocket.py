@@ -16,11 +16,13 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from random import Random
+from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from holdfast.ocpp.versions import OcppVersion, version_of
@@ -60,9 +62,15 @@ BACKLOG = 1_024
 class Socket(DirectSocket):
     """Knows as whom the gate let it in."""
 
-    identity: str = ""
-    security_profile: int = 0
-    is_pending: bool = False
+    __slots__ = ("identity", "is_pending", "security_profile")
+
+    def __init__(self, protocol: ServerProtocol, *arguments: Any, **options: Any) -> None:
+        super().__init__(protocol, *arguments, **options)
+        self.identity = ""
+        self.security_profile = 0
+        self.is_pending = False
+        # Not by `serve`, which makes three functions for each connection of it.
+        protocol.select_subprotocol = _agreed  # type: ignore[assignment, method-assign]
 
 
 class WebSocketConnection(FrameSocket[Socket]):
@@ -101,7 +109,7 @@ class WebSocketConnection(FrameSocket[Socket]):
         await self._socket.close(code, reason[:REASON_CHARACTERS_MAX])
 
 
-def _agreed(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+def _agreed(offered: Sequence[Subprotocol]) -> Subprotocol | None:
     version = version_offered(offered)
     return Subprotocol(version.subprotocol) if version else None
 
@@ -148,7 +156,6 @@ async def _open(
             ),
             backlog=BACKLOG,
             subprotocols=[Subprotocol(one.subprotocol) for one in OcppVersion],
-            select_subprotocol=_agreed,
             process_request=a_few_at_a_time(door.admission, door.process_request, door.failures),
             compression=None,
             max_size=config.frame_bytes_max,
@@ -194,13 +201,17 @@ class Door:
         if socket.is_pending:
             await self._gate.onboarding.serve(socket.identity, WebSocketConnection(socket))
             return
-        with self._gate.metrics.connections.track_inprogress():
+        inside = self._gate.metrics.connections
+        inside.inc()
+        try:
             await self._reception.serve(
                 socket.identity,
                 WebSocketConnection(socket),
                 _remote(socket),
                 socket.security_profile,
             )
+        finally:
+            inside.dec()
 
     async def turn_out(self, revocations: Revocations) -> None:
         """Who came by a certificate that was taken back since."""

@@ -11,6 +11,7 @@ is always told, what was left out is counted in the next fact that is stored.
 from __future__ import annotations
 
 from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDisconnected
+from holdfast.empty import NOTHING
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.events import Connected, Disconnected, Effect
 from ocpp_edge.domain.state import RECORDING_MAX, ConnectionFact, State, record
@@ -108,8 +109,8 @@ def _without_connection(state: State, because: str) -> State:
         connection=None,
         connected_at_ms=None,
         lane=(),
-        asked={},
-        relayed={},
+        asked=NOTHING,
+        relayed=NOTHING,
         outstanding=None,
         uncertain_because=because if live.outstanding else live.uncertain_because,
     )

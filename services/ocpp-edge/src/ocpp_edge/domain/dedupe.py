@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 
 
@@ -53,3 +54,9 @@ class Memory:
     def without(self, keys: Collection[str]) -> Memory:
         held = {key: answer for key, answer in self.held.items() if key not in keys}
         return Memory(limit=self.limit, held=held)
+
+
+@cache
+def no_memory(limit: int) -> Memory:
+    """One for all records that have none yet."""
+    return Memory(limit=limit)

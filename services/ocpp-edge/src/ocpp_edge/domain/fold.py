@@ -39,6 +39,7 @@ from holdfast.contracts.session import (
     SessionStopped,
     SessionStopRepeated,
 )
+from holdfast.empty import NOTHING
 from holdfast.records import replace
 from ocpp_edge.domain import answers, consequences, energy_cap, event_fold, installed
 from ocpp_edge.domain.command_fold import (
@@ -213,10 +214,12 @@ def _ended_starts(known: Known, session: Session | None) -> Mapping[str, PastSta
 def _past(known: Known) -> Known:
     """A boot: without a clock the next session may look like one that ended before it."""
     ended = known.ended_starts
+    if not ended:
+        return known
     return replace(
         known,
         starts=known.starts.without(ended),
-        ended_starts={},
+        ended_starts=NOTHING,
         past_starts=newest({**without_all(known.past_starts, ended), **ended}, PAST_STARTS_MAX),
     )
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from holdfast.contracts.charge_point import ChargePointSaid
 from holdfast.contracts.command import Command, CommandSettled, Disposition
 from holdfast.contracts.decision import ProfileInstalled
 from holdfast.contracts.transaction import TransactionId
+from holdfast.empty import nothing
 from holdfast.ocpp import payloads
 from holdfast.ocpp.profiles import installed_with, is_cleared, moment_ms, profile_of
 from holdfast.records import replace
 from ocpp_edge.domain.consequences import answered
-from ocpp_edge.domain.dedupe import Memory
+from ocpp_edge.domain.dedupe import Memory, no_memory
 
 RESERVATIONS_MAX = 64
 TX_PROFILE = "TxProfile"
@@ -34,8 +36,8 @@ class Reservation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
     profiles: tuple[ProfileInstalled, ...] = ()
-    reservations: Mapping[int, Reservation] = field(default_factory=dict)
-    reservations_over: Memory = field(default_factory=lambda: Memory(limit=RESERVATIONS_MAX))
+    reservations: Mapping[int, Reservation] = field(default_factory=nothing)
+    reservations_over: Memory = field(default_factory=partial(no_memory, RESERVATIONS_MAX))
     list_version: int | None = None
     """None: not known."""
     list_missing: int | None = None
@@ -62,6 +64,9 @@ class Installed:
             if connector in (one.connector, 0) or one.connector == 0
             if one.ends_at_ms is None or one.ends_at_ms > at_ms
         ]
+
+
+NOTHING_INSTALLED = Installed()
 
 
 def after_command(installed: Installed, fact: CommandSettled) -> Installed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -13,11 +13,12 @@ from holdfast.contracts.command import Command
 from holdfast.contracts.rules import TokenType
 from holdfast.contracts.session import SessionAuthorised, session_key
 from holdfast.contracts.transaction import TransactionId
+from holdfast.empty import nothing
 from holdfast.local_state import LocalState
 from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.domain import consequences, dedupe
-from ocpp_edge.domain.dedupe import Memory
-from ocpp_edge.domain.installed import Installed
+from ocpp_edge.domain.dedupe import Memory, no_memory
+from ocpp_edge.domain.installed import NOTHING_INSTALLED, Installed
 
 FOLD_VERSION = 7
 """Raised with every change that gives the same facts another `Known`: then the journal is folded anew."""
@@ -128,7 +129,7 @@ class Connector:
     error_code: str
     since_ms: int = 0
     """When it came, clock of the site; 0: from a snapshot of before this was kept."""
-    plugs: Mapping[int, str] = field(default_factory=dict)
+    plugs: Mapping[int, str] = field(default_factory=nothing)
     """2.x: the status of each connector on the EVSE; `status` is what they come to."""
 
 
@@ -152,6 +153,9 @@ class Pending:
     cancelled_by: str | None = None
 
 
+NOTHING_LOCAL = LocalState()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     seq: int = 0
@@ -161,28 +165,28 @@ class Known:
     version: OcppVersion | None = None
     """Of its last connection."""
     booted: Booted | None = None
-    connectors: Mapping[int, Connector] = field(default_factory=dict)
-    sessions: Mapping[TransactionKey, Session] = field(default_factory=dict)
+    connectors: Mapping[int, Connector] = field(default_factory=nothing)
+    sessions: Mapping[TransactionKey, Session] = field(default_factory=nothing)
     """Open ones by transaction id, in the order they began."""
-    ended: Mapping[TransactionKey, Ended] = field(default_factory=dict)
-    starts: Memory = field(default_factory=lambda: Memory(limit=128))
-    ended_starts: Mapping[str, PastStart] = field(default_factory=dict)
+    ended: Mapping[TransactionKey, Ended] = field(default_factory=nothing)
+    starts: Memory = field(default_factory=partial(no_memory, 128))
+    ended_starts: Mapping[str, PastStart] = field(default_factory=nothing)
     """By business key: those of `starts` whose session has ended. They are past at the next boot."""
-    past_starts: Mapping[str, PastStart] = field(default_factory=dict)
+    past_starts: Mapping[str, PastStart] = field(default_factory=nothing)
     """By business key, the newest whose session ended before a boot: known by its message id, too, or not."""
-    others: Memory = field(default_factory=lambda: Memory(limit=384))
-    events: Memory = field(default_factory=lambda: Memory(limit=EVENTS_MAX))
+    others: Memory = field(default_factory=partial(no_memory, 384))
+    events: Memory = field(default_factory=partial(no_memory, EVENTS_MAX))
     """TransactionEvents by transaction and seqNo: digest of the content, and the answer."""
-    commands: Mapping[str, Pending] = field(default_factory=dict)
+    commands: Mapping[str, Pending] = field(default_factory=nothing)
     """In the order they came."""
-    settled: Memory = field(default_factory=lambda: Memory(limit=256))
-    contents: Memory = field(default_factory=lambda: Memory(limit=256))
+    settled: Memory = field(default_factory=partial(no_memory, 256))
+    contents: Memory = field(default_factory=partial(no_memory, 256))
     """Of `settled`: what the command was, see `identity.py`."""
-    uncertain: Mapping[str, Pending] = field(default_factory=dict)
+    uncertain: Mapping[str, Pending] = field(default_factory=nothing)
     """Settled as uncertain: watched for what the charge point does."""
-    due: Mapping[str, consequences.Consequence] = field(default_factory=dict)
+    due: Mapping[str, consequences.Consequence] = field(default_factory=nothing)
     """Facts that follow from stored ones and are not stored themselves yet, by their id."""
-    installed: Installed = field(default_factory=Installed)
+    installed: Installed = NOTHING_INSTALLED
     late_record_at_ms: int | None = None
     """When the newest message came that the charge point had kept for a while: it may hold more."""
     read_only: frozenset[str] = frozenset()
@@ -190,7 +194,7 @@ class Known:
     unmarked: frozenset[str] = frozenset()
     """Transactions of 2.x whose facts were given a key without the mark that `session_key` puts before such texts
     now: they keep it to their end, or would be torn in two."""
-    local: LocalState = field(default_factory=LocalState)
+    local: LocalState = NOTHING_LOCAL
     """What stands at the charge point, value by value, with when it was told."""
     downlink_seq: int = 0
 
