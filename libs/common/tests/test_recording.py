@@ -17,6 +17,7 @@ from holdfast.entries import read, read_or_quarantine
 from holdfast.recorder import (
     Incarnation,
     IncarnationChanged,
+    Recorded,
     Recorder,
     current_incarnation,
     wait_for_incarnation,
@@ -46,6 +47,12 @@ async def opened(bus: SimBus, life: Incarnation = LIFE) -> None:
 
 def recorder(bus: SimBus, life: Incarnation = LIFE) -> Recorder:
     return Recorder(bus, SimClock(), SimIds(random.Random(1)), life, source="test")
+
+
+async def stored_by(
+    writer: Recorder, fact: Fact, id: str, cause: str | None = None, at_ms: int = 1
+) -> Recorded:
+    return await writer.recorded(writer.begin(fact, id=id, cause=cause, at_ms=at_ms), fact, at_ms)
 
 
 def read_golden(kind: type[Fact]) -> Fact:
@@ -193,7 +200,7 @@ async def test_a_fact_stored_is_byte_for_byte_what_recording_it_would_have_writt
     for number, (name, fact) in enumerate(facts):
         for cause in (None, 'a "cause" of Zürich\n'):
             id = f"{number} {name} {cause is None}"
-            stored = await writer.store(fact, id=id, cause=cause)
+            stored = await stored_by(writer, fact, id, cause)
             subject = subjects.journal if fact.STREAM == "journal" else subjects.telemetry
             stream = LIFE.journal if fact.STREAM == "journal" else LIFE.telemetry
             message = await bus.get(stream, stored.seq)
@@ -208,9 +215,9 @@ async def test_a_fact_stored_is_byte_for_byte_what_recording_it_would_have_writt
 async def test_a_fact_stored_before_is_the_first_one() -> None:
     bus = SimBus(SimClock())
     await opened(bus)
-    first = await recorder(bus).store(GONE, id="id-1", cause=None)
+    first = await stored_by(recorder(bus), GONE, "id-1")
     other = GONE.model_copy(update={"reason": "another"})
-    assert await recorder(bus).store(other, id="id-1", cause=None) == first
+    assert await stored_by(recorder(bus), other, "id-1", at_ms=2) == first
 
 
 @virtual_time
@@ -219,4 +226,4 @@ async def test_a_fact_with_no_usable_id_is_not_stored(id: str) -> None:
     bus = SimBus(SimClock())
     await opened(bus)
     with pytest.raises(ContractError):
-        await recorder(bus).store(GONE, id=id, cause=None)
+        recorder(bus).begin(GONE, id=id, cause=None, at_ms=1)

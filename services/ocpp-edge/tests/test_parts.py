@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.ocpp.moments import moment_ms
 from holdfast.settings import ConfigError
-from ocpp_edge.domain.dedupe import Memory
+from ocpp_edge.domain.dedupe import NEWEST_MAX, Memory
 from ocpp_edge.domain.known import Session
 from ocpp_edge.domain.readings import energy_readings
 from ocpp_edge.domain.running import elsewhere
-from ocpp_edge.domain.text import plain, said_at_ms, utc_text
+from ocpp_edge.domain.text import plain, utc_text
 from ocpp_edge.domain.transactions import EPOCH_MS, Transactions
 from ocpp_edge.position import Position
 from ocpp_edge.registry import Registry, hash_password
@@ -50,12 +51,12 @@ def test_readings_are_bounded():
 
 @given(st.integers(0, 4_000_000_000_000))
 def test_times_are_written_and_read_back(at_ms):
-    assert said_at_ms(utc_text(at_ms)) == at_ms
+    assert moment_ms(utc_text(at_ms)) == at_ms
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2025-13-01T00:00:00Z", "9999-99-99"])
 def test_what_is_no_time_is_none(text):
-    assert said_at_ms(text) is None
+    assert moment_ms(text) is None
 
 
 def test_text_is_fit_for_databases():
@@ -98,7 +99,10 @@ def test_memory_keeps_the_newest(keys):
     memory = Memory(limit=5)
     for key in keys:
         memory = memory.remembering(key, key)
-    assert list(memory.held) == keys[-5:]
+    kept = [*memory.held, *memory.newest]
+    assert kept == keys[-len(kept) :] if kept else not keys
+    assert min(5, len(keys)) <= len(kept) <= 5 + NEWEST_MAX
+    assert all(memory.get(key) == key for key in kept)
 
 
 def test_a_snapshot_stands_below_every_append_on_its_way():

@@ -7,9 +7,10 @@ Everything is delivered at least once: readers are idempotent by (site, incarnat
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 
 class BusError(Exception):
@@ -124,8 +125,12 @@ class StreamState:
     """Of a copy: since its origin was last heard; None when never or when this is no copy."""
 
 
+Appending = asyncio.Future[Stored] | Coroutine[Any, Any, Stored]
+"""To be awaited. A future is on its way already; a coroutine has to wait for something else first."""
+
+
 class Bus(Protocol):
-    async def append(
+    def append(
         self,
         stream: str,
         subject: str,
@@ -135,8 +140,8 @@ class Bus(Protocol):
         ttl_s: int | None = None,
         headers: Mapping[str, str] | None = None,
         last_seq: int | None = None,
-    ) -> Stored:
-        """Store durably; raise AppendRefused (see its kinds) when that is not certain.
+    ) -> Appending:
+        """Store durably; whoever awaits it may hear AppendRefused (see its kinds) when that is not certain.
 
         With `last_seq` only if that is still the newest sequence of this very subject (0: there is none);
         else raise Conflict. That comes before the id is looked at: who wrote and heard no acknowledgement reads

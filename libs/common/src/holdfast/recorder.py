@@ -6,7 +6,7 @@ lost, a fork was found), `IncarnationChanged` ends the process and its superviso
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import msgspec
 
 from holdfast import subjects
 from holdfast.bus import (
+    Appending,
     Bus,
     BusError,
     NotAcknowledged,
@@ -36,6 +37,8 @@ from holdfast.contracts.envelope import (
 from holdfast.ids import Ids
 
 POLL_MS = 250
+PLACES_MAX = 10_000
+"""Subjects remembered; then they are made anew."""
 
 
 class IncarnationChanged(BusError):
@@ -104,6 +107,7 @@ class Recorder:
         self._clock_quality = clock_quality
         self.incarnation = incarnation
         self._journal, self._telemetry = incarnation.journal, incarnation.telemetry
+        self._places: dict[tuple[str, ...], tuple[str, str]] = {}
         self._wrote = tuple(_json(name) for name in (incarnation.site, incarnation.name, source))
 
     def envelope(self, fact: Fact, *, id: str | None = None, cause: str | None = None) -> Envelope:
@@ -131,12 +135,19 @@ class Recorder:
             envelope = await self._first(stored) or envelope
         return Entry(seq=stored.seq, envelope=envelope)
 
-    async def store(self, fact: Fact, *, id: str, cause: str | None) -> Recorded:
-        """As `record`, where it happens thousands of times a second: the same bytes, written in one go, and
-        nothing is read back that was just written.
+    def begin(self, fact: Fact, *, id: str, cause: str | None, at_ms: int) -> Appending:
+        """As `record`, where it happens thousands of times a second: the same bytes, written in one go, and nothing
+        that has to be waited for but the acknowledgement. What it comes to says `recorded`.
         """
-        at_ms = self._clock.now_ms()
-        stored = await self._append(fact, self._bytes(fact, id, at_ms, cause), id)
+        stream, subject = self._place(fact)
+        return self._bus.append(stream, subject, self._bytes(fact, id, at_ms, cause), id=id)
+
+    async def recorded(self, storing: Awaitable[Stored], fact: Fact, at_ms: int) -> Recorded:
+        """Raise AppendRefused or IncarnationChanged."""
+        try:
+            stored = await storing
+        except (WrongStream, StreamGone) as error:
+            raise self._changed() from error
         if stored.duplicate:
             first = await self._first(stored)
             if first:
@@ -147,32 +158,42 @@ class Recorder:
         """What `envelope(fact).to_bytes()` would be: a test compares them for every fact there is."""
         if not 0 < len(id) <= ID_CHARACTERS_MAX:
             raise ContractError(f"{fact.TYPE}: an id has 1 to {ID_CHARACTERS_MAX} characters")
-        return _ENVELOPE % (
+        data = _ENVELOPE % (
             _json(id),
             _json(fact.TYPE),
             at_ms,
-            _json(self._clock_quality().value),
+            _CLOCKS[self._clock_quality()],
             *self._wrote,
             _json(cause),
             fact.to_bytes(),
         )
+        return _bounded(fact, data)
 
     async def _append(self, fact: Fact, data: bytes, id: str) -> Stored:
-        site = self.incarnation.site
-        if fact.STREAM == "journal":
-            stream, subject = self._journal, subjects.journal(site, *fact.topic())
-        else:
-            stream, subject = self._telemetry, subjects.telemetry(site, *fact.topic())
-        if len(data) > ENVELOPE_BYTES_MAX:
-            raise ContractError(
-                f"{fact.TYPE} of {len(data)} bytes is over the limit of {ENVELOPE_BYTES_MAX}"
-            )
+        stream, subject = self._place(fact)
         try:
-            return await self._bus.append(stream, subject, data, id=id)
+            return await self._bus.append(stream, subject, _bounded(fact, data), id=id)
         except (WrongStream, StreamGone) as error:
-            raise IncarnationChanged(
-                f"the journal of site {site!r} is no longer {stream}: this process must start afresh"
-            ) from error
+            raise self._changed() from error
+
+    def _place(self, fact: Fact) -> tuple[str, str]:
+        """Stream and subject; of every charge point the same few."""
+        topic = fact.topic()
+        place = self._places.get(topic)
+        if place is None:
+            site, to_journal = self.incarnation.site, fact.STREAM == "journal"
+            of = subjects.journal if to_journal else subjects.telemetry
+            if len(self._places) >= PLACES_MAX:
+                self._places.clear()
+            place = self._journal if to_journal else self._telemetry, of(site, *topic)
+            self._places[topic] = place
+        return place
+
+    def _changed(self) -> IncarnationChanged:
+        site = self.incarnation.site
+        return IncarnationChanged(
+            f"the journal of site {site!r} is no longer {self._journal}: this process must start afresh"
+        )
 
     async def _first(self, stored: Stored) -> Envelope | None:
         """None: it has left this disk since."""
@@ -185,5 +206,14 @@ class Recorder:
         return Envelope.from_bytes(message.data) if message else None
 
 
+def _bounded(fact: Fact, data: bytes) -> bytes:
+    if len(data) > ENVELOPE_BYTES_MAX:
+        raise ContractError(
+            f"{fact.TYPE} of {len(data)} bytes is over the limit of {ENVELOPE_BYTES_MAX}"
+        )
+    return data
+
+
 _json = msgspec.json.encode
+_CLOCKS = {quality: _json(quality.value) for quality in ClockQuality}
 _ENVELOPE = b'{"id":%b,"type":%b,"at_ms":%d,"clock":%b,"site":%b,"incarnation":%b,"source":%b,"cause":%b,"body":%b}'

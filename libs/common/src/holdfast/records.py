@@ -3,6 +3,7 @@
 A core that changes its state a dozen times for one message spends most of its time in `replace`: it builds
 the record anew through `__init__`, one `object.__setattr__` after the other. Here the fields are copied slot by
 slot. Whatever has more to it (no slots, a `__post_init__`, a field that `__init__` does not take) goes the long way.
+Records that no snapshot and no contract holds are `msgspec.Struct`s: made and replaced in C.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    Record = TypeVar("Record", bound=DataclassInstance)
+    Record = TypeVar("Record", bound=DataclassInstance | msgspec.Struct)
 
 Change = Callable[[Any, dict[str, Any]], Any]
 
@@ -34,7 +37,9 @@ def replace(record: Record, /, **changes: Any) -> Record:
 _CHANGES: dict[type, Change] = {}
 
 
-def _change_of(kind: type[DataclassInstance]) -> Change:
+def _change_of(kind: type[Any]) -> Change:
+    if issubclass(kind, msgspec.Struct):
+        return lambda record, changes: msgspec.structs.replace(record, **changes)
     fields = dataclasses.fields(kind)
     names = [field.name for field in fields]
     is_plain = (

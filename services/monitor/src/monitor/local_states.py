@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from holdfast.local_state import Change, History, Stand, aspect_of
-from holdfast.ocpp.profiles import moment_ms
+from holdfast.ocpp.moments import moment_ms
 from monitor import views
 from monitor.answering import Problem, answer
 from monitor.domain.local_states import changed

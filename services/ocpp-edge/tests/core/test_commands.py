@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from holdfast.contracts.charge_point import AvailabilityChanged, ChargingProfileInstalled
@@ -18,6 +16,7 @@ from holdfast.contracts.command import (
 )
 from holdfast.contracts.decision import AdmitVerdict
 from holdfast.ocpp import frames
+from holdfast.records import replace
 from ocpp_edge.domain import events
 from ocpp_edge.domain.commands import message_id_of
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from holdfast.contracts.command import (
@@ -16,6 +14,7 @@ from holdfast.contracts.command import (
 from holdfast.contracts.decision import AuthoriseVerdict, Basis
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import SessionCapNotKept
+from holdfast.records import replace
 from ocpp_edge.domain import events
 from ocpp_edge.domain.text import utc_text
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from holdfast.contracts.command import CommandReceived
 from holdfast.contracts.decision import AuthoriseVerdict, Basis
 from holdfast.contracts.rules import TokenStatus
 from holdfast.ocpp.versions import OcppVersion
+from holdfast.records import replace
 
 TX = "tx-1"
 

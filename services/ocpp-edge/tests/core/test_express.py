@@ -4,8 +4,6 @@ holds up nothing.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from holdfast.contracts.charge_point import (
@@ -18,6 +16,7 @@ from holdfast.contracts.charge_point import (
     FrameRefused,
 )
 from holdfast.ocpp import frames
+from holdfast.records import replace
 from ocpp_edge.domain import events
 
 BOOT = {"chargePointVendor": "Vendor", "chargePointModel": "Model"}

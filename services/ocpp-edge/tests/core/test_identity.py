@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from holdfast.contracts.command import CommandReceived, Issuer
+from holdfast.records import replace
 from ocpp_edge.domain.dedupe import Memory
 
 USED = "id 'c1' was used for another command: choose a new one"

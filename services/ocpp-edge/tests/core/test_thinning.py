@@ -5,16 +5,15 @@ Method: the bench of the core, with a policy that thins; the charge point's cloc
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.contracts.charge_point import ChargePointSaid, ChargePointSampled
 from holdfast.contracts.session import SessionMetered, SessionStopped
+from holdfast.ocpp.moments import moment_ms
+from holdfast.records import replace
 from ocpp_edge.domain.state import Policy
-from ocpp_edge.domain.thinning import moment
 
 MINUTE_MS = 60_000
 STARTED_S = 15 * 3_600
@@ -131,12 +130,12 @@ def test_a_clock_that_stands_still_hides_no_reading(bench):
 
 @pytest.mark.parametrize("words", [None, "", "soon", "2025-06-15T15:00:00+99:00", "9" * 400])
 def test_a_time_that_cannot_be_told_is_none(words):
-    assert moment(words) is None
+    assert moment_ms(words) is None
 
 
 def test_times_are_read_with_their_zone():
-    assert moment("2025-06-15T17:00:00+02:00") == moment("2025-06-15T15:00:00Z")
-    assert moment("2025-06-15T15:00:00") == moment("2025-06-15T15:00:00.000Z")
+    assert moment_ms("2025-06-15T17:00:00+02:00") == moment_ms("2025-06-15T15:00:00Z")
+    assert moment_ms("2025-06-15T15:00:00") == moment_ms("2025-06-15T15:00:00.000Z")
 
 
 def test_a_reading_older_than_the_last_kept_one_is_kept(bench):

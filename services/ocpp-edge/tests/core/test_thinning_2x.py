@@ -4,14 +4,13 @@ is kept, and every one of them is answered.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.contracts.session import SessionMetered, SessionStopped
 from holdfast.ocpp.versions import OcppVersion
+from holdfast.records import replace
 from ocpp_edge.domain.state import Policy
 
 TX = "tx-1"

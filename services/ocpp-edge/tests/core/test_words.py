@@ -4,8 +4,6 @@ one that was cancelled is never sent, and one that was sent is never said to be 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +16,7 @@ from holdfast.contracts.command import (
     Word,
 )
 from holdfast.contracts.decision import AdmitVerdict, WaitsFor
+from holdfast.records import replace
 
 
 def wants(bench, waits_for):

@@ -5,8 +5,6 @@ What was given an end by itself, a reservation or a profile, is gone when that h
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from holdfast.contracts.charge_point import (
     ChargePointBooted,
     ChargePointConnected,
@@ -21,8 +19,9 @@ from holdfast.contracts.session import SessionMetered, SessionStarted, SessionSt
 from holdfast.local_state import commands, configuration, late
 from holdfast.local_state.payload import object_of
 from holdfast.local_state.state import Aspect, LocalState, Told, aspect_of, profile_key
+from holdfast.ocpp.moments import moment_ms
 from holdfast.ocpp.payloads import TX_PROFILE
-from holdfast.ocpp.profiles import moment_ms
+from holdfast.records import replace
 
 OFFSETS_MAX = 8
 CLOCK_STEP_MS = 5_000

@@ -21,11 +21,12 @@ from collections.abc import Mapping
 import msgspec
 
 from holdfast.bus import (
+    Appending,
     AppendRefused,
     BusClosed,
+    BusError,
     Conflict,
     NotAcknowledged,
-    RequestFailed,
     Stored,
     StreamFull,
     StreamGone,
@@ -84,7 +85,9 @@ _decode = msgspec.json.Decoder(_Ack).decode
 class _Append:
     """One message on its way."""
 
-    __slots__ = ("batch", "batchable", "data", "done", "ends", "headers", "stream", "subject")
+    __slots__ = (
+        "batch", "batchable", "data", "done", "ends", "headers", "nobody_until", "stream", "subject",
+    )  # fmt: skip
 
     def __init__(
         self, stream: str, subject: str, data: bytes, headers: bytes, batchable: bool
@@ -97,10 +100,12 @@ class _Append:
         self.batch: list[_Append] | None = None
         """Those that went out together with it; only of the last one, whose acknowledgement is for all."""
         loop = asyncio.get_running_loop()
-        self.ends = loop.time() + ACK_MS / 1000
+        now_s = loop.time()
+        self.ends = now_s + ACK_MS / 1000
         """Then it is given up."""
-        self.done: asyncio.Future[_Ack | None] = loop.create_future()
-        """None: nobody takes its subject."""
+        self.nobody_until = now_s + NOBODY_MS / 1000
+        """So long a subject that nobody takes is tried again."""
+        self.done: asyncio.Future[Stored] = loop.create_future()
 
 
 class Appender:
@@ -116,7 +121,11 @@ class Appender:
         """On their way."""
         self._without: set[str] = set()
         """Streams that take no batches."""
-        self._room = asyncio.Semaphore(IN_FLIGHT_MAX)
+        self._under_way = 0
+        """Sent or gathered, and not settled."""
+        self._for_room: deque[asyncio.Future[None]] = deque()
+        self._asking: set[asyncio.Task[None]] = set()
+        """About subjects that nobody takes."""
         self._sweep: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
@@ -125,38 +134,64 @@ class Appender:
         await self._connection.take_directly(f"{inbox}.*", self._on_ack)
         self._connection.watch_changes(self._on_change)
 
-    async def append(
-        self,
-        stream: str,
-        subject: str,
-        data: bytes,
-        headers: Mapping[str, str],
-        *,
-        batchable: bool = True,
+    def append(
+        self, stream: str, subject: str, data: bytes, headers: bytes, *, batchable: bool = True
+    ) -> Appending:
+        """Begun when this returns, where there is room: whoever awaits it may hear AppendRefused or StreamGone."""
+        if not self._connection.is_up or self._under_way >= IN_FLIGHT_MAX:
+            return self._append_later(stream, subject, data, headers, batchable)
+        self._under_way += 1
+        return self._begin(stream, subject, data, headers, batchable)
+
+    async def _append_later(
+        self, stream: str, subject: str, data: bytes, headers: bytes, batchable: bool
     ) -> Stored:
-        """Raise AppendRefused, StreamGone."""
-        connection = self._connection
-        block = _header_block(headers)
-        async with self._room:
-            ends_ms = connection.clock.monotonic_ms() + NOBODY_MS
-            while True:
-                connection.check_open()
-                if not connection.is_up:
-                    await self._returns(stream)
-                if len(data) + len(block) > connection.client.max_payload:
-                    raise AppendRefused(f"{len(data)} bytes are over the server's limit")
-                one = _Append(stream, subject, data, block, batchable)
-                self._gathered.append(one)
-                if self._sweep is None:
-                    self._sweep = asyncio.get_running_loop().call_at(one.ends, self._give_up)
-                self._send()
-                ack = await one.done
-                if ack is not None:
-                    return _stored(stream, ack)
-                if connection.clock.monotonic_ms() >= ends_ms:
-                    break  # no stream took it for as long as a server needs to start
-                await connection.clock.sleep_ms(connection.rng.randint(RETRY_MS // 2, RETRY_MS))
-        return await self._nobody_took_it(stream, subject)
+        """Once there is room, and a connection."""
+        if self._under_way >= IN_FLIGHT_MAX:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._for_room.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._leaves()
+                raise
+        else:
+            self._under_way += 1
+        try:
+            self._connection.check_open()
+            if not self._connection.is_up:
+                await self._returns(stream)
+        except BaseException:
+            self._leaves()
+            raise
+        return await self._begin(stream, subject, data, headers, batchable)
+
+    def _begin(
+        self, stream: str, subject: str, data: bytes, headers: bytes, batchable: bool
+    ) -> asyncio.Future[Stored]:
+        """It has its place among those under way."""
+        one = _Append(stream, subject, data, headers, batchable)
+        if len(data) + len(headers) > self._connection.client.max_payload:
+            self._fail(one, AppendRefused(f"{len(data)} bytes are over the server's limit"))
+        else:
+            self._gathers(one)
+        return one.done
+
+    def _leaves(self) -> None:
+        """Its place goes to the one that has waited longest."""
+        while self._for_room:
+            turn = self._for_room.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._under_way -= 1
+
+    def _gathers(self, one: _Append) -> None:
+        self._gathered.append(one)
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_at(one.ends, self._give_up)
+        self._send()
 
     async def _returns(self, stream: str) -> None:
         try:
@@ -243,16 +278,34 @@ class Appender:
         if one.batch is not None:
             self._batch_done(one.batch, ack)
         else:
-            _resolve(one, ack)
-        self._send()
+            self._heard(one, ack)
+        if self._gathered:
+            self._send()
+
+    def _heard(self, one: _Append, ack: _Ack | None) -> None:
+        """What the server says of one message; None: nobody takes its subject."""
+        if ack is None:
+            self._without_taker(one)
+        elif ack.error is None and ack.stream == one.stream:
+            self._stored(one, ack.seq, ack.duplicate)
+        else:
+            self._fail(one, _refusal(one.stream, ack))
+
+    def _stored(self, one: _Append, seq: int, duplicate: bool = False) -> None:
+        self._leaves()
+        if not one.done.done():  # else nobody waits for it any more
+            one.done.set_result(Stored(one.stream, seq, duplicate))
 
     def _batch_done(self, batch: list[_Append], ack: _Ack | None) -> None:
         self._batches -= 1
         batch[-1].batch = None
         if ack is not None and ack.error is None and ack.count == len(batch):
-            first = ack.seq - len(batch) + 1
-            for seq, one in enumerate(batch, first):
-                _resolve(one, _Ack(stream=ack.stream, seq=seq))
+            if ack.stream != batch[0].stream:
+                for one in batch:
+                    self._fail(one, _refusal(one.stream, ack))
+                return
+            for seq, one in enumerate(batch, ack.seq - len(batch) + 1):
+                self._stored(one, seq)
             return
         if ack is not None and ack.error is not None and ack.error.err_code == NO_BATCHES:
             self._without.add(batch[0].stream)
@@ -300,26 +353,49 @@ class Appender:
             )
 
     def _fail(self, one: _Append, error: Exception) -> None:
+        """And with it the batch that it is the last of."""
         batch = one.batch
         if batch is not None:
             self._batches -= 1
             one.batch = None
         for each in batch or (one,):
+            self._leaves()
             if not each.done.done():
                 each.done.set_exception(error)
 
-    async def _nobody_took_it(self, stream: str, subject: str) -> Stored:
+    def _without_taker(self, one: _Append) -> None:
+        """Nobody takes its subject: again, for as long as a server needs to start; then it is asked why."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < one.nobody_until:
+            pause_s = self._connection.rng.randint(RETRY_MS // 2, RETRY_MS) / 1000
+            loop.call_later(pause_s, self._again, one)
+            return
+        asking = loop.create_task(self._asks_why(one))
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+
+    def _again(self, one: _Append) -> None:
+        if self._connection.is_open:
+            one.ends = asyncio.get_running_loop().time() + ACK_MS / 1000
+            self._gathers(one)
+        else:
+            self._fail(one, BusClosed("closed"))
+
+    async def _asks_why(self, one: _Append) -> None:
+        self._fail(one, await self._nobody_took_it(one.stream, one.subject))
+
+    async def _nobody_took_it(self, stream: str, subject: str) -> BusError:
         """Not there, or the server can't say: a server that is starting must not look like a lost disk."""
         try:
             found = await api.call(self._connection, "STREAM.NAMES", {"subject": subject})
-        except RequestFailed as error:
-            raise NotAcknowledged(f"{stream}: {error}") from error
+        except BusError as error:
+            return NotAcknowledged(f"{stream}: {error}")
         names = found.get("streams") or []
         if not names:
-            raise StreamGone(f"no stream takes {subject}; {stream} is gone")
+            return StreamGone(f"no stream takes {subject}; {stream} is gone")
         if stream not in names:
-            raise WrongStream(f"{subject} belongs to {names[0]}, not to {stream}")
-        raise NotAcknowledged(f"{stream}: nobody answered; append again with the same id")
+            return WrongStream(f"{subject} belongs to {names[0]}, not to {stream}")
+        return NotAcknowledged(f"{stream}: nobody answered; append again with the same id")
 
 
 _FIRST_LINE = b"NATS/1.0\r\n"
@@ -328,11 +404,14 @@ _COMMIT = f"{api.BATCH_COMMIT}: 1\r\n".encode()
 _NEWLINES = str.maketrans("\r\n", "  ")
 
 
-def _header_block(headers: Mapping[str, str]) -> bytes:
+def header_block(stream: str, id: str, further: Mapping[str, str]) -> bytes:
+    """Of a message that only this stream may take, and that is stored once."""
+    if "\n" in id or "\r" in id:
+        id = id.translate(_NEWLINES).strip()
     lines = "".join(
-        f"{name}: {value.translate(_NEWLINES).strip()}\r\n" for name, value in headers.items()
+        f"{name}: {value.translate(_NEWLINES).strip()}\r\n" for name, value in further.items()
     )
-    return b"%b%b\r\n" % (_FIRST_LINE, lines.encode())
+    return f"NATS/1.0\r\n{lines}{api.EXPECTED_STREAM}: {stream}\r\n{api.ID}: {id}\r\n\r\n".encode()
 
 
 def _is_over(sent: tuple[bytes, _Append]) -> bool:
@@ -345,25 +424,18 @@ def _late(one: _Append) -> NotAcknowledged:
     )
 
 
-def _resolve(one: _Append, ack: _Ack | None) -> None:
-    if not one.done.done():  # nobody waits for it any more
-        one.done.set_result(ack)
-
-
-def _stored(stream: str, ack: _Ack) -> Stored:
+def _refusal(stream: str, ack: _Ack) -> AppendRefused:
     error = ack.error
-    if error:
-        sentence = f"{stream}: {error.description} ({error.err_code})"
-        if error.err_code in FULL_CODES:
-            raise StreamFull(sentence)
-        if error.err_code == WRONG_STREAM:
-            raise WrongStream(f"{sentence}; the subject belongs to {ack.stream!r}")
-        if error.err_code in WRONG_LAST_SEQUENCE:
-            raise Conflict(sentence)
-        if error.code in api.CODES_TO_RETRY:
-            raise NotAcknowledged(sentence)
-        raise AppendRefused(sentence)
-    if ack.stream != stream:
+    if not error:
         # Another server's stream behind the leaf took it: it is not on this site's disk.
-        raise WrongStream(f"{ack.stream!r} acknowledged what is for {stream}")
-    return Stored(stream, ack.seq, ack.duplicate)
+        return WrongStream(f"{ack.stream!r} acknowledged what is for {stream}")
+    sentence = f"{stream}: {error.description} ({error.err_code})"
+    if error.err_code in FULL_CODES:
+        return StreamFull(sentence)
+    if error.err_code == WRONG_STREAM:
+        return WrongStream(f"{sentence}; the subject belongs to {ack.stream!r}")
+    if error.err_code in WRONG_LAST_SEQUENCE:
+        return Conflict(sentence)
+    if error.code in api.CODES_TO_RETRY:
+        return NotAcknowledged(sentence)
+    return AppendRefused(sentence)

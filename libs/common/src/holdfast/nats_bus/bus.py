@@ -15,20 +15,20 @@ from nats.aio.msg import Msg
 
 from holdfast.bus import (
     AdminRefused,
+    Appending,
     Delivery,
     Handler,
     Message,
     Request,
     RequestFailed,
     ServerBus,
-    Stored,
 )
 from holdfast.clock import Clock, SystemClock
 from holdfast.contracts.rpc import Failure
 from holdfast.health import Health
 from holdfast.nats_bus import api
 from holdfast.nats_bus.admin import Admin
-from holdfast.nats_bus.appending import Appender
+from holdfast.nats_bus.appending import Appender, header_block
 from holdfast.nats_bus.connection import CONNECT_MS, Connection, ServerUnusable, Target
 from holdfast.nats_bus.reading import Reader
 from holdfast.settings import ServiceConfig
@@ -73,7 +73,7 @@ class NatsBus(Admin):
 
     # --- writing and reading ---
 
-    async def append(
+    def append(
         self,
         stream: str,
         subject: str,
@@ -83,17 +83,17 @@ class NatsBus(Admin):
         ttl_s: int | None = None,
         headers: Mapping[str, str] | None = None,
         last_seq: int | None = None,
-    ) -> Stored:
-        own = {api.EXPECTED_STREAM: stream, api.ID: id}
+    ) -> Appending:
+        further = {**headers} if headers else {}
         if last_seq is not None:
-            own["Nats-Expected-Last-Subject-Sequence"] = str(last_seq)
+            further["Nats-Expected-Last-Subject-Sequence"] = str(last_seq)
         if ttl_s is not None:
-            own["Nats-TTL"] = str(ttl_s)
-        return await self._appender.append(
+            further["Nats-TTL"] = str(ttl_s)
+        return self._appender.append(
             stream,
             subject,
             data,
-            {**(headers or {}), **own},
+            header_block(stream, id, further),
             batchable=last_seq is None and ttl_s is None,
         )
 

@@ -106,6 +106,7 @@ class Connection:
         self.client = DirectClient()
         self.epoch = 0
         self._health = health
+        self.is_up = False
         self._up = asyncio.Event()
         self._closing = False
         self._fatal: asyncio.Future[ServerUnusable] = asyncio.get_running_loop().create_future()
@@ -163,6 +164,7 @@ class Connection:
 
     async def close(self) -> None:
         self._closing = True
+        self.is_up = False
         self._up.clear()
         await self.client.close()
 
@@ -200,6 +202,7 @@ class Connection:
 
     def _connected(self) -> None:
         self.epoch += 1
+        self.is_up = True
         self._up.set()
         if self._health:
             self._health.ok(CONDITION)
@@ -215,6 +218,7 @@ class Connection:
         self._connected()
 
     async def _on_disconnected(self) -> None:
+        self.is_up = False
         self._up.clear()
         if not self._closing:
             log.warning("connection to nats-server lost", extra={"url": self.target.url})
@@ -252,11 +256,12 @@ class Connection:
             callback()
 
     @property
-    def is_up(self) -> bool:
-        return self._up.is_set()
+    def is_open(self) -> bool:
+        """False: for good."""
+        return not self._closing and not self.client.is_closed
 
     def check_open(self) -> None:
-        if self._closing or self.client.is_closed:
+        if not self.is_open:
             raise BusClosed(f"the connection of {self.target.name} is closed")
 
     async def ready(self) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -77,28 +76,24 @@ class Reason(StrEnum):
     """A CALLRESULTERROR: what we answered was not understood."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     message_id: str
     action: str
     raw: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     raw: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Error:
+class Error(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     code: str
     description: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
+class Send(msgspec.Struct, frozen=True, kw_only=True):
     """OCPP-J 2.1: a message that is never answered, whatever is wrong with it."""
 
     message_id: str
@@ -106,8 +101,7 @@ class Send:
     raw: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultError:
+class ResultError(msgspec.Struct, frozen=True, kw_only=True):
     """OCPP-J 2.1: our CALLRESULT was not understood."""
 
     message_id: str
@@ -115,8 +109,7 @@ class ResultError:
     description: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wrong:
+class Wrong(msgspec.Struct, frozen=True, kw_only=True):
     """A frame that can't be served. With a message id it is answered; without one in 2.x, where it was a CALL."""
 
     reason: Reason
@@ -139,6 +132,24 @@ class Wrong:
 def parse(frame: str | bytes) -> Call | Result | Error | Send | ResultError | Wrong:
     if isinstance(frame, bytes):
         return Wrong(reason=Reason.NOT_TEXT, sentence="OCPP-J frames are text")
+    return _ordinary_call(frame) or _parsed(frame)
+
+
+def _ordinary_call(frame: str) -> Call | None:
+    """In one go. None: to be looked at piece by piece, for what it is or what is wrong with it."""
+    if not frame.startswith(_ORDINARY):
+        return None
+    try:
+        said = _CALLED.decode(frame)
+        payload = str(said.payload, "utf-8")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    if not 0 < len(said.message_id) <= MESSAGE_ID_CHARACTERS_MAX:
+        return None
+    return Call(said.message_id, said.action, payload)
+
+
+def _parsed(frame: str) -> Call | Result | Error | Send | ResultError | Wrong:
     try:
         parts = _FRAME.decode(frame)
     except RecursionError:
@@ -231,9 +242,18 @@ def error_named(message_id: str, name: str, description: str) -> str:
     return f"[4,{text(message_id)},{text(name)},{text(description[:255])},{{}}]"
 
 
+class _Called(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    kind: int
+    message_id: str
+    action: str
+    payload: msgspec.Raw
+
+
+_ORDINARY = '[2,"'
+_CALLED = msgspec.json.Decoder(_Called)
 _FRAME = msgspec.json.Decoder(list[msgspec.Raw])
 _NO_ID = Wrong(reason=Reason.NO_MESSAGE_ID, sentence="no message id that can be answered")
-_NO_ID_OF_CALL = replace(_NO_ID, code=Code.RPC, is_call=True)
+_NO_ID_OF_CALL = msgspec.structs.replace(_NO_ID, code=Code.RPC, is_call=True)
 _NUMBER = re.compile(rb"[0-9]{1,9}")
 _ANSWERS = (b"3", b"4", b"5", b"6")
 """Of a wrong shape they are not answered: no answer has an answer, and a SEND has none."""

@@ -6,11 +6,11 @@ Nothing here trusts a payload: what is no number is no current at all, the lowes
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from holdfast.contracts.decision import ProfileInstalled
 from holdfast.contracts.transaction import TransactionId
+from holdfast.ocpp.moments import moment_ms
 from holdfast.ocpp.payloads import (
     NUMBER_MAX,
     connector_of,
@@ -93,16 +93,6 @@ def place_cleared(payload: Mapping[str, Any]) -> tuple[int | None, Any, Any]:
     named = criteria if isinstance(criteria, Mapping) else {}
     connector = connector_of("ClearChargingProfile", payload)
     return connector, named.get("chargingProfilePurpose"), named.get("stackLevel")
-
-
-def moment_ms(text: Any) -> int | None:
-    """An OCPP timestamp; None where it is none. Without a zone it is UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return round(moment.timestamp() * 1000)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _place(one: ProfileInstalled) -> tuple[int, str, int, TransactionId | None]:

@@ -7,8 +7,9 @@ and `Relay`, by the class that the table of actions gives it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from holdfast.contracts.rules import TokenType
 from holdfast.contracts.session import Reading
@@ -20,8 +21,7 @@ from ocpp_edge.domain.text import number_is_sound, plain
 Payload = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Boot:
+class Boot(msgspec.Struct, frozen=True, kw_only=True):
     vendor: str
     model: str
     serial: str | None
@@ -29,29 +29,25 @@ class Boot:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authorize:
+class Authorize(msgspec.Struct, frozen=True, kw_only=True):
     driver_token: str
     token_type: TokenType = TokenType.ID_TAG
     has_certificate: bool = False
     """A contract certificate, or what to ask about one: only the CSMS can check it (2.x)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class Start(msgspec.Struct, frozen=True, kw_only=True):
     connector: int
     driver_token: str
     meter_start_wh: int
     at: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Meter:
+class Meter(msgspec.Struct, frozen=True, kw_only=True):
     connector: int
     transaction_id: int | None
     """None: of no transaction."""
@@ -62,8 +58,7 @@ class Meter:
     """Periodic or clock-aligned values and nothing else, none of them signed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
+class Stop(msgspec.Struct, frozen=True, kw_only=True):
     transaction_id: int
     meter_stop_wh: int
     at: str
@@ -71,22 +66,19 @@ class Stop:
     driver_token: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(msgspec.Struct, frozen=True, kw_only=True):
     connector: int
     status: str
     error_code: str
     plug: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(msgspec.Struct, frozen=True, kw_only=True):
     driver_token: str
     token_type: TokenType
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransactionEvent:
+class TransactionEvent(msgspec.Struct, frozen=True, kw_only=True):
     """2.x: a session begins, goes on or ends."""
 
     kind: Literal["Started", "Updated", "Ended"]
@@ -111,29 +103,25 @@ class TransactionEvent:
     """An Updated with periodic or clock-aligned values and nothing else, none of them signed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
+class Data(msgspec.Struct, frozen=True, kw_only=True):
     vendor: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """Stored before it is acknowledged (classes T and G; of L what ends something)."""
 
     kind: Class
     key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latest:
+class Latest(msgspec.Struct, frozen=True, kw_only=True):
     """Acknowledged; the newest counts (class L)."""
 
     connector: int | None
     """None: none of its kind is left out, for the last one tells how it ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Relay:
+class Relay(msgspec.Struct, frozen=True):
     """Only the CSMS can answer it (class R)."""
 
 
@@ -153,8 +141,7 @@ Request = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A CALL as it came: never answered on another connection than its own."""
 
     connection: str

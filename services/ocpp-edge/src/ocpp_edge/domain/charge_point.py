@@ -56,9 +56,11 @@ def decide(policy: Policy, state: State, event: Event) -> Step:
     state, effects = _on(policy, state, event)
     if isinstance(event, NotStored) or (isinstance(event, NotAdmitted) and event.reason is None):
         return state, effects  # the next tick tries again, not this very moment
-    state, news = connections.advance(state)
+    if state.live.news:
+        state, news = connections.advance(state)
+        effects = [*effects, *news]
     state, further = commands.advance(policy, state, event.at_ms, event.mono_ms)
-    return state, [*effects, *news, *further]
+    return state, [*effects, *further] if further else effects
 
 
 def _is_of_the_past(state: State, event: Event) -> bool:
@@ -183,9 +185,9 @@ def _not_stored(policy: Policy, state: State, event: NotStored) -> Step:
 
 def _landed(state: State, id: str, known: Known) -> tuple[State, Call | None]:
     """A fact is no longer on its way; and the CALL that waits for it."""
-    recording = dict(state.live.recording)
+    live = state.live
+    recording = dict(live.recording)
     call = recording.pop(id, None)
-    live = replace(state.live, recording=recording)
-    if live.news_on_its_way == id:
-        live = replace(live, news_on_its_way=None)
-    return State(charge_point=state.charge_point, known=known, live=live), call
+    news = None if live.news_on_its_way == id else live.news_on_its_way
+    live = replace(live, recording=recording, news_on_its_way=news)
+    return replace(state, known=known, live=live), call

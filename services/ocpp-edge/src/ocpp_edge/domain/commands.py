@@ -203,6 +203,8 @@ def advance(policy: Policy, state: State, at_ms: int, mono_ms: int) -> Step:
 def _of_the_site(state: State, at_ms: int) -> Step:
     """What the site issues by its own rules."""
     effects: list[Effect] = []
+    if not energy_cap.watches(state):
+        return state, effects
     for command in energy_cap.due(state, at_ms):
         if arrivals.received_id(command) not in state.live.recording:
             fact = CommandReceived(charge_point=state.charge_point, command=command, downlink_seq=0)

@@ -20,8 +20,9 @@ from holdfast.contracts.envelope import Fact
 from holdfast.contracts.session import SessionMetered, SessionStarted, SessionStopped
 from holdfast.ocpp import frames, payloads
 from holdfast.ocpp.actions import same_as
+from holdfast.ocpp.moments import moment_ms
 from ocpp_edge.domain.dedupe import digest
-from ocpp_edge.domain.text import plain, said_at_ms
+from ocpp_edge.domain.text import plain
 
 Consequence = CommandObserved | AvailabilityChanged | ChargingProfileInstalled
 
@@ -76,7 +77,7 @@ def observed(command: Command, sent_ms: int, fact: Fact) -> CommandObserved | No
         case SessionStarted() if means == "RemoteStartTransaction":
             same = _is_its_start(command, fact)
             # A start from an offline queue happened before the command: it is no news.
-            began_ms = said_at_ms(fact.at)
+            began_ms = moment_ms(fact.at)
             later = began_ms is not None and began_ms >= sent_ms - CLOCK_TOLERANCE_MS
             return _seen(command, f"session {fact.session} started") if same and later else None
         case SessionMetered(trigger="RemoteStart") if means == "RemoteStartTransaction":
@@ -89,7 +90,7 @@ def observed(command: Command, sent_ms: int, fact: Fact) -> CommandObserved | No
         case SessionMetered() if means == "RemoteStopTransaction" and fact.readings:
             same = command.payload.get("transactionId") == fact.transaction_id
             read = fact.readings[-1].at
-            read_ms = said_at_ms(read)
+            read_ms = moment_ms(read)
             later = read_ms is not None and read_ms >= sent_ms + CLOCK_TOLERANCE_MS
             evidence = f"session {fact.session} goes on: a reading of {plain(read)}"
             return _told(command, False, evidence) if same and later else None

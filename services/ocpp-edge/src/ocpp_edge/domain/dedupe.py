@@ -21,6 +21,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from itertools import islice
+
+NEWEST_MAX = 16
 
 
 def digest(*parts: str | int | None) -> str:
@@ -29,31 +32,37 @@ def digest(*parts: str | int | None) -> str:
     return sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Memory:
-    """The newest `limit` keys with what each was answered. At the bound the oldest is forgotten: then the
-    stream's own window (an hour) drops a repeat, and after it the folds do.
+    """The newest `limit` keys (and up to `NEWEST_MAX` more) with what each was answered. At the bound the oldest are
+    forgotten: then the stream's own window (an hour) drops a repeat, and after it the folds do.
     """
 
     limit: int
     held: Mapping[str, str] = field(default_factory=dict)
+    newest: Mapping[str, str] = field(default_factory=dict)
+    """Those that came last: a few, so that remembering one more copies only a few."""
 
     def get(self, key: str) -> str | None:
-        return self.held.get(key)
+        answer = self.newest.get(key)
+        return self.held.get(key) if answer is None else answer
 
     def __contains__(self, key: str) -> bool:
-        return key in self.held
+        return key in self.newest or key in self.held
 
     def remembering(self, key: str, answer: str) -> Memory:
-        held = dict(self.held)
-        held[key] = answer
-        if len(held) > self.limit:
-            del held[next(iter(held))]
-        return Memory(limit=self.limit, held=held)
+        if self.get(key) == answer:
+            return self
+        newest = {**self.newest, key: answer}
+        if len(newest) <= NEWEST_MAX:
+            return Memory(self.limit, self.held, newest)
+        held = {**self.held, **newest}
+        return Memory(self.limit, dict(islice(held.items(), max(0, len(held) - self.limit), None)))
 
     def without(self, keys: Collection[str]) -> Memory:
-        held = {key: answer for key, answer in self.held.items() if key not in keys}
-        return Memory(limit=self.limit, held=held)
+        held = {**self.held, **self.newest}
+        left = {key: answer for key, answer in held.items() if key not in keys}
+        return Memory(self.limit, left)
 
 
 @cache

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from holdfast.contracts.command import Command, CommandSettled, Disposition, Issuer
 from holdfast.contracts.session import SessionCapNotKept, SessionMetered, session_key
 from holdfast.contracts.transaction import TransactionId
+from holdfast.ocpp.moments import moment_ms
 from holdfast.records import replace
 from ocpp_edge.domain.consequences import answered_status
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.identity import SITE_PREFIX
 from ocpp_edge.domain.known import Session
 from ocpp_edge.domain.state import State
-from ocpp_edge.domain.text import said_at_ms
 
 RULE = "authorise.unknown_energy_wh_max"
 STOP_WITHIN_MS = 86_400_000
@@ -40,6 +40,11 @@ def id_of(fact: SessionCapNotKept) -> str:
 
 
 # --- what is to be done ---
+
+
+def watches(state: State) -> bool:
+    """Is there a session with a cap?"""
+    return any(session.energy_wh_max is not None for session in state.known.sessions.values())
 
 
 def due(state: State, at_ms: int) -> Iterator[Command]:
@@ -122,16 +127,14 @@ def ended(session: Session, at_ms: int, fact: CommandSettled) -> Session:
     return replace(session, stop_ended_ms=at_ms, stop_failed=not may_work)
 
 
-def read(session: Session, at_ms: int, fact: SessionMetered) -> Session:
+def shows_failed(session: Session, at_ms: int, fact: SessionMetered) -> bool:
     """A reading that was taken well after a stop that was accepted, or may have been, shows that it did nothing.
     What comes out of the charge point's memory shows nothing.
     """
-    session = replace(session, read_at_ms=max(at_ms, session.read_at_ms))
-    said_ms = said_at_ms(fact.readings[-1].at)
-    if session.stop_ended_ms is None or said_ms is None:
-        return session
-    is_later = min(said_ms, at_ms) >= session.stop_ended_ms + AGAIN_MS
-    return replace(session, stop_failed=True) if is_later else session
+    if session.stop_ended_ms is None:
+        return False
+    said_ms = moment_ms(fact.readings[-1].at)
+    return said_ms is not None and min(said_ms, at_ms) >= session.stop_ended_ms + AGAIN_MS
 
 
 def _number_of(command: Command) -> int:

@@ -111,8 +111,9 @@ def _metered(known: Known, at_ms: int, fact: SessionMetered) -> Known:
             last_wh=max(highest_wh, session.last_wh or highest_wh),
             # Where the start carried no register, the first one is what there is to count from.
             meter_start_wh=readings_wh[0] if start_wh is None else start_wh,
+            read_at_ms=max(at_ms, session.read_at_ms),
+            stop_failed=session.stop_failed or energy_cap.shows_failed(session, at_ms, fact),
         )
-        session = energy_cap.read(session, at_ms, fact)
     return _open(known, _with_token(session, fact.authorised))
 
 

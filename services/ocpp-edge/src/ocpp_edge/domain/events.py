@@ -6,7 +6,8 @@ Every event says when. Effects are data; performing one twice is harmless, becau
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from holdfast.contracts.command import Command, CommandWord, Word
 from holdfast.contracts.csms import RelayReply
@@ -23,8 +24,7 @@ from ocpp_edge.domain.left_out import Untold
 from ocpp_edge.domain.sessions import Origin
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timed:
+class Timed(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     """Wall clock: for records and deadlines."""
     mono_ms: int
@@ -34,16 +34,14 @@ class Timed:
 # --- events ---
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restarted(Timed):
+class Restarted(Timed, frozen=True, kw_only=True):
     """The journal has been folded: go on from there."""
 
-    untold: Mapping[TransactionId, Untold] = field(default_factory=dict)
+    untold: Mapping[TransactionId, Untold] = msgspec.field(default_factory=dict)
     """What was left out by rule and not told, as far as it was written down."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connected(Timed):
+class Connected(Timed, frozen=True, kw_only=True):
     connection: str
     protocol: str
     version: OcppVersion = OcppVersion.V16
@@ -53,14 +51,12 @@ class Connected(Timed):
     replaced_answered: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disconnected(Timed):
+class Disconnected(Timed, frozen=True, kw_only=True):
     connection: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallReceived(Timed):
+class CallReceived(Timed, frozen=True, kw_only=True):
     call: calls.Call
     origin: Origin | None = None
     """Of the transaction that the CALL names, if it names one."""
@@ -70,8 +66,7 @@ class CallReceived(Timed):
         return self.call.connection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameWrong(Timed):
+class FrameWrong(Timed, frozen=True, kw_only=True):
     connection: str
     wrong: frames.Wrong
     frame: str
@@ -79,31 +74,27 @@ class FrameWrong(Timed):
     version: OcppVersion = OcppVersion.V16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authorised(Timed):
+class Authorised(Timed, frozen=True, kw_only=True):
     request: str
     authorisation: Authorisation
     transaction_id: int | None
     """A fresh one, when the question was a start's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotAuthorised(Timed):
+class NotAuthorised(Timed, frozen=True, kw_only=True):
     """rule-service gave no answer in the time there is."""
 
     request: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CsmsAnswered(Timed):
+class CsmsAnswered(Timed, frozen=True, kw_only=True):
     """What came of a question handed on to the CSMS."""
 
     request: str
     reply: RelayReply
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored(Timed):
+class Stored(Timed, frozen=True, kw_only=True):
     """A fact is in the journal: now live, or read back at a restart."""
 
     id: str
@@ -112,8 +103,7 @@ class Stored(Timed):
     fact: Fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotStored(Timed):
+class NotStored(Timed, frozen=True, kw_only=True):
     """The journal did not take a fact."""
 
     id: str
@@ -123,43 +113,37 @@ class NotStored(Timed):
     """False: whether it did is not known, and the shell goes on trying."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallAnswered(Timed):
+class CallAnswered(Timed, frozen=True, kw_only=True):
     """The charge point answered a CALL of ours."""
 
     connection: str
     answer: frames.Result | frames.Error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandArrived(Timed):
+class CommandArrived(Timed, frozen=True, kw_only=True):
     command: Command
     downlink_seq: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WordArrived(Timed):
+class WordArrived(Timed, frozen=True, kw_only=True):
     word: CommandWord
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted(Timed):
+class Admitted(Timed, frozen=True, kw_only=True):
     command_id: str
     version: OcppVersion | None
     """That it was asked about for."""
     admission: Admission
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotAdmitted(Timed):
+class NotAdmitted(Timed, frozen=True, kw_only=True):
     """No verdict: the command can't be sent at all (`reason`), or rule-service is away (None)."""
 
     command_id: str
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick(Timed):
+class Tick(Timed, frozen=True, kw_only=True):
     pass
 
 
@@ -186,8 +170,7 @@ Event = (
 # --- effects ---
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Store in the journal, after what was asked to be stored before; then `Stored` or `NotStored`."""
 
     fact: Fact
@@ -195,16 +178,14 @@ class Record:
     cause: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """Write to telemetry; whether it arrives nobody waits for."""
 
     fact: Fact
     cause: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     connection: str
     frame: str
     action: str
@@ -212,8 +193,7 @@ class Answer:
     result: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskAuthorise:
+class AskAuthorise(msgspec.Struct, frozen=True, kw_only=True):
     """Ask rule-service, again and again with the same request while it is away, within the time there is."""
 
     request: str
@@ -226,16 +206,14 @@ class AskAuthorise:
     """The session goes by the station's own transaction id (2.x): none is to be given out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskCsms:
+class AskCsms(msgspec.Struct, frozen=True, kw_only=True):
     """Hand a CALL on to the CSMS, now or not at all; then `CsmsAnswered`, in the time a charge point waits."""
 
     request: str
     call: calls.Call
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskAdmit:
+class AskAdmit(msgspec.Struct, frozen=True, kw_only=True):
     request: str
     command: Command
     version: OcppVersion | None
@@ -244,23 +222,20 @@ class AskAdmit:
     confirmed_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendCall:
+class SendCall(msgspec.Struct, frozen=True, kw_only=True):
     connection: str
     frame: str
     command: Command
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseConnection:
+class CloseConnection(msgspec.Struct, frozen=True, kw_only=True):
     """The charge point keeps what was not acknowledged."""
 
     connection: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandTaken:
+class CommandTaken(msgspec.Struct, frozen=True, kw_only=True):
     """The command is in the journal (or was settled before): whoever brought it may forget it. Not taken: the id
     belongs to another one, and bringing it again changes nothing.
     """
@@ -272,8 +247,7 @@ class CommandTaken:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandNotTaken:
+class CommandNotTaken(msgspec.Struct, frozen=True, kw_only=True):
     """It is not: whoever brought it keeps it."""
 
     command_id: str
@@ -281,8 +255,7 @@ class CommandNotTaken:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WordTaken:
+class WordTaken(msgspec.Struct, frozen=True, kw_only=True):
     """The word is in the journal, or it was said before; whether it changes anything is said in it."""
 
     command_id: str
@@ -291,8 +264,7 @@ class WordTaken:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WordNotTaken:
+class WordNotTaken(msgspec.Struct, frozen=True, kw_only=True):
     """The word is not in the journal: whoever brought it keeps it."""
 
     command_id: str

@@ -40,6 +40,8 @@ from holdfast.contracts.session import (
     SessionStopRepeated,
 )
 from holdfast.empty import NOTHING
+from holdfast.local_state import LocalState
+from holdfast.ocpp.moments import moment_ms
 from holdfast.records import replace
 from ocpp_edge.domain import answers, consequences, energy_cap, event_fold, installed
 from ocpp_edge.domain.command_fold import (
@@ -66,7 +68,6 @@ from ocpp_edge.domain.known import (
     other_key,
     start_key,
 )
-from ocpp_edge.domain.text import said_at_ms
 from ocpp_edge.domain.transaction_events import EventFact, content_of
 
 LATE_MS = 60_000
@@ -75,10 +76,13 @@ wrong: then it may be, which is what counts)."""
 
 
 def fold(known: Known, seq: int, at_ms: int, fact: Fact) -> Known:
+    local = local_state.fold(known.local, at_ms, fact)
+    if isinstance(fact, SessionMetered) and not event_fold.is_of_2x(fact):  # nine of ten
+        known = _metered(known, max(known.seq, seq), at_ms, fact, local)
+        return watched(_thinned(known, seq, fact), fact)
     known = _folded(known, at_ms, fact)
     if isinstance(fact, SessionMetered):
         known = _thinned(known, seq, fact)
-    local = local_state.fold(known.local, at_ms, fact)
     return replace(known, local=local, seq=max(known.seq, seq))
 
 
@@ -100,7 +104,7 @@ def _folded(known: Known, at_ms: int, fact: Fact) -> Known:  # noqa: C901  one c
             | SessionStopRepeated()
             | SessionEventConflicted()
         ):
-            known = _late(known, at_ms, fact)
+            known = replace(known, late_record_at_ms=_late(known, at_ms, fact))
             return watched(_session_folded(known, at_ms, fact), fact)
         case SessionCapNotKept():
             return _given_up(known, fact)
@@ -142,8 +146,6 @@ def _session_folded(
             return _started(known, at_ms, fact)
         case SessionStopped():
             return _stopped(known, fact)
-        case SessionMetered():
-            return _answered(_metered(known, at_ms, fact), fact.raw)
         case _:
             return _answered(known, fact.raw)
 
@@ -224,14 +226,27 @@ def _past(known: Known) -> Known:
     )
 
 
-def _metered(known: Known, at_ms: int, fact: SessionMetered) -> Known:
-    session = known.sessions.get(fact.transaction_id)
-    if session is None or not fact.readings:
-        return known
-    highest_wh = max(reading.energy_wh for reading in fact.readings)
-    session = replace(session, last_wh=max(highest_wh, session.last_wh or highest_wh))
-    session = energy_cap.read(session, at_ms, fact)
-    return replace(known, sessions={**known.sessions, session.transaction_id: session})
+def _metered(known: Known, seq: int, at_ms: int, fact: SessionMetered, local: LocalState) -> Known:
+    """All at once, for it is folded more often than all others together."""
+    sessions = known.sessions
+    session = sessions.get(fact.transaction_id)
+    if session is not None and fact.readings:
+        highest_wh = max(reading.energy_wh for reading in fact.readings)
+        session = replace(
+            session,
+            last_wh=max(highest_wh, session.last_wh or highest_wh),
+            read_at_ms=max(at_ms, session.read_at_ms),
+            stop_failed=session.stop_failed or energy_cap.shows_failed(session, at_ms, fact),
+        )
+        sessions = {**sessions, session.transaction_id: session}
+    return replace(
+        known,
+        seq=seq,
+        local=local,
+        late_record_at_ms=_late(known, at_ms, fact),
+        sessions=sessions,
+        others=known.others.remembering(other_key(fact.raw), "{}"),
+    )
 
 
 def _thinned(known: Known, seq: int, fact: SessionMetered) -> Known:
@@ -264,7 +279,7 @@ def _late(
     known: Known,
     at_ms: int,
     fact: EventFact,
-) -> Known:
+) -> int | None:
     match fact:
         case SessionStarted() | SessionStopped():
             said = fact.at
@@ -273,10 +288,10 @@ def _late(
         case SessionMetered() if fact.readings:
             said = fact.readings[-1].at
         case _:
-            return known
-    said_ms = said_at_ms(said)
+            return known.late_record_at_ms
+    said_ms = moment_ms(said)
     is_late = said_ms is not None and said_ms < at_ms - LATE_MS
-    return replace(known, late_record_at_ms=at_ms) if is_late else known
+    return at_ms if is_late else known.late_record_at_ms
 
 
 def _status_folded(known: Known, at_ms: int, fact: ConnectorStatusChanged) -> Known:

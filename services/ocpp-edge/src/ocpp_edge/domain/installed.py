@@ -16,7 +16,8 @@ from holdfast.contracts.decision import ProfileInstalled
 from holdfast.contracts.transaction import TransactionId
 from holdfast.empty import nothing
 from holdfast.ocpp import payloads
-from holdfast.ocpp.profiles import installed_with, is_cleared, moment_ms, profile_of
+from holdfast.ocpp.moments import moment_ms
+from holdfast.ocpp.profiles import installed_with, is_cleared, profile_of
 from holdfast.records import replace
 from ocpp_edge.domain.consequences import answered
 from ocpp_edge.domain.dedupe import Memory, no_memory

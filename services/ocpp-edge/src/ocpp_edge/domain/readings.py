@@ -13,12 +13,16 @@ REGISTER = "Energy.Active.Import.Register"
 """The default measurand of OCPP 1.6, too."""
 READINGS_MAX = 256
 """Of one message; more stay in its raw payload."""
+PLAIN_DIGITS = 15
+"""A whole number of so many needs no decimals, and is sound."""
 
 
 def energy_readings(meter_values: Iterable[Mapping[str, Any]]) -> tuple[Reading, ...]:
     readings: list[Reading] = []
     for value in meter_values:
         for sample in value["sampledValue"]:
+            if sample.get("measurand", REGISTER) != REGISTER:
+                continue
             energy_wh = _energy_wh(sample)
             if energy_wh is None:
                 continue
@@ -35,16 +39,20 @@ def _is_other_unit(sample: Mapping[str, Any]) -> bool:
 
 
 def _energy_wh(sample: Mapping[str, Any]) -> int | None:
-    """None for another measurand, one phase of several, a signed blob, or what is no number."""
-    if sample.get("measurand", REGISTER) != REGISTER or sample.get("phase"):
+    """Of the register. None for one phase of several, a signed blob, or what is no number."""
+    if sample.get("phase"):
         return None
     if sample.get("format", "Raw") != "Raw" or _is_other_unit(sample):
         return None
     # 1.6: a text and its unit. 2.x: a number, and a unit with a power of ten.
     measure = sample.get("unitOfMeasure", sample)
+    said = sample["value"]
+    is_plain = measure is sample and type(said) is str and len(said) <= PLAIN_DIGITS
+    if is_plain and said.isdecimal() and sample.get("unit", "Wh") == "Wh":
+        return int(said)  # nine of ten that come
     power = measure.get("multiplier", 0) + (3 if measure.get("unit") == "kWh" else 0)
     try:
-        value = Decimal(str(sample["value"]))
+        value = Decimal(str(said))
         if not value.is_finite() or abs(value.adjusted()) > 15 or abs(power) > 15:
             return None
         energy_wh = round(value.scaleb(power))

@@ -9,7 +9,7 @@ to no session is kept as unmatched.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from holdfast.contracts.decision import Authorised
 from holdfast.contracts.envelope import Fact
@@ -28,8 +28,7 @@ from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.known import Ended, Known, Session, other_key, start_key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """What the site knows of a transaction id beyond this charge point."""
 
     owner: str | None
@@ -38,8 +37,7 @@ class Origin:
     """No id above it was ever given out here."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unmatched:
+class Unmatched(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 

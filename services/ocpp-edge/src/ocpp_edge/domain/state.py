@@ -6,7 +6,9 @@ state = known (a fold over the journal) + live (empty at each start)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
+from msgspec.structs import replace as structs_replace
 
 from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDisconnected
 from holdfast.contracts.command import CommandSettled
@@ -15,7 +17,6 @@ from holdfast.contracts.envelope import Fact
 from holdfast.contracts.session import SeqRange
 from holdfast.contracts.transaction import TransactionId
 from holdfast.ocpp.versions import OcppVersion
-from holdfast.records import replace
 from ocpp_edge.domain.calls import Call
 from ocpp_edge.domain.dedupe import Memory
 from ocpp_edge.domain.events import CallReceived, Record
@@ -23,8 +24,7 @@ from ocpp_edge.domain.known import Known
 from ocpp_edge.domain.left_out import Untold
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: int = 300
     """What a charge point is told at boot."""
     transaction_ms_max: int = 9_000
@@ -65,8 +65,7 @@ ANSWERED_MAX = 64
 ConnectionFact = ChargePointConnected | ChargePointDisconnected
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outstanding:
+class Outstanding(msgspec.Struct, frozen=True, kw_only=True):
     """Our CALL that the charge point has not answered: at most one (OCPP-J 4.1.1)."""
 
     command_id: str
@@ -76,8 +75,7 @@ class Outstanding:
     """By its action."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parked:
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
     """A command that may be sent at a better time: asked about anew when what it meets has changed."""
 
     target: ConnectorState
@@ -85,8 +83,7 @@ class Parked:
     since_mono_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """The last one of its kind that was stored, and what has been left out since."""
 
     mono_ms: int
@@ -103,8 +100,7 @@ class Kept:
     """The journal says that some may be left out behind it: then some are."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
+class Live(msgspec.Struct, frozen=True, kw_only=True):
     connection: str | None = None
     connected_at_ms: int | None = None
     version: OcppVersion = OcppVersion.V16
@@ -114,11 +110,11 @@ class Live:
     storing: str | None = None
     """Id of the transactional fact on its way: its outcome decides before the next one begins. It may
     belong to a connection that is gone."""
-    asked: Mapping[str, Call] = field(default_factory=dict)
+    asked: Mapping[str, Call] = msgspec.field(default_factory=dict)
     """Authorize questions by request."""
-    relayed: Mapping[str, Call] = field(default_factory=dict)
+    relayed: Mapping[str, Call] = msgspec.field(default_factory=dict)
     """Questions to the CSMS by request."""
-    recording: Mapping[str, Call | None] = field(default_factory=dict)
+    recording: Mapping[str, Call | None] = msgspec.field(default_factory=dict)
     """Facts on their way to the journal, and the CALL to answer once they are there."""
     news: tuple[ConnectionFact, ...] = ()
     """Facts of connections that wait to be recorded: see `connections.py`."""
@@ -126,35 +122,34 @@ class Live:
     """Id of the one on its way to the journal."""
     left_out: int = 0
     """Facts of connections that were left out since the last one that was recorded."""
-    samples: Mapping[tuple[str, int], Kept] = field(default_factory=dict)
+    samples: Mapping[tuple[str, int], Kept] = msgspec.field(default_factory=dict)
     """Telemetry, by action and connector."""
-    metered: Mapping[TransactionId, Kept] = field(default_factory=dict)
+    metered: Mapping[TransactionId, Kept] = msgspec.field(default_factory=dict)
     """Meter values of open sessions, by transaction id."""
-    untold: Mapping[TransactionId, Untold] = field(default_factory=dict)
+    untold: Mapping[TransactionId, Untold] = msgspec.field(default_factory=dict)
     """What the store had, of the life before."""
-    arriving: Mapping[str, str] = field(default_factory=dict)
+    arriving: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Commands on their way to the journal, by id: what they are, see `identity.py`."""
     admitting: str | None = None
     """The command rule-service is asked about."""
     held: frozenset[str] = frozenset()
     """Commands admitted while the charge point was away: asked about anew when it comes, or at their end."""
-    parked: Mapping[str, Parked] = field(default_factory=dict)
+    parked: Mapping[str, Parked] = msgspec.field(default_factory=dict)
     """By command id."""
     sending: str | None = None
     """The command to send once its dispatch is stored."""
-    settling: Mapping[str, CommandSettled] = field(default_factory=dict)
+    settling: Mapping[str, CommandSettled] = msgspec.field(default_factory=dict)
     """Dispositions that are clear and not stored yet, by command."""
     outstanding: Outstanding | None = None
-    answered: Memory = field(default_factory=lambda: Memory(limit=ANSWERED_MAX))
+    answered: Memory = msgspec.field(default_factory=lambda: Memory(limit=ANSWERED_MAX))
     """Message ids of our own CALLs that were answered: a second answer is told from one to nothing."""
     uncertain_because: str = "ocpp-edge was restarted after the command was sent"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(msgspec.Struct, frozen=True, kw_only=True):
     charge_point: str
-    known: Known = field(default_factory=Known)
-    live: Live = field(default_factory=Live)
+    known: Known = msgspec.field(default_factory=Known)
+    live: Live = msgspec.field(default_factory=Live)
 
     @property
     def version(self) -> OcppVersion | None:
@@ -180,9 +175,7 @@ class State:
         return bool(live.lane) and mono_ms - live.lane[0].mono_ms >= JUST_COME_MS
 
     def with_live(self, **changes: object) -> State:
-        return State(
-            charge_point=self.charge_point, known=self.known, live=replace(self.live, **changes)
-        )
+        return structs_replace(self, live=structs_replace(self.live, **changes))
 
 
 def record(

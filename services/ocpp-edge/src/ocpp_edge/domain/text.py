@@ -22,14 +22,3 @@ def utc_text(at_ms: int) -> str:
     """ISO-8601 as OCPP writes it."""
     moment = datetime.fromtimestamp(at_ms / 1000, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
-
-
-def said_at_ms(text: str) -> int | None:
-    """A charge point's timestamp; None where it is none. Without a zone it is taken for UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return round(moment.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return None

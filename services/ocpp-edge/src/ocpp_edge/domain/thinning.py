@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.session import SessionMetered, SessionStopped
 from holdfast.contracts.transaction import TransactionId
+from holdfast.ocpp.moments import moment_ms
 from holdfast.records import replace
 from ocpp_edge.domain.calls import Call, Heartbeat, Latest, Meter, Status, TransactionEvent
 from ocpp_edge.domain.events import CallReceived, Stored
@@ -100,7 +100,7 @@ def leaves_out(policy: Policy, state: State, event: CallReceived, fact: Fact) ->
         ranges = with_seq(ranges, fact.seq_no)
         if len(ranges) > RANGES_MAX:
             return None  # the list of what is missing must never be cut
-    at_ms, every_ms = moment(meter.at), policy.meter_values_every_ms
+    at_ms, every_ms = moment_ms(meter.at), policy.meter_values_every_ms
     if at_ms is None or before.at_ms is None or not 0 <= at_ms - before.at_ms < every_ms:
         return None
     if event.mono_ms - before.mono_ms >= every_ms:
@@ -207,7 +207,7 @@ def stored(state: State, event: Stored, call: Call | None) -> State:
             before = state.live.metered.get(transaction_id)
             left = max(0, before.left_out - told) if before else 0
             meter = call.request if call else None
-            at_ms = moment(meter.at) if isinstance(meter, Meter | TransactionEvent) else None
+            at_ms = moment_ms(meter.at) if isinstance(meter, Meter | TransactionEvent) else None
             ranges = before.left_out_seq if before and left else ()
             kept = Kept(
                 mono_ms=event.mono_ms,
@@ -231,15 +231,6 @@ def stored(state: State, event: Stored, call: Call | None) -> State:
             return state
 
 
-def moment(at: str | None) -> int | None:
-    """None: no time that can be told."""
-    if at is None:
-        return None
-    try:
-        found = datetime.fromisoformat(at)
-        return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _without(mapping: Mapping[Key, Kept], key: Key) -> dict[Key, Kept]:

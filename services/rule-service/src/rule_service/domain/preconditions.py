@@ -11,8 +11,9 @@ from holdfast.contracts.command import Command, Disposition
 from holdfast.contracts.decision import ConnectorState
 from holdfast.contracts.rules import Precondition
 from holdfast.ocpp.actions import same_as
+from holdfast.ocpp.moments import moment_ms
 from holdfast.ocpp.payloads import connector_of, list_version_of, transaction_of
-from holdfast.ocpp.profiles import moment_ms, profile_of
+from holdfast.ocpp.profiles import profile_of
 from rule_service.domain.checks import Case, Finding
 
 FREE = frozenset({"Available", "Preparing", "Occupied"})
