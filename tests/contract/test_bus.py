@@ -114,12 +114,10 @@ async def test_a_stream_that_drops_the_oldest_takes_everything(server: Server) -
 async def test_many_appends_at_once_all_arrive_once(server: Server) -> None:
     async with server.connect() as bus:
         await bus.ensure_stream(spec())
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(bus.append(S, A, b"", id=f"id-{number % 300}"))
-                for number in range(600)
-            ]
-        assert sorted({task.result().seq for task in tasks}) == list(range(1, 301))
+        stored = await asyncio.gather(
+            *(bus.append(S, A, b"", id=f"id-{number % 300}") for number in range(600))
+        )
+        assert sorted({one.seq for one in stored}) == list(range(1, 301))
 
 
 # --- limits ---

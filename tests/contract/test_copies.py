@@ -104,10 +104,15 @@ async def write(site: ServerBus, incarnation: str, count: int, begin: int = 1) -
     stream = subjects.journal_stream(SITE, incarnation)
     subject = subjects.journal(SITE, "session", "metered", "CP-01")
     for first in range(begin, begin + count, 200):
-        async with asyncio.TaskGroup() as group:
-            for number in range(first, min(first + 200, begin + count)):
-                data = f"{incarnation} {number}".encode()
-                group.create_task(site.append(stream, subject, data, id=f"{incarnation}-{number}"))
+        names = [
+            f"{incarnation} {number}" for number in range(first, min(first + 200, begin + count))
+        ]
+        await asyncio.gather(
+            *(
+                site.append(stream, subject, name.encode(), id=name.replace(" ", "-"))
+                for name in names
+            )
+        )
 
 
 async def send(cloud: ServerBus, *commands: str, ttl_s: int | None = None) -> None:

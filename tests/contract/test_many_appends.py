@@ -94,9 +94,9 @@ async def test_an_append_with_a_condition_goes_alone_and_keeps_its_place(server:
         await bus.ensure_stream(spec(atomic=True))
         await fill(bus, 1, (B,))
         first = [bus.append(S, A, b"", id=f"first-{number}") for number in range(100)]
-        after = [bus.append(S, A, b"", id=f"after-{number}") for number in range(100)]
         conditional = bus.append(S, B, b"", id="conditional", last_seq=1)
         wrong = bus.append(S, B, b"", id="wrong", last_seq=1)
+        after = [bus.append(S, A, b"", id=f"after-{number}") for number in range(100)]
         outcomes = await asyncio.gather(*first, conditional, wrong, *after, return_exceptions=True)
         assert outcomes[:101] == [(S, 2 + number, False) for number in range(101)]
         assert isinstance(outcomes[101], Conflict)

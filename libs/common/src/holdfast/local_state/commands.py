@@ -15,8 +15,9 @@ from holdfast.contracts.decision import ProfileInstalled
 from holdfast.local_state import configuration
 from holdfast.local_state.payload import object_of
 from holdfast.local_state.state import Aspect, LocalState, Told, aspect_of, profile_key
+from holdfast.ocpp.moments import moment_ms
 from holdfast.ocpp.payloads import WHOLE, connector_of, takes_out_of_service
-from holdfast.ocpp.profiles import installed_with, is_cleared, moment_ms, profile_of
+from holdfast.ocpp.profiles import installed_with, is_cleared, profile_of
 
 
 def answered(state: LocalState, at_ms: int, fact: CommandSettled) -> LocalState:
