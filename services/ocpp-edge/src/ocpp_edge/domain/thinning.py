@@ -231,7 +231,5 @@ def stored(state: State, event: Stored, call: Call | None) -> State:
             return state
 
 
-
-
 def _without(mapping: Mapping[Key, Kept], key: Key) -> dict[Key, Kept]:
     return {one: value for one, value in mapping.items() if one != key}
