@@ -23,6 +23,8 @@ from functools import cache
 from hashlib import sha256
 from itertools import islice
 
+from holdfast.empty import nothing
+
 NEWEST_MAX = 16
 
 
@@ -39,8 +41,8 @@ class Memory:
     """
 
     limit: int
-    held: Mapping[str, str] = field(default_factory=dict)
-    newest: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, str] = field(default_factory=nothing)
+    newest: Mapping[str, str] = field(default_factory=nothing)
     """Those that came last: a few, so that remembering one more copies only a few."""
 
     def get(self, key: str) -> str | None:
