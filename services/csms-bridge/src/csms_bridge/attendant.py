@@ -172,8 +172,11 @@ class Attendant:
     def tick(self) -> None:
         self.handle(Tick(at_ms=self._at_ms, mono_ms=self._mono_ms))
 
-    def reach(self, reachable: bool) -> None:
-        self.handle(SiteReach(at_ms=self._at_ms, mono_ms=self._mono_ms, reachable=reachable))
+    def reach(self, reachable: bool, behind: bool) -> None:
+        live = self.state.live
+        if (live.away_since_mono_ms is None, live.is_behind) != (reachable, behind):
+            now = {"at_ms": self._at_ms, "mono_ms": self._mono_ms}
+            self.handle(SiteReach(**now, reachable=reachable, behind=behind))
 
     def role(self, primary: bool) -> None:
         if self.state.live.primary != primary:

@@ -198,10 +198,19 @@ class Desk:
 
     async def _named(self, charge_point: str, stream_seq: int) -> list[Attendant]:
         attendants = await self._roster.named(charge_point, stream_seq)
-        reachable = self._reach.is_reachable(self._site)
+        reachable, behind = self._reach.is_reachable(self._site), self._is_behind()
         for attendant in attendants:
-            attendant.reach(reachable)
+            attendant.reach(reachable, behind)
         return attendants
+
+    def _is_behind(self) -> bool:
+        """Entries are known of that have not been read yet: of the stream, or of the site and not copied yet."""
+        head, at = self._reach.head(self._site), self._at
+        if self._read.seq < self._known_seq:
+            return True
+        if head is None or head.seq == 0:
+            return False
+        return at is None or at.incarnation != head.incarnation or at.seq < head.seq
 
     def _take_rules(self, fact: Fact) -> None:
         if not isinstance(fact, RulesActivated):
@@ -344,12 +353,10 @@ class Desk:
         clock = self._services.clock
         while True:
             await clock.sleep_ms(TICK_MS)
-            reachable = self._reach.is_reachable(self._site)
+            reachable, behind = self._reach.is_reachable(self._site), self._is_behind()
             for attendant in self._roster.all():
-                is_away = attendant.state.live.away_since_mono_ms is not None
-                if is_away == reachable:
-                    attendant.reach(reachable)
-                elif attendant.needs_tick():
+                attendant.reach(reachable, behind)
+                if attendant.needs_tick():
                     attendant.tick()
 
     async def _tell(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from csms_bridge.domain.outgoing import Place
 from holdfast import rpc, subjects
 from holdfast.bus import Bus, RequestFailed
 from holdfast.clock import Clock
@@ -26,6 +27,8 @@ class Reach:
         self._heard: dict[str, tuple[int, int]] = {}
         """Site to (its newest pulse by the cloud's clock, when we first saw that one, monotonic)."""
         self._pulsed: set[str] = set()
+        self._heads: dict[str, Place] = {}
+        """Site to the last entry of its journal that its newest pulse told of."""
         self._pulse_ms: dict[str, int] = {}
         """By the site's rules: over a metered link pulses are slower."""
 
@@ -38,6 +41,10 @@ class Reach:
         heard = self._heard.get(site)
         away_after_ms = max(self._away_after_ms, PULSES_MISSED_MAX * self._pulse_ms.get(site, 0))
         return heard is None or self._clock.monotonic_ms() - heard[1] < away_after_ms
+
+    def head(self, site: str) -> Place | None:
+        """How far the site's journal goes, as far as the cloud has heard. None: it has not."""
+        return self._heads.get(site)
 
     def has_pulsed(self, site: str) -> bool:
         """Whether a pulse has come since this process looks, rather than that one was known when it began."""
@@ -66,8 +73,9 @@ class Reach:
         now_ms = self._clock.monotonic_ms()
         newest: dict[str, int] = {}
         for copy in said.copies:
-            if copy.pulse_at_ms is not None:
-                newest[copy.site] = max(newest.get(copy.site, 0), copy.pulse_at_ms)
+            if copy.pulse_at_ms is not None and copy.pulse_at_ms >= newest.get(copy.site, 0):
+                newest[copy.site] = copy.pulse_at_ms
+                self._heads[copy.site] = Place(copy.incarnation, copy.head_seq)
         for site, at_ms in newest.items():
             known = self._heard.get(site)
             if known is None or known[0] != at_ms:

@@ -236,8 +236,8 @@ class Scene:
             waited_ms += 500
         return self.called()
 
-    def reach(self, reachable: bool) -> None:
-        self.handle(SiteReach(**self._now, reachable=reachable))
+    def reach(self, reachable: bool, *, behind: bool = False) -> None:
+        self.handle(SiteReach(**self._now, reachable=reachable, behind=behind))
 
     def role(self, primary: bool) -> None:
         self.handle(RoleChanged(**self._now, primary=primary))

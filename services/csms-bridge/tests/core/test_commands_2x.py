@@ -209,6 +209,31 @@ def test_what_a_site_that_is_away_may_hold_waits_too(scene_2x):
     assert transaction_status(scene) == {"messagesInQueue": True}
 
 
+def test_what_the_site_has_and_is_still_on_its_way_here_waits_too(scene_2x):
+    """The link is back; the station has nothing left, for it gave everything to its site."""
+    scene = scene_2x
+    scene.journal(started(), started("over"), stopped(1, "over"))
+    scene.take_all()
+    scene.reach(True, behind=True)
+
+    def asked(**payload):
+        scene.call("GetTransactionStatus", payload, message_id=f"q{len(scene.frames)}")
+        of_station = {"messagesInQueue": False, "ongoingIndicator": False} if payload else {
+            "messagesInQueue": False
+        }  # fmt: skip
+        scene.end_command(scene.to_site()[-1].id, answer=json.dumps(of_station))
+        validator(V201, "GetTransactionStatus").validate(scene.answers()[-1][2])
+        return scene.answers()[-1][2]["messagesInQueue"]
+
+    assert asked(transactionId=TX)
+    assert asked(transactionId="never heard of")
+    assert asked()
+    assert not asked(transactionId="over")
+    scene.reach(True)
+    assert not asked(transactionId=TX)
+    assert not asked()
+
+
 def test_the_station_s_own_queue_counts_with_ours(scene_2x):
     scene = scene_2x
     scene.journal(started())

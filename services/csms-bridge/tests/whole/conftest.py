@@ -196,6 +196,8 @@ class Place:
         self.commands: list[Command] = []
         self.refuses_commands = ""
         self.pulses = True
+        self.head_seq = 0
+        """As its pulses tell it."""
         self.webhook: Webhook | None = None
         self.dial: Dial | None = None
         """Instead of the CSMSs in memory."""
@@ -342,7 +344,7 @@ class Place:
             incarnation=LIFE,
             committed_seq=0,
             watermark=0,
-            head_seq=0,
+            head_seq=self.head_seq,
             chain_verified=True,
             retired=False,
             pulse_at_ms=self._pulse_at_ms,

@@ -6,6 +6,7 @@ Virtual time, a simulated NATS server, CSMSs in memory.
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 
 from holdfast import subjects
 from holdfast.contracts.command import Disposition
@@ -22,6 +23,7 @@ from holdfast.contracts.csms import (
 from holdfast.contracts.decision import CloudVerdict
 from holdfast.contracts.mode import CsmsState
 from holdfast.contracts.rules import TokenStatus
+from holdfast_testkit import facts_2x
 from holdfast_testkit.sim_clock import virtual_time
 
 SITE, LIFE = "berlin01", "aaaaaaaa"
@@ -231,6 +233,38 @@ async def test_a_site_that_is_cut_off_is_said_to_be_at_once(new_place, facts):
     assert "CP-1" not in place.csms.ends, "the bound of the rule is over: it sees it offline"
     place.pulses = True
     await place.until(lambda: "CP-1" in place.csms.ends)
+
+
+@virtual_time
+async def test_a_csms_that_asks_in_the_middle_of_a_backlog_hears_that_messages_wait(new_place):
+    """E14: it asks as soon as the link is back; the copy of the journal takes its time, and so does the answer."""
+    place = await new_place()
+    place.begin()
+    await place.record(facts_2x.connected(), facts_2x.booted(), facts_2x.started())
+    await place.until(lambda: len(place.csms.events) == 1)
+    ids = count()
+
+    async def asked(**payload):
+        name = f"x{next(ids)}"
+        return await place.csms.call("CP-1", "GetTransactionStatus", payload, name)
+
+    place.pulses = False
+    await place.clock.sleep_ms(20_000)
+    assert (await asked(transactionId=facts_2x.TX))["messagesInQueue"]
+    assert await asked() == {"messagesInQueue": True}
+    place.pulses, place.head_seq = True, 5
+    await place.clock.sleep_ms(5_000)
+    for payload in ({}, {"transactionId": facts_2x.TX}, {"transactionId": "never heard of"}):
+        assert (await asked(**payload))["messagesInQueue"], payload
+    assert len(place.commands) == 3, "its station was asked, too"
+    await place.record(facts_2x.metered(1), facts_2x.stopped(2))
+    await place.until(lambda: len(place.csms.events) == 3)
+    await place.clock.sleep_ms(5_000)
+    assert await asked(transactionId=facts_2x.TX) == {
+        "messagesInQueue": False,
+        "ongoingIndicator": False,
+    }
+    assert await asked() == {"messagesInQueue": False}
 
 
 @virtual_time

@@ -86,10 +86,10 @@ def _take(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PL
             return _frame(policy, state, event)
         case Tick():
             return state, []
-        case SiteReach(reachable=reachable):
+        case SiteReach(reachable=reachable, behind=behind):
             since = state.live.away_since_mono_ms
             away = None if reachable else (event.mono_ms if since is None else since)
-            return state.with_live(away_since_mono_ms=away), []
+            return state.with_live(away_since_mono_ms=away, is_behind=behind), []
         case RoleChanged(primary=primary):
             state = state.with_live(primary=primary)
             return (state, []) if primary else authorising.unanswered(state)

@@ -92,6 +92,8 @@ class SiteReach(Happened):
     """Whether the site's pulses reach the cloud."""
 
     reachable: bool
+    behind: bool = False
+    """It is known to have journaled more than has been read here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,6 +147,8 @@ class Live:
     primary: bool = True
     away_since_mono_ms: int | None = None
     """Since when the site is cut off."""
+    is_behind: bool = False
+    """The site has journaled more than has been read here: what is copied comes, and is not here yet."""
     left_mono_ms: int | None = None
     """When the charge point left its site."""
     asked: tuple[AuthoriseAsked | RelayAsked, ...] = ()

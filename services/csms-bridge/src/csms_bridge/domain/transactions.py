@@ -1,7 +1,7 @@
 """GetTransactionStatus of 2.x: what is known of a transaction here, and whether messages of it still wait to go up.
 
-The CSMS asks it when it comes back, before anything is replayed to it (E14): what waits here and at a site that is cut
-off counts like what waits in the station itself.
+The CSMS asks it when it comes back, before anything is replayed to it (E14): what waits here, what is on its way here
+out of a site's journal, and what a site that is cut off may hold counts like what waits in the station itself.
 """
 
 from __future__ import annotations
@@ -40,13 +40,18 @@ def _said(raw: str | None) -> dict[str, Any]:
 
 
 def _waits(state: State, transaction: str | None) -> bool:
-    """Here, in the stream, or at a site that can't be reached."""
+    """Here, in the stream, on the way here, or at a site that can't be reached."""
     live = state.live
     if live.spilled_after is not None:
         return True
     if any(transaction in (None, item.transaction) for item in _waiting(state)):
         return True
-    return live.away_since_mono_ms is not None and not _has_ended(state, transaction)
+    return _may_be_elsewhere(state) and not _has_ended(state, transaction)
+
+
+def _may_be_elsewhere(state: State) -> bool:
+    """What the station has delivered to its site, and nobody here has read yet."""
+    return state.live.away_since_mono_ms is not None or state.live.is_behind
 
 
 def _waiting(state: State) -> list[Item]:
@@ -60,7 +65,7 @@ def _has_ended(state: State, transaction: str | None) -> bool:
 
 
 def _is_ongoing(state: State, transaction: str) -> bool | None:
-    """None: a site that can't be reached may know it."""
+    """None: its site may know it."""
     parts = {item.part for item in state.live.queue if item.transaction == transaction}
     if Part.STOP in parts:
         return False
@@ -69,4 +74,4 @@ def _is_ongoing(state: State, transaction: str) -> bool | None:
         return not known.ended
     if parts:
         return True
-    return None if state.live.away_since_mono_ms is not None else False
+    return None if _may_be_elsewhere(state) else False
