@@ -4,6 +4,7 @@ and a page needs neither script nor style from anywhere else.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from html import unescape
@@ -29,6 +30,7 @@ from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, Reason
 from holdfast.contracts.recovery import RecoveryStepped, Step, StepOutcome
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import SessionState, SessionView
+from monitor import views
 from monitor.domain.masking import mask, masked
 from monitor.domain.readings import Reading, never
 from monitor.domain.rows import (
@@ -264,6 +266,31 @@ def test_driver_tokens_are_masked_wherever_they_stand() -> None:
     assert "••••99" in page
 
 
+def test_secrets_of_commands_and_of_answers_to_them_are_shown_nowhere() -> None:
+    hidden = "s3cr3t-Value"
+    command = Command(
+        id="c1",
+        charge_point="CP-01",
+        action="ChangeConfiguration",
+        payload={"key": "AuthorizationKey", "value": hidden},
+        issued_at_ms=0,
+        deadline_ms=1,
+    )
+    told = {"configurationKey": [{"key": "WifiPassword", "value": hidden, "readonly": False}]}
+    fetched = {"location": f"ftp://user:{hidden}@files.example/log"}
+    other = command.model_copy(update={"id": "c2", "payload": fetched})
+    rows = [
+        CommandRow(place=HERE, charge_point="CP-01", command=one, answer=json.dumps(told))
+        for one in (command, other)
+    ]
+    state = SiteState(site="berlin01", commands={row.command.id: row for row in rows})
+    page = site_page(replace(STATUS, state=state), (), home=False).decode()
+    for shown in (page, json.dumps([views.command(row) for row in rows])):
+        assert hidden not in shown
+        assert shown.count("(secret)") >= 2
+        assert "files.example" in shown
+
+
 def test_a_decisions_drawer_says_what_was_asked_what_was_looked_at_and_what_came_of_it() -> None:
     made = hostile_state().decisions[0]
     fact = made.fact.model_copy(
@@ -407,7 +434,9 @@ json_like = st.recursive(
     st.none() | st.integers() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["idTag", "IDTAG", "x"]), inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["idTag", "IDTAG", "idToken", "password", "x"]), inner, max_size=3
+        )
     ),
 )
 
@@ -418,7 +447,13 @@ def test_masking_leaves_no_token_in_clear_at_any_depth(document: Any) -> None:
         if isinstance(value, list):
             return [token for inner in value for token in tokens(inner)]
         if isinstance(value, dict):
-            own = [v for k, v in value.items() if k.lower() == "idtag" and isinstance(v, str)]
+            own = [
+                v
+                for k, v in value.items()
+                if k.lower() in ("idtag", "idtoken") and isinstance(v, str)
+            ]
+            hidden = value.get("password", "(secret)")
+            assert hidden == "(secret)" or not isinstance(hidden, str | int)
             return own + [token for inner in value.values() for token in tokens(inner)]
         return []
 

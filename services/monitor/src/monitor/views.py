@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from holdfast.contracts.csms import OpenDelivery, UpstreamView
 from holdfast.contracts.envelope import Entry
 from holdfast.contracts.journal import CopyStatus, Gap
+from holdfast.masking import in_answer
 from monitor.domain.answers import answers
 from monitor.domain.cards import Cards
 from monitor.domain.explaining import explained
@@ -225,7 +226,7 @@ def command(row: CommandRow) -> Document:
         "settled_at_ms": row.settled_at_ms,
         "disposition": row.disposition,
         "reason": row.reason,
-        "answer": row.answer,
+        "answer": row.answer and in_answer(row.answer, masked),
         "decision": row.decision,
         "took_effect": row.took_effect,
         "evidence": row.evidence,

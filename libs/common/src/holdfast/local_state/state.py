@@ -9,13 +9,12 @@ from enum import StrEnum
 from holdfast.contracts.decision import ProfileInstalled
 from holdfast.empty import nothing
 from holdfast.local_state.late import Late
+from holdfast.masking import SECRET, in_text, is_secret
 
 STANDS_MAX = 1_000
 """Per charge point: the one that was told longest ago is forgotten. A device model has a few hundred variables."""
 VALUE_CHARACTERS_MAX = 500
 KEY_CHARACTERS_MAX = 200
-SECRET = "(secret)"  # noqa: S105  what is shown instead of one
-_SECRET_PARTS = ("authorizationkey", "password", "secret", "privatekey", "passphrase")
 
 
 Told = dict[str, str | None]
@@ -61,7 +60,7 @@ class Stand:
         """A secret that was set anew reads the same, and is another one."""
         if other is None or self.value != other.value:
             return False
-        return self.value != SECRET or self.since_ms == other.since_ms
+        return SECRET not in self.value or self.since_ms == other.since_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +88,9 @@ class LocalState:
             before = left.pop(key, None)
             if value is None:
                 continue
-            shown = SECRET if is_secret(key) else value[:VALUE_CHARACTERS_MAX]
+            shown = SECRET if is_secret(key) else in_text(value)[:VALUE_CHARACTERS_MAX]
             is_same = before is not None and before.value == shown
-            is_new = not is_same or (is_set and shown == SECRET)
+            is_new = not is_same or (is_set and SECRET in shown)
             since_ms = at_ms if is_new or before is None else before.since_ms
             left[key] = Stand(shown, since_ms, at_ms)
         while len(left) > STANDS_MAX:
@@ -136,9 +135,3 @@ def profile_key(profile: ProfileInstalled) -> str:
 
 def aspect_of(key: str) -> str:
     return key.partition("/")[0]
-
-
-def is_secret(key: str) -> bool:
-    """Keys of configurations whose value nobody may read: shown as set, and when."""
-    plain = key.casefold().replace("_", "").replace("-", "")
-    return any(part in plain for part in _SECRET_PARTS)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from holdfast.contracts.session import SessionState, SessionView
+from holdfast.masking import in_answer
 from monitor.domain.masking import masked
 from monitor.domain.rows import ChargePointRow, CommandRow
 from monitor.domain.status import SiteStatus
@@ -170,5 +171,6 @@ def _disposition(row: CommandRow) -> Child:
     observed = None
     if row.took_effect is not None:
         observed = f"took effect: {'yes' if row.took_effect else 'no'} ({row.evidence})"
-    said = ", ".join(part for part in (row.reason, row.answer, observed, *row.words) if part)
+    answer = row.answer and in_answer(row.answer, masked)
+    said = ", ".join(part for part in (row.reason, answer, observed, *row.words) if part)
     return [chip(row.disposition.value, kind), el("small", said) if said else None]

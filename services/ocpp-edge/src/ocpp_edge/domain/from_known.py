@@ -15,7 +15,8 @@ from typing import Any
 
 from holdfast.contracts.command import Command
 from holdfast.local_state.configuration import AFTER_BOOT, variable
-from holdfast.local_state.state import SECRET, VALUE_CHARACTERS_MAX, LocalState, Stand
+from holdfast.local_state.state import VALUE_CHARACTERS_MAX, LocalState, Stand
+from holdfast.masking import SECRET
 from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.domain.known import Known
 
@@ -114,4 +115,4 @@ def _transaction(known: Known, asked: object) -> FromKnown | None:
 
 def _is_whole(stand: Stand) -> bool:
     is_cut = len(stand.value) >= VALUE_CHARACTERS_MAX
-    return stand.value != SECRET and not is_cut and not stand.value.endswith(AFTER_BOOT)
+    return SECRET not in stand.value and not is_cut and not stand.value.endswith(AFTER_BOOT)
