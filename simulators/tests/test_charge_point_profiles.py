@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from holdfast_simulators.charge_points.body.clock import Instant
 from holdfast_simulators.charge_points.body.config import Behaviour
+from holdfast_simulators.charge_points.body.events import Elapsed, PluggedIn, Remembered, Stopped
 from holdfast_simulators.charge_points.v16 import profiles
 from holdfast_simulators.charge_points.v16.decision import decide
 from holdfast_simulators.charge_points.v16.device import Connector, Device
-from holdfast_simulators.charge_points.v16.events import Elapsed, PluggedIn, Remembered, Stopped
 
 BEHAVIOUR = Behaviour(power_w=22_000)
 

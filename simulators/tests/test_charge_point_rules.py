@@ -10,11 +10,8 @@ from hypothesis import strategies as st
 from holdfast_simulators.charge_points.body import queue_rules
 from holdfast_simulators.charge_points.body.clock import Instant
 from holdfast_simulators.charge_points.body.config import Behaviour
-from holdfast_simulators.charge_points.body.queue_rules import Entry
-from holdfast_simulators.charge_points.v16 import outbox, profiles
-from holdfast_simulators.charge_points.v16.decision import decide
-from holdfast_simulators.charge_points.v16.device import Connector, Device, metered
-from holdfast_simulators.charge_points.v16.events import (
+from holdfast_simulators.charge_points.body.device import metered
+from holdfast_simulators.charge_points.body.events import (
     Authorised,
     EndSession,
     Enqueue,
@@ -25,6 +22,10 @@ from holdfast_simulators.charge_points.v16.events import (
     Remembered,
     Stopped,
 )
+from holdfast_simulators.charge_points.body.queue_rules import Entry
+from holdfast_simulators.charge_points.v16 import outbox, profiles
+from holdfast_simulators.charge_points.v16.decision import decide
+from holdfast_simulators.charge_points.v16.device import Connector, Device
 from holdfast_simulators.charge_points.v16.memory import Memory
 from holdfast_simulators.charge_points.v16.outbox import Action, transactional
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from holdfast_simulators.charge_points.v16.security import PEM, serial_of
+from holdfast_simulators.charge_points.body.certificates import PEM, serial_of
 
 ROOT = f"{PEM}\nroot\n-----END CERTIFICATE-----"
 KIND = "CentralSystemRootCertificate"

@@ -13,16 +13,13 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from holdfast_simulators.charge_points.body.clock import Clock
 from holdfast_simulators.charge_points.body.config import ChargePointConfig, Config
 from holdfast_simulators.charge_points.body.reconnecting import Restart
-from holdfast_simulators.charge_points.v2x.body import Body as StationBody
-from holdfast_simulators.charge_points.v2x.running import RunningStation
-from holdfast_simulators.charge_points.v2x.store import Store as StationStore
-from holdfast_simulators.charge_points.v16.body import Body, Report
-from holdfast_simulators.charge_points.v16.running import RunningChargePoint
-from holdfast_simulators.charge_points.v16.store import Store
+from holdfast_simulators.charge_points.body.running import Running
+from holdfast_simulators.charge_points.v2x import running as v2x
+from holdfast_simulators.charge_points.v16 import running as v16
 from holdfast_simulators.control import CannotStart, Command, CommandError, Console
 
 RESTARTS = {
@@ -67,20 +64,6 @@ def _url(config: Config, one: ChargePointConfig) -> str:
     return config.tls_url if is_secure and config.tls_url else config.url
 
 
-def _made_16(
-    one: ChargePointConfig, file: Path, report: Report, url: str, tls: ssl.SSLContext | None
-) -> RunningChargePoint:
-    body = Body(one, Store(file, one.id), Clock(one.behaviour), report)
-    return RunningChargePoint(body, url, tls)
-
-
-def _made_2x(
-    one: ChargePointConfig, file: Path, report: Report, url: str, tls: ssl.SSLContext | None
-) -> RunningStation:
-    body = StationBody(one, StationStore(file, one.id), Clock(one.behaviour), report)
-    return RunningStation(body, url, tls)
-
-
 class _Trust:
     """One TLS context for all that show no certificate: two thousand would each read the file."""
 
@@ -118,11 +101,13 @@ class ChargePoints:
     def __init__(self, config: Config, state_folder: Path, console: Console) -> None:
         self._console = console
         trust = _Trust(config.ca_file)
-        self._points: dict[str, RunningChargePoint | RunningStation] = {}
+        self._points: dict[str, Running[Any, Any]] = {}
         for one in config.charge_points:
             file, url = state_folder / f"{one.encoded_id}.db", _url(config, one)
-            made = _made_16 if one.version == "1.6" else _made_2x
-            self._points[one.id] = made(one, file, console.report, url, trust.context(url, one))
+            version = v16 if one.version == "1.6" else v2x
+            self._points[one.id] = version.made(
+                one, file, console.report, url, trust.context(url, one)
+            )
         self._is_quiescing = False
 
     async def run(self) -> None:
@@ -169,7 +154,7 @@ class ChargePoints:
             case other:
                 raise CommandError(f"unknown command {other!r}; the README lists them")
 
-    def _point(self, command: Command) -> RunningChargePoint | RunningStation:
+    def _point(self, command: Command) -> Running[Any, Any]:
         name = command.text("charge_point")
         point = self._points.get(name)
         if point is None:
@@ -186,7 +171,7 @@ class ChargePoints:
         self._console.report("all-quiesced", charge_points=len(self._points))
         self._is_quiescing = False
 
-    async def _say_when_settled(self, point: RunningChargePoint | RunningStation) -> None:
+    async def _say_when_settled(self, point: Running[Any, Any]) -> None:
         await point.body.settled.wait()
         point.body.report("quiesced")
 

@@ -12,6 +12,9 @@ from typing import Any
 from holdfast_simulators.charge_points.body.moments import moment_ms
 from holdfast_simulators.charge_points.body.records import Installed
 
+DEFAULT = "TxDefaultProfile"
+OF_SESSION = "TxProfile"
+"""These two purposes are called so in every version; those of the whole charge point are not."""
 STACK_LEVEL_MAX = 9
 PERIODS_MAX = 24
 PROFILES_MAX = 20

@@ -12,16 +12,15 @@ import ssl
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Generic
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from holdfast_simulators.charge_points.body.agenda import Agenda
-from holdfast_simulators.charge_points.body.clock import Clock
-from holdfast_simulators.charge_points.body.config import Behaviour, ChargePointConfig
+from holdfast_simulators.charge_points.body.body import Body
+from holdfast_simulators.charge_points.body.core import E
+from holdfast_simulators.charge_points.body.device import D
 from holdfast_simulators.charge_points.body.link import Call, Link, open_socket
-from holdfast_simulators.charge_points.body.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,24 +32,9 @@ class Restart:
     """Reset.req: sessions are stopped whatever the behaviour says about reboots."""
 
 
-class Powered(Protocol):
-    """What the connection needs to know of a charge point's body."""
-
-    config: ChargePointConfig
-    clock: Clock
-    agenda: Agenda
-    behaviour: Behaviour
-    is_online: bool
-
-    @property
-    def outbox(self) -> Outbox: ...
-    def report(self, event: str, **fields: Any) -> None: ...
-    def authorise_offline(self, connector: int, driver_token: str) -> None: ...
-
-
-class Reconnecting(ABC):
-    def __init__(self, powered: Powered, url: str, tls: ssl.SSLContext | None) -> None:
-        self._powered = powered
+class Reconnecting(ABC, Generic[D, E]):
+    def __init__(self, body: Body[D, E], url: str, tls: ssl.SSLContext | None) -> None:
+        self.body = body
         self.is_connected = False
         self._url = url
         self._tls = tls
@@ -78,7 +62,7 @@ class Reconnecting(ABC):
 
     def _restart_with(self, restart: Restart) -> None:
         """The power is off already."""
-        self._powered.report("rebooting", reason=restart.reason)
+        self.body.report("rebooting", reason=restart.reason)
         self._restart = restart
         self._interrupted.set()
         if self._attempt is not None:
@@ -93,13 +77,13 @@ class Reconnecting(ABC):
             self._link_lost("dropped" if self._attempt.cancelled() else self._attempt.result())
             await self._wait_to_reconnect()
             if self._restart is not None:
-                await asyncio.sleep(self._powered.behaviour.reboot_s)
+                await asyncio.sleep(self.body.behaviour.reboot_s)
                 self._power_on(self._restart.reason)
                 self._restart = None
 
     async def _wait_to_reconnect(self) -> None:
         """By the back-off, and not before an asked-for absence is over; a reboot ends the wait."""
-        waits = self._powered.behaviour.reconnect_s
+        waits = self.body.behaviour.reconnect_s
         wait_ms = round(waits[min(self._failures, len(waits) - 1)] * 1_000)
         self._failures += 1
         until_ms = self._now_ms() + wait_ms
@@ -112,41 +96,41 @@ class Reconnecting(ABC):
                     await self._interrupted.wait()
 
     def _now_ms(self) -> int:
-        return self._powered.clock.now().monotonic_ms
+        return self.body.clock.now().monotonic_ms
 
     def _link_lost(self, reason: str) -> None:
-        powered = self._powered
+        body = self.body
         if self.is_connected:
-            powered.report("disconnected", reason=reason)
+            body.report("disconnected", reason=reason)
             self._is_failure_said = False
         elif not self._is_failure_said:
             # Said once per outage; a back-off of one second would fill the reader's log.
-            powered.report("not-connected", reason=reason)
+            body.report("not-connected", reason=reason)
             self._is_failure_said = True
-        if powered.is_online:
+        if body.is_online:
             self._failures = 0
         self.is_connected = False
-        powered.is_online = False
-        with powered.outbox.transaction():
-            powered.outbox.mark_offline()
-        for connector, driver_token in list(powered.agenda.authorisations.items()):
-            del powered.agenda.authorisations[connector]
-            powered.authorise_offline(connector, driver_token)
+        body.is_online = False
+        with body.store.transaction():
+            body.store.mark_offline()
+        for connector, driver_token in list(body.agenda.authorisations.items()):
+            del body.agenda.authorisations[connector]
+            body.authorise_offline(connector, driver_token)
 
     async def _connect_and_talk(self) -> str:
         """Until the connection ends; why it did."""
-        powered = self._powered
+        body = self.body
         try:
-            socket = await open_socket(self._url, self._tls, powered.config, powered.behaviour)
+            socket = await open_socket(self._url, self._tls, body.config, body.behaviour)
         except (OSError, WebSocketException, TimeoutError) as error:
             return f"{type(error).__name__}: {error}"
         self.is_connected = True
-        powered.report("connected")
+        body.report("connected")
         link = Link(
             socket,
-            json_spaces=powered.behaviour.json_spaces,
+            json_spaces=body.behaviour.json_spaces,
             on_call=self._called,
-            on_bad_frame=lambda frame: powered.report("bad-frame", frame=frame),
+            on_bad_frame=lambda frame: body.report("bad-frame", frame=frame),
         )
         reason = "closed"
         try:

@@ -1,4 +1,4 @@
-"""Reservations, the local list, charging profiles, as charge points of every version keep them."""
+"""Reservations, the local list, charging profiles, a firmware to come, as charge points of every version keep them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ class Reservation:
     def is_for(self, id_tag: str, parent_id_tag: str | None) -> bool:
         same_parent = parent_id_tag is not None and parent_id_tag == self.parent_id_tag
         return id_tag == self.id_tag or same_parent
+
+    def keeps_out(self, id_tag: str) -> bool:
+        """Before anybody is asked; where the parent decides, the central system is (1.6 5.13)."""
+        return self.parent_id_tag is None and id_tag != self.id_tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +62,14 @@ class Installed:
     @property
     def stack_level(self) -> int:
         return int(self.profile["stackLevel"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """A firmware on its way in."""
+
+    location: str
+    at_ms: int
+    """When it is to be fetched."""
+    phase: str
+    """The FirmwareStatus last said of it."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+from holdfast_simulators.charge_points.body.limits import asked_for
 from holdfast_simulators.charge_points.body.moments import timestamp
-from holdfast_simulators.charge_points.body.records import Installed
+from holdfast_simulators.charge_points.body.profile_rules import OF_SESSION
+from holdfast_simulators.charge_points.body.reply import Reply, answer, status
 from holdfast_simulators.charge_points.v16 import profiles
-from holdfast_simulators.charge_points.v16.events import Remembered
-from holdfast_simulators.charge_points.v16.reply import Reply, Situation, answer, status
-
-DURATION_S_MAX = 86_400
+from holdfast_simulators.charge_points.v16.device import Situation
 
 
 def set_charging_profile(situation: Situation, payload: dict[str, Any]) -> Reply:
@@ -21,7 +19,7 @@ def set_charging_profile(situation: Situation, payload: dict[str, Any]) -> Reply
         return status("Rejected")
     purpose = profile["chargingProfilePurpose"]
     # 5.16.1: no profile for a transaction where there is none, or where it is another one.
-    if purpose == profiles.OF_SESSION:
+    if purpose == OF_SESSION:
         session = None if connector is None else connector.session
         wanted = profile.get("transactionId")
         if session is None or wanted not in (None, session.transaction_id):
@@ -33,7 +31,9 @@ def set_charging_profile(situation: Situation, payload: dict[str, Any]) -> Reply
         situation.device.memory.profiles, number, profile, situation.at.device_ms
     )
     return (
-        status("Rejected") if installed is None else status("Accepted", _with(situation, installed))
+        status("Rejected")
+        if installed is None
+        else status("Accepted", situation.kept(profiles=installed))
     )
 
 
@@ -42,17 +42,15 @@ def clear_charging_profile(situation: Situation, payload: dict[str, Any]) -> Rep
     left = profiles.without(before, payload)
     if len(left) == len(before):
         return status("Unknown")
-    return status("Accepted", _with(situation, left))
+    return status("Accepted", situation.kept(profiles=left))
 
 
 def get_composite_schedule(situation: Situation, payload: dict[str, Any]) -> Reply:
-    number, duration_s = int(payload["connectorId"]), int(payload["duration"])
-    unit = payload.get("chargingRateUnit", "A")
-    if unit not in ("A", "W"):
-        raise ValueError(unit)
-    is_known = number == 0 or situation.device.connector(number) is not None
-    if not is_known or not 0 < duration_s <= DURATION_S_MAX:
+    number = int(payload["connectorId"])
+    asked = asked_for(situation, number, payload)
+    if asked is None:
         return status("Rejected")
+    duration_s, unit = asked
     schedule = profiles.composite(
         situation.behaviour, situation.device, number, situation.at, duration_s, unit
     )
@@ -64,8 +62,3 @@ def get_composite_schedule(situation: Situation, payload: dict[str, Any]) -> Rep
             "chargingSchedule": schedule,
         }
     )
-
-
-def _with(situation: Situation, installed: tuple[Installed, ...]) -> Remembered:
-    memory = replace(situation.device.memory, profiles=installed)
-    return Remembered(at=situation.at, memory=memory)

@@ -10,6 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from holdfast_simulators.charge_points.body.certificates import (
+    certificate_signed,
+    delete_certificate,
+)
+from holdfast_simulators.charge_points.body.commands import obeyed, place_for
+from holdfast_simulators.charge_points.body.events import (
+    AvailabilitySet,
+    PluggedIn,
+    ReadingDue,
+    Stopped,
+)
+from holdfast_simulators.charge_points.body.reply import Reply, status
+from holdfast_simulators.charge_points.body.reservations import cancel_reservation
 from holdfast_simulators.charge_points.v16 import (
     charging,
     keys,
@@ -19,14 +32,7 @@ from holdfast_simulators.charge_points.v16 import (
     security,
     upkeep,
 )
-from holdfast_simulators.charge_points.v16.device import Connector
-from holdfast_simulators.charge_points.v16.events import (
-    AvailabilitySet,
-    PluggedIn,
-    ReadingDue,
-    Stopped,
-)
-from holdfast_simulators.charge_points.v16.reply import Reply, Situation, status
+from holdfast_simulators.charge_points.v16.device import Connector, Situation
 
 TRIGGERABLE = (
     "BootNotification",
@@ -49,27 +55,18 @@ ALSO_TRIGGERABLE = {
 
 
 def obey(situation: Situation, action: str, payload: dict[str, Any]) -> Reply:
-    command = COMMANDS.get(action)
-    if command is None:
-        return Reply(payload=None, code="NotImplemented")
-    try:
-        return command(situation, payload)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
-        return Reply(payload=None, code="FormationViolation")
+    return obeyed(COMMANDS, situation, action, payload, malformed="FormationViolation")
 
 
 def _remote_start(situation: Situation, payload: dict[str, Any]) -> Reply:
     driver_token = str(payload["idTag"])
     number, profile = payload.get("connectorId"), payload.get("chargingProfile")
     free = [
-        one
-        for one in situation.device.connectors
-        if number in (None, one.number) and _is_free_for(one, driver_token)
+        one for one in situation.device.connectors if number in (None, one.number) and _is_free(one)
     ]
-    if not free or not situation.has_room:
+    chosen = place_for(free, driver_token)
+    if chosen is None or not situation.has_room:
         return status("Rejected")
-    # What is reserved for this driver comes before what is free for all.
-    chosen = max(free, key=lambda one: one.reservation is not None)
     if profile is not None and profiles.checked(profile)["chargingProfilePurpose"] != "TxProfile":
         return status("Rejected")  # 5.11
     plugged = PluggedIn(
@@ -83,11 +80,9 @@ def _remote_start(situation: Situation, payload: dict[str, Any]) -> Reply:
     return status("Accepted", plugged)
 
 
-def _is_free_for(connector: Connector, driver_token: str) -> bool:
-    reservation = connector.reservation
+def _is_free(connector: Connector) -> bool:
     return (
-        (reservation is None or reservation.id_tag == driver_token)
-        and connector.is_operative
+        connector.is_operative
         and connector.session is None
         and connector.awaiting is None
         and not connector.is_used
@@ -115,7 +110,7 @@ def _reset(situation: Situation, payload: dict[str, Any]) -> Reply:
 def _change_availability(situation: Situation, payload: dict[str, Any]) -> Reply:
     number = int(payload["connectorId"])
     is_operative = {"Operative": True, "Inoperative": False}[payload["type"]]
-    chosen = [one for one in situation.device.connectors if number in (0, one.number)]
+    chosen = situation.device.chosen(number)
     if not chosen:
         return status("Rejected")
     changed = AvailabilitySet(at=situation.at, connector=number, is_operative=is_operative)
@@ -157,13 +152,13 @@ def _unlock_connector(situation: Situation, payload: dict[str, Any]) -> Reply:
 
 
 def _clear_cache(situation: Situation, _: dict[str, Any]) -> Reply:
-    if not keys.is_on(situation.device.memory.configuration, "AuthorizationCacheEnabled"):
+    if not keys.is_on(situation, "AuthorizationCacheEnabled"):
         return status("Rejected")
     return Reply(payload={"status": "Accepted"}, executed=True, clears_cache=True)
 
 
 COMMANDS: dict[str, Callable[[Situation, dict[str, Any]], Reply]] = {
-    "CancelReservation": reservations.cancel_reservation,
+    "CancelReservation": cancel_reservation,
     "ChangeAvailability": _change_availability,
     "ChangeConfiguration": keys.change_configuration,
     "ClearCache": _clear_cache,
@@ -182,8 +177,8 @@ COMMANDS: dict[str, Callable[[Situation, dict[str, Any]], Reply]] = {
     "TriggerMessage": _trigger_message,
     "UnlockConnector": _unlock_connector,
     "UpdateFirmware": upkeep.update_firmware,
-    "CertificateSigned": security.certificate_signed,
-    "DeleteCertificate": security.delete_certificate,
+    "CertificateSigned": certificate_signed,
+    "DeleteCertificate": delete_certificate,
     "ExtendedTriggerMessage": _extended_trigger_message,
     "GetInstalledCertificateIds": security.get_installed_certificate_ids,
     "GetLog": security.get_log,

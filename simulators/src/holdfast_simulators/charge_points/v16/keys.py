@@ -7,14 +7,13 @@ A changed key outlives a reboot. Those that say `RebootRequired` take effect wit
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from holdfast_simulators.charge_points.body import profile_rules
-from holdfast_simulators.charge_points.body.config import Behaviour
-from holdfast_simulators.charge_points.v16.events import Remembered
-from holdfast_simulators.charge_points.v16.reply import Reply, Situation, answer, status
+from holdfast_simulators.charge_points.body import profile_rules, settings
+from holdfast_simulators.charge_points.body.reply import Reply, answer, status
+from holdfast_simulators.charge_points.body.settings import Setting, fixed, flag, switch, whole
+from holdfast_simulators.charge_points.v16.device import Situation
 
 KEYS_AT_ONCE_MAX = 50
 VALUE_CHARACTERS_MAX = 500
@@ -23,114 +22,67 @@ LIST_AT_ONCE_MAX = 100
 WHOLE_MAX = 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    value: Callable[[Behaviour], str]
-    """As long as nobody has changed it."""
-    is_valid: Callable[[str], bool] | None = None
-    """None: it is read only."""
-    applied: Callable[[Behaviour, str], Behaviour] | None = None
-    """None: nothing but what reads the key itself looks at it."""
-    needs_boot: bool = False
-
-
-def _fixed(value: str) -> Key:
-    return Key(lambda _: value)
-
-
 def _is_whole(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 6 and int(text) <= WHOLE_MAX
+    return settings.is_whole(text) and int(text) <= WHOLE_MAX
 
 
 def _is_positive(text: str) -> bool:
     return _is_whole(text) and int(text) > 0
 
 
-def _is_bool(text: str) -> bool:
-    return text.lower() in ("true", "false")
-
-
-def _bool(text: str) -> bool:
-    return text.lower() == "true"
-
-
-def _text(value: bool) -> str:
-    return "true" if value else "false"
-
-
-KEYS: dict[str, Key] = {
-    "AllowOfflineTxForUnknownId": Key(
-        lambda it: _text(it.offline_start),
-        _is_bool,
-        lambda it, text: replace(it, offline_start=_bool(text)),
+KEYS: dict[str, Setting] = {
+    "AllowOfflineTxForUnknownId": flag(
+        lambda it: it.offline_start, lambda it, value: replace(it, offline_start=value)
     ),
-    "AuthorizationCacheEnabled": Key(lambda _: "true", _is_bool),
-    "AuthorizeRemoteTxRequests": Key(
-        lambda it: _text(it.authorize_remote),
-        _is_bool,
-        lambda it, text: replace(it, authorize_remote=_bool(text)),
+    "AuthorizationCacheEnabled": switch(True),
+    "AuthorizeRemoteTxRequests": flag(
+        lambda it: it.authorize_remote, lambda it, value: replace(it, authorize_remote=value)
     ),
-    "ChargeProfileMaxStackLevel": _fixed(str(profile_rules.STACK_LEVEL_MAX)),
-    "ChargingScheduleAllowedChargingRateUnit": _fixed("Current,Power"),
-    "ChargingScheduleMaxPeriods": _fixed(str(profile_rules.PERIODS_MAX)),
-    "GetConfigurationMaxKeys": _fixed(str(KEYS_AT_ONCE_MAX)),
-    "HeartbeatInterval": Key(
-        lambda it: str(round(it.heartbeat_s or 0)),
+    "ChargeProfileMaxStackLevel": fixed(str(profile_rules.STACK_LEVEL_MAX)),
+    "ChargingScheduleAllowedChargingRateUnit": fixed("Current,Power"),
+    "ChargingScheduleMaxPeriods": fixed(str(profile_rules.PERIODS_MAX)),
+    "GetConfigurationMaxKeys": fixed(str(KEYS_AT_ONCE_MAX)),
+    "HeartbeatInterval": whole(
+        lambda it: it.heartbeat_s or 0,
+        lambda it, value: replace(it, heartbeat_s=float(value)),
         _is_positive,
-        lambda it, text: replace(it, heartbeat_s=float(text)),
     ),
-    "LocalAuthListEnabled": Key(lambda _: "true", _is_bool),
-    "LocalAuthListMaxLength": _fixed(str(LIST_LENGTH_MAX)),
-    "LocalPreAuthorize": Key(lambda _: "false", _is_bool),
-    "MaxChargingProfilesInstalled": _fixed(str(profile_rules.PROFILES_MAX)),
-    "MeterValueSampleInterval": Key(
-        lambda it: str(round(it.meter_interval_s)),
+    "LocalAuthListEnabled": switch(True),
+    "LocalAuthListMaxLength": fixed(str(LIST_LENGTH_MAX)),
+    "LocalPreAuthorize": switch(False),
+    "MaxChargingProfilesInstalled": fixed(str(profile_rules.PROFILES_MAX)),
+    "MeterValueSampleInterval": whole(
+        lambda it: it.meter_interval_s,
+        lambda it, value: replace(it, meter_interval_s=float(value)),
         _is_positive,
-        lambda it, text: replace(it, meter_interval_s=float(text)),
     ),
-    "ReserveConnectorZeroSupported": _fixed("false"),
-    "SendLocalListMaxLength": _fixed(str(LIST_AT_ONCE_MAX)),
-    "StopTransactionOnInvalidId": Key(
-        lambda it: _text(it.stop_on_invalid_id),
-        _is_bool,
-        lambda it, text: replace(it, stop_on_invalid_id=_bool(text)),
+    "ReserveConnectorZeroSupported": fixed("false"),
+    "SendLocalListMaxLength": fixed(str(LIST_AT_ONCE_MAX)),
+    "StopTransactionOnInvalidId": flag(
+        lambda it: it.stop_on_invalid_id, lambda it, value: replace(it, stop_on_invalid_id=value)
     ),
-    "SupportedFeatureProfiles": _fixed(
+    "SupportedFeatureProfiles": fixed(
         "Core,FirmwareManagement,LocalAuthListManagement,Reservation,SmartCharging,RemoteTrigger"
     ),
-    "TransactionMessageAttempts": Key(
-        lambda it: str(it.attempts),
-        _is_positive,
-        lambda it, text: replace(it, attempts=int(text)),
+    "TransactionMessageAttempts": whole(
+        lambda it: it.attempts, lambda it, value: replace(it, attempts=value), _is_positive
     ),
-    "TransactionMessageRetryInterval": Key(
-        lambda it: str(round(it.retry_interval_s)),
+    "TransactionMessageRetryInterval": whole(
+        lambda it: it.retry_interval_s,
+        lambda it, value: replace(it, retry_interval_s=float(value)),
         _is_whole,
-        lambda it, text: replace(it, retry_interval_s=float(text)),
     ),
-    "WebSocketPingInterval": Key(
-        lambda it: str(round(it.ping_s or 0)),
+    "WebSocketPingInterval": whole(
+        lambda it: it.ping_s or 0,
+        lambda it, value: replace(it, ping_s=float(value) or None),
         _is_whole,
-        lambda it, text: replace(it, ping_s=float(text) or None),
         needs_boot=True,
     ),
 }
 
 
-def configured(
-    behaviour: Behaviour, configuration: dict[str, str], *, at_boot: dict[str, str]
-) -> Behaviour:
-    """The behaviour that the changed keys make of the given one; `at_boot`: as they were when it booted."""
-    for name, key in KEYS.items():
-        changed = (at_boot if key.needs_boot else configuration).get(name)
-        if key.applied is not None and changed is not None:
-            behaviour = key.applied(behaviour, changed)
-    return behaviour
-
-
-def is_on(configuration: dict[str, str], name: str) -> bool:
-    """A boolean key whose default does not come from the behaviour."""
-    return _bool(configuration.get(name, KEYS[name].value(Behaviour())))
+def is_on(situation: Situation, name: str) -> bool:
+    return settings.is_on(KEYS, situation.device.memory.configuration, name)
 
 
 def get_configuration(situation: Situation, payload: dict[str, Any]) -> Reply:
@@ -161,7 +113,5 @@ def change_configuration(situation: Situation, payload: dict[str, Any]) -> Reply
         return status("NotSupported")
     if key.is_valid is None or len(value) > VALUE_CHARACTERS_MAX or not key.is_valid(value):
         return status("Rejected")
-    memory = situation.device.memory
-    memory = replace(memory, configuration={**memory.configuration, name: value})
-    changed = Remembered(at=situation.at, memory=memory)
+    changed = situation.kept(configuration={**situation.device.memory.configuration, name: value})
     return status("RebootRequired" if key.needs_boot else "Accepted", changed)

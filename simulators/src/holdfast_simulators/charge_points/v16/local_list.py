@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from holdfast_simulators.charge_points.body.moments import moment_ms
 from holdfast_simulators.charge_points.body.records import Listed, LocalList
+from holdfast_simulators.charge_points.body.reply import Reply, answer, status
 from holdfast_simulators.charge_points.v16 import keys
-from holdfast_simulators.charge_points.v16.events import Remembered
-from holdfast_simulators.charge_points.v16.reply import Reply, Situation, answer, status
+from holdfast_simulators.charge_points.v16.device import Situation
 
 NO_LIST = -1
 """What a charge point without local lists calls its version."""
@@ -43,8 +42,8 @@ def send_local_list(situation: Situation, payload: dict[str, Any]) -> Reply:
             tokens.pop(id_tag, None)
     if len(tokens) > keys.LIST_LENGTH_MAX:
         return status("Failed")
-    memory = replace(memory, local_list=LocalList(version=version, tokens=tokens))
-    return status("Accepted", Remembered(at=situation.at, memory=memory))
+    kept = situation.kept(local_list=LocalList(version=version, tokens=tokens))
+    return status("Accepted", kept)
 
 
 def _listed(info: dict[str, Any]) -> Listed:
@@ -58,7 +57,7 @@ def _listed(info: dict[str, Any]) -> Listed:
 
 
 def _is_enabled(situation: Situation) -> bool:
-    return keys.is_on(situation.device.memory.configuration, "LocalAuthListEnabled")
+    return keys.is_on(situation, "LocalAuthListEnabled")
 
 
 def _version(situation: Situation) -> int:

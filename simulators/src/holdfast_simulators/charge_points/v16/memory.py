@@ -1,26 +1,16 @@
-"""What a charge point has been told to keep, beside its meters and sessions: it all outlives a reboot.
-
-Configuration keys, the local list, reservations (on `Connector`), charging profiles, firmware. Pure records; which
-command changes what stands in `keys.py`, `local_list.py`, `reservations.py`, `profiles.py`, `upkeep.py`.
-"""
+"""What a charge point of 1.6 has been told to keep besides what all keep (`body/memory.py`). Pure records."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from holdfast_simulators.charge_points.body.records import Installed, Listed, LocalList
+from holdfast_simulators.charge_points.body import memory, records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
-    """A firmware on its way in."""
-
-    location: str
-    at_ms: int
-    """When it is to be fetched."""
+class Update(records.Update):
     phase: str = "Idle"
-    """The FirmwareStatus last said of it."""
     request: int | None = None
     """Of a SignedUpdateFirmware: its statuses name it."""
     is_genuine: bool = True
@@ -34,33 +24,24 @@ class Firmware:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(memory.Memory):
     configuration: dict[str, str] = field(default_factory=dict)
-    """Only what was changed; the rest is by behaviour."""
-    local_list: LocalList = field(default_factory=LocalList)
-    profiles: tuple[Installed, ...] = ()
+    """Keys; only what was changed."""
     firmware: Firmware = field(default_factory=Firmware)
-    certificates: dict[str, str] = field(default_factory=dict)
-    """Kind by serial number."""
 
-    def document(self) -> dict[str, Any]:
-        return asdict(self)
+    @property
+    def settings(self) -> dict[str, str]:
+        return self.configuration
 
 
 def remembered(document: dict[str, Any]) -> Memory:
     """The inverse of `Memory.document`, over JSON."""
-    tokens = document["local_list"]["tokens"]
     firmware = document["firmware"]
     update = firmware["update"]
     return Memory(
+        **memory.remembered(document),
         configuration=document["configuration"],
-        local_list=LocalList(
-            version=document["local_list"]["version"],
-            tokens={id_tag: Listed(**entry) for id_tag, entry in tokens.items()},
-        ),
-        profiles=tuple(Installed(**one) for one in document["profiles"]),
         firmware=Firmware(
             version=firmware["version"], update=None if update is None else Update(**update)
         ),
-        certificates=document.get("certificates", {}),
     )

@@ -8,50 +8,31 @@ signature is `invalid` is found out after the download, as a device would.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import Any
 
+from holdfast_simulators.charge_points.body.certificates import PEM, hash_data, installed
 from holdfast_simulators.charge_points.body.moments import moment_ms
-from holdfast_simulators.charge_points.v16.events import Remembered
+from holdfast_simulators.charge_points.body.reply import Reply, Upload, answer, status
+from holdfast_simulators.charge_points.v16.device import Situation
 from holdfast_simulators.charge_points.v16.memory import Update
-from holdfast_simulators.charge_points.v16.reply import Reply, Situation, answer, status
 
-CERTIFICATES_MAX = 20
-PEM = "-----BEGIN CERTIFICATE-----"
 CSR = "-----BEGIN CERTIFICATE REQUEST-----\nsimulated\n-----END CERTIFICATE REQUEST-----"
 LOG_NAME = "log.zip"
 KINDS = ("CentralSystemRootCertificate", "ManufacturerRootCertificate")
-
-
-def certificate_signed(_: Situation, payload: dict[str, Any]) -> Reply:
-    return status("Accepted" if PEM in str(payload["certificateChain"]) else "Rejected")
 
 
 def install_certificate(situation: Situation, payload: dict[str, Any]) -> Reply:
     kind, certificate = str(payload["certificateType"]), str(payload["certificate"])
     if kind not in KINDS or PEM not in certificate:
         return status("Rejected")
-    installed = {**situation.device.memory.certificates, serial_of(certificate): kind}
-    if len(installed) > CERTIFICATES_MAX:
-        return status("Failed")
-    return status("Accepted", _with(situation, installed))
-
-
-def delete_certificate(situation: Situation, payload: dict[str, Any]) -> Reply:
-    installed = situation.device.memory.certificates
-    serial = str(payload["certificateHashData"]["serialNumber"])
-    if serial not in installed:
-        return Reply(payload={"status": "NotFound"}, executed=False)
-    return status(
-        "Accepted", _with(situation, {one: of for one, of in installed.items() if one != serial})
-    )
+    return installed(situation, kind, certificate) or status("Failed")
 
 
 def get_installed_certificate_ids(situation: Situation, payload: dict[str, Any]) -> Reply:
     wanted = str(payload["certificateType"])
     found = [
-        _hash(serial)
+        hash_data(serial)
         for serial, kind in situation.device.memory.certificates.items()
         if kind == wanted
     ]
@@ -66,8 +47,9 @@ def get_log(_: Situation, payload: dict[str, Any]) -> Reply:
     return Reply(
         payload={"status": "Accepted", "filename": LOG_NAME},
         executed=True,
-        upload_to=str(payload["log"]["remoteLocation"]),
-        upload_request=int(payload["requestId"]),
+        upload=Upload(
+            location=str(payload["log"]["remoteLocation"]), request_id=int(payload["requestId"])
+        ),
     )
 
 
@@ -82,26 +64,5 @@ def signed_update_firmware(situation: Situation, payload: dict[str, Any]) -> Rep
         request=int(payload["requestId"]),
         is_genuine=str(firmware["signature"]) not in ("", "invalid"),
     )
-    memory = replace(memory, firmware=replace(memory.firmware, update=update))
-    kept = Remembered(at=situation.at, memory=memory)
+    kept = situation.kept(firmware=replace(memory.firmware, update=update))
     return status("Accepted" if before is None else "AcceptedCanceled", kept)
-
-
-def serial_of(certificate: str) -> str:
-    """A simulated one: what is the same text is the same certificate."""
-    return hashlib.sha256(certificate.encode()).hexdigest()[:16]
-
-
-def _hash(serial: str) -> dict[str, str]:
-    digest = hashlib.sha256(serial.encode()).hexdigest()
-    return {
-        "hashAlgorithm": "SHA256",
-        "issuerNameHash": digest,
-        "issuerKeyHash": digest,
-        "serialNumber": serial,
-    }
-
-
-def _with(situation: Situation, certificates: dict[str, str]) -> Remembered:
-    memory = replace(situation.device.memory, certificates=certificates)
-    return Remembered(at=situation.at, memory=memory)

@@ -1,16 +1,16 @@
-"""What a 1.6 charge point keeps: its connectors and sessions, beside the queue and the ledger of `body/`."""
+"""What a 1.6 charge point keeps: its connectors and sessions, beside what all keep (`body/store.py`)."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from holdfast_simulators.charge_points.body.outbox import Outbox, Queued
-from holdfast_simulators.charge_points.body.records import Reservation
+from holdfast_simulators.charge_points.body import store
+from holdfast_simulators.charge_points.body.events import BeginSession
+from holdfast_simulators.charge_points.body.outbox import Queued
+from holdfast_simulators.charge_points.body.store import connector_of, reservation_text, session_of
 from holdfast_simulators.charge_points.v16.device import Connector, Device, Session
-from holdfast_simulators.charge_points.v16.events import BeginSession, EndSession
 from holdfast_simulators.charge_points.v16.memory import Memory, remembered
 from holdfast_simulators.charge_points.v16.outbox import Action
 
@@ -27,49 +27,34 @@ CREATE TABLE IF NOT EXISTS session (
     transaction_id INTEGER, start_acked_at_ms INTEGER, stop_acked_at_ms INTEGER
 );
 """
+PARTS = {Action.START: "begin", Action.STOP: "end"}
 
 
-class Store(Outbox):
+class Store(store.Store[Device]):
     def __init__(self, file: Path, charge_point: str) -> None:
         super().__init__(file, charge_point, SCHEMA)
-        self._saved = Memory()
 
-    # --- the device
+    def _connector_rows(self) -> sqlite3.Cursor:
+        return self._db.execute("SELECT * FROM connector")
 
-    def load(self, connectors: int, monotonic_ms: int) -> Device:
-        """The device as it was left: without power, its sessions still open."""
-        rows = {row["number"]: row for row in self._db.execute("SELECT * FROM connector")}
-        open_sessions = {
-            row["connector"]: Session(
-                key=row["key"],
-                driver_token=row["driver_token"],
-                meter_start_wh=row["meter_start_wh"],
-                started_ms=row["started_at_ms"],
-                next_reading_ms=monotonic_ms,
-                transaction_id=row["transaction_id"],
-                is_energised=bool(row["is_energised"]),
-            )
-            for row in self._db.execute("SELECT * FROM session WHERE stopped_true_ms IS NULL")
-        }
-        # A connector that was taken out of the configuration still ends its session.
-        numbers = sorted({*range(1, connectors + 1), *open_sessions})
-        memory = self._db.execute("SELECT memory FROM charge_point").fetchone()[0]
-        self._saved = Memory() if memory is None else remembered(json.loads(memory))
+    def _device(
+        self,
+        rows: dict[int, tuple[sqlite3.Row | None, sqlite3.Row | None]],
+        memory: dict[str, Any] | None,
+        monotonic_ms: int,
+        sessions_begun: int,
+    ) -> Device:
         return Device(
             connectors=tuple(
-                _connector(number, rows.get(number), open_sessions.get(number))
-                for number in numbers
+                _connector(number, row, None if open is None else _session(open, monotonic_ms))
+                for number, (row, open) in rows.items()
             ),
             metered_to_ms=monotonic_ms,
-            sessions_begun=self._count("SELECT count(*) FROM session"),
-            memory=self._saved,
+            sessions_begun=sessions_begun,
+            memory=Memory() if memory is None else remembered(memory),
         )
 
-    def save(self, device: Device) -> None:
-        if device.memory is not self._saved:
-            document = json.dumps(device.memory.document())
-            self._db.execute("UPDATE charge_point SET memory = ?", (document,))
-            self._saved = device.memory
+    def _save_connectors(self, device: Device) -> None:
         self._db.executemany(
             "INSERT OR REPLACE INTO connector VALUES (?, ?, ?, ?, ?, ?)",
             [
@@ -79,7 +64,7 @@ class Store(Outbox):
                     one.is_plugged,
                     one.is_used,
                     one.is_operative,
-                    None if one.reservation is None else json.dumps(asdict(one.reservation)),
+                    reservation_text(one),
                 )
                 for one in device.connectors
             ],
@@ -109,30 +94,8 @@ class Store(Outbox):
             ),
         )
 
-    def end_session(self, effect: EndSession) -> None:
-        self._db.execute(
-            "UPDATE session SET meter_stop_wh = ?, stopped_at_ms = ?, stopped_true_ms = ?, "
-            "stop_reason = ? WHERE key = ?",
-            (
-                effect.meter_stop_wh,
-                effect.at.device_ms,
-                effect.at.true_ms,
-                effect.reason,
-                effect.session.key,
-            ),
-        )
-
-    def acknowledged(
-        self, queued: Queued, message_id: str, payload: str, answer: str, at_ms: int
-    ) -> None:
-        super().acknowledged(queued, message_id, payload, answer, at_ms)
-        column = {Action.START: "start_acked_at_ms", Action.STOP: "stop_acked_at_ms"}
-        action = Action(queued.message.action)
-        if action in column:
-            self._db.execute(
-                f"UPDATE session SET {column[action]} = ? WHERE key = ?",  # noqa: S608 - one of two names above
-                (at_ms, queued.message.session),
-            )
+    def _part_of_session(self, queued: Queued) -> str:
+        return PARTS.get(Action(queued.message.action), "")
 
     def transaction_id(self, session: str) -> int | None:
         row = self._db.execute(
@@ -147,16 +110,9 @@ class Store(Outbox):
 
 
 def _connector(number: int, row: sqlite3.Row | None, session: Session | None) -> Connector:
-    if row is None:
-        return Connector(number=number, session=session)
-    return Connector(
-        number=number,
-        register_mj=row["register_mj"],
-        is_plugged=bool(row["is_plugged"]),
-        is_used=bool(row["is_used"]),
-        is_operative=bool(row["is_operative"]),
-        session=session,
-        reservation=(
-            None if row["reservation"] is None else Reservation(**json.loads(row["reservation"]))
-        ),
-    )
+    is_used = row is not None and bool(row["is_used"])
+    return Connector(number=number, is_used=is_used, session=session, **connector_of(row))
+
+
+def _session(row: sqlite3.Row, monotonic_ms: int) -> Session:
+    return Session(is_energised=bool(row["is_energised"]), **session_of(row, monotonic_ms))

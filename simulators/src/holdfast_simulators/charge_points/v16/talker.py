@@ -1,108 +1,76 @@
-"""What a 1.6 charge point says, in which order: [authorise, status, asked for, heartbeat] overtake the queue."""
+"""What a charge point of 1.6 says, and what it makes of the answers."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+from holdfast_simulators.charge_points.body.body import Body
 from holdfast_simulators.charge_points.body.link import Answered, Link
 from holdfast_simulators.charge_points.body.outbox import Queued
-from holdfast_simulators.charge_points.body.talking import Talking
-from holdfast_simulators.charge_points.v16 import maintenance, messages, outbox, security
-from holdfast_simulators.charge_points.v16.body import Body
-from holdfast_simulators.charge_points.v16.device import Status
+from holdfast_simulators.charge_points.body.talking import Talking, Verdict
+from holdfast_simulators.charge_points.v16 import messages, outbox, security
+from holdfast_simulators.charge_points.v16.device import Device
 from holdfast_simulators.charge_points.v16.events import StartAnswered
+from holdfast_simulators.charge_points.v16.maintenance import SIGNED_FIRMWARE
 from holdfast_simulators.charge_points.v16.outbox import Action
+from holdfast_simulators.charge_points.v16.store import Store
 
 
-class Talker(Talking):
-    def __init__(self, body: Body, link: Link) -> None:
+class Talker(Talking[Device, StartAnswered]):
+    def __init__(self, body: Body[Device, StartAnswered], store: Store, link: Link) -> None:
         super().__init__(body, link)
-        self._body = body
+        self._store = store
 
-    # --- what is next
+    def _boot_notification(self, *, is_triggered: bool = False) -> dict[str, Any]:
+        config, firmware = self._body.config, self._body.device.memory.firmware
+        return messages.boot(config.vendor, config.model, config.serial, firmware.version)
 
-    async def _say_next(self) -> bool:
-        """Send one thing; False when there is nothing to send now."""
-        agenda = self._body.agenda
-        if agenda.authorisations:
-            await self._authorise(*next(iter(agenda.authorisations.items())))
-        elif agenda.statuses:
-            number = min(agenda.statuses)
-            agenda.statuses.discard(number)
-            await self._exchange("StatusNotification", self._status_payload(number))
-        elif agenda.notices:
-            action, fields = agenda.notices.popleft()
-            await self._exchange(action, self._link.text(fields))
-        elif agenda.triggered:
-            await self._say_triggered(*agenda.triggered.popleft())
-        elif self._now_ms() >= self._heartbeat_at_ms:
-            self._heard_ms = self._now_ms()
-            await self._exchange("Heartbeat", "{}")
-        else:
-            return await self._say_head_of_queue()
-        return True
+    def _status(self, connector: int, status: str, at_ms: int) -> dict[str, Any]:
+        return messages.status(connector, status, at_ms)
 
-    async def _authorise(self, connector: int, driver_token: str) -> None:
-        """Leaves the agenda only when answered: a link lost on the way is decided offline."""
-        payload = self._link.text({"idTag": driver_token})
-        answer = await self._exchange("Authorize", payload)
-        self._body.agenda.authorisations.pop(connector, None)
-        if answer is None:
-            self._body.authorise_offline(connector, driver_token)
-            return
-        is_accepted = isinstance(answer, Answered) and _is_accepted(answer.payload)
-        info = answer.payload.get("idTagInfo") if isinstance(answer, Answered) else None
+    def _token(self, driver_token: str) -> dict[str, Any]:
+        return {"idTag": driver_token}
+
+    def _verdict(self, payload: dict[str, Any]) -> Verdict:
+        info = payload.get("idTagInfo")
         parent = info.get("parentIdTag") if isinstance(info, dict) else None
-        self._body.authorised(
-            connector,
-            driver_token,
-            is_accepted=is_accepted,
-            is_online=True,
-            parent_id_tag=parent if isinstance(parent, str) else None,
-        )
+        return Verdict(_is_accepted(payload), parent if isinstance(parent, str) else None)
 
-    async def _say_triggered(self, action: str, number: int) -> None:
-        chosen = [one for one in self._body.device.connectors if number in (0, one.number)]
+    def _triggered(self, action: str, number: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        body = self._body
         match action:
-            case "BootNotification":
-                await self._exchange(action, self._boot_payload())
             case "DiagnosticsStatusNotification":
-                status = {"status": self._body.diagnostics}
-                await self._exchange(action, self._link.text(status))
+                yield action, body.upload_status
             case "FirmwareStatusNotification":
-                update = self._body.device.memory.firmware.update
+                update = body.device.memory.firmware.update
                 status = {"status": "Idle" if update is None else update.phase}
                 if update is not None and update.request is not None:
-                    signed = {**status, "requestId": update.request}
-                    await self._exchange(maintenance.SIGNED_FIRMWARE, self._link.text(signed))
+                    yield SIGNED_FIRMWARE, {**status, "requestId": update.request}
                 else:
-                    await self._exchange(action, self._link.text(status))
+                    yield action, status
             case "LogStatusNotification":
-                await self._exchange(action, self._link.text({"status": "Idle"}))
+                yield action, {"status": "Idle"}
             case "SignCertificate":
-                await self._exchange(action, self._link.text({"csr": security.CSR}))
-            case "StatusNotification":
-                self._body.agenda.statuses |= {one.number for one in chosen}
+                yield action, {"csr": security.CSR}
             case "MeterValues":
-                for one in chosen:
-                    at_ms = self._body.clock.now().device_ms
-                    reading = messages.meter(one.number, one.register_wh, 0, at_ms, "Trigger")
-                    await self._exchange(action, self._link.text(reading))
+                for one in body.device.chosen(number):
+                    at_ms = body.clock.now().device_ms
+                    yield action, messages.meter(one.number, one.register_wh, 0, at_ms, "Trigger")
             case _:
-                await self._exchange(action, "{}")
+                yield action, {}
 
     # --- the queue
 
     def _text(self, queued: Queued) -> str:
-        transaction_id = self._body.store.transaction_id(queued.message.session)
+        transaction_id = self._store.transaction_id(queued.message.session)
         return self._link.text(outbox.payload(queued.message, transaction_id))
 
     def _acknowledged(
         self, queued: Queued, message_id: str, payload: str, answer: Answered
     ) -> str | None:
-        at = self._body.clock.now()
-        store = self._body.store
+        at, store = self._body.clock.now(), self._store
         is_start = queued.message.action == Action.START
         transaction_id = answer.payload.get("transactionId")
         if is_start and (not isinstance(transaction_id, int) or isinstance(transaction_id, bool)):
@@ -136,24 +104,6 @@ class Talker(Talking):
             together_with=acknowledge,
         )
         return None
-
-    # --- payloads
-
-    def _boot_payload(self) -> str:
-        config, firmware = self._body.config, self._body.device.memory.firmware
-        return self._link.text(
-            messages.boot(config.vendor, config.model, config.serial, firmware.version)
-        )
-
-    def _numbers(self) -> tuple[int, ...]:
-        return tuple(one.number for one in self._body.device.connectors)
-
-    def _status_payload(self, number: int, *, is_available: bool = False) -> str:
-        connector = self._body.device.connector(number)
-        assert connector is not None, f"connector {number} left while its status was to be sent"
-        said = Status.AVAILABLE if is_available else connector.status
-        at_ms = self._body.clock.now().device_ms
-        return self._link.text(messages.status(number, said, at_ms))
 
 
 def _is_accepted(payload: dict[str, Any]) -> bool:

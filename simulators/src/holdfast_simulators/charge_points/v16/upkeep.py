@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from holdfast_simulators.charge_points.body.moments import moment_ms
-from holdfast_simulators.charge_points.v16.events import Remembered
+from holdfast_simulators.charge_points.body.reply import Reply, Upload, status
+from holdfast_simulators.charge_points.v16.device import Situation
 from holdfast_simulators.charge_points.v16.memory import Update
-from holdfast_simulators.charge_points.v16.reply import Reply, Situation, status
 
 FILE_NAME = "diagnostics.zip"
 
@@ -23,14 +23,14 @@ def get_diagnostics(situation: Situation, payload: dict[str, Any]) -> Reply:
     if begin is not None and moment_ms(begin) > situation.at.device_ms:
         # Nothing is recorded of the future: no name, nothing to come.
         return Reply(payload={}, executed=False)
-    return Reply(payload={"fileName": FILE_NAME}, executed=True, upload_to=location)
+    return Reply(payload={"fileName": FILE_NAME}, executed=True, upload=Upload(location=location))
 
 
 def update_firmware(situation: Situation, payload: dict[str, Any]) -> Reply:
     memory = situation.device.memory
     update = Update(location=str(payload["location"]), at_ms=moment_ms(payload["retrieveDate"]))
-    memory = replace(memory, firmware=replace(memory.firmware, update=update))
-    return Reply(payload={}, executed=True, events=(Remembered(at=situation.at, memory=memory),))
+    kept = situation.kept(firmware=replace(memory.firmware, update=update))
+    return Reply(payload={}, executed=True, events=(kept,))
 
 
 def data_transfer(_: Situation, payload: dict[str, Any]) -> Reply:

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from holdfast_simulators.charge_points.body import profile_rules
+from holdfast_simulators.charge_points.body.limits import asked_for, is_meant
 from holdfast_simulators.charge_points.body.moments import timestamp
-from holdfast_simulators.charge_points.body.records import Installed
+from holdfast_simulators.charge_points.body.profile_rules import OF_SESSION, with_profile
+from holdfast_simulators.charge_points.body.reply import Reply, answer, status
 from holdfast_simulators.charge_points.v2x import profiles
-from holdfast_simulators.charge_points.v2x.events import Remembered
-from holdfast_simulators.charge_points.v2x.reply import Reply, Situation, answer, status
-
-DURATION_S_MAX = 86_400
+from holdfast_simulators.charge_points.v2x.device import Situation
 
 
 def set_charging_profile(situation: Situation, payload: dict[str, Any]) -> Reply:
     number, profile = int(payload["evseId"]), profiles.checked(payload["chargingProfile"])
-    evse = situation.device.evse(number)
+    evse = situation.device.connector(number)
     if number and evse is None:
         return status("Rejected", reason="UnknownEvse")
     purpose = profile["chargingProfilePurpose"]
     # K01.FR.03: a TxProfile is of a transaction that runs there.
-    if purpose == profiles.OF_TRANSACTION:
-        transaction = None if evse is None else evse.transaction
-        if transaction is None or profile.get("transactionId") != transaction.id:
+    if purpose == OF_SESSION:
+        transaction = None if evse is None else evse.session
+        if transaction is None or profile.get("transactionId") != transaction.transaction_id:
             return status("Rejected", reason="TxNotFound")
     # ExternalConstraints come from elsewhere than the CSMS (K01.FR.22); the maximum is of the whole station.
     if purpose == "ChargingStationExternalConstraints" or (purpose in profiles.COMMON and number):
         return status("Rejected", reason="InvalidProfile")
-    installed = profile_rules.with_profile(
+    installed = with_profile(
         situation.device.memory.profiles, number, profile, situation.at.device_ms
     )
     if installed is None:
         return status("Rejected", reason="OutOfMemory")
-    return status("Accepted", _with(situation, installed))
+    return status("Accepted", situation.kept(profiles=installed))
 
 
 def clear_charging_profile(situation: Situation, payload: dict[str, Any]) -> Reply:
@@ -44,7 +41,7 @@ def clear_charging_profile(situation: Situation, payload: dict[str, Any]) -> Rep
     left = profiles.without(before, None if wanted is None else int(wanted), criteria)
     if len(left) == len(before):
         return status("Unknown")
-    return status("Accepted", _with(situation, left))
+    return status("Accepted", situation.kept(profiles=left))
 
 
 def get_charging_profiles(situation: Situation, payload: dict[str, Any]) -> Reply:
@@ -55,8 +52,7 @@ def get_charging_profiles(situation: Situation, payload: dict[str, Any]) -> Repl
     meant = [
         one
         for one in situation.device.memory.profiles
-        if (wanted is None or one.id in wanted)
-        and profiles.is_meant(one, criteria | {"evseId": payload.get("evseId")})
+        if (wanted is None or one.id in wanted) and is_meant(one, criteria, payload.get("evseId"))
     ]
     if not meant:
         return status("NoProfiles")
@@ -80,13 +76,11 @@ def get_charging_profiles(situation: Situation, payload: dict[str, Any]) -> Repl
 
 
 def get_composite_schedule(situation: Situation, payload: dict[str, Any]) -> Reply:
-    number, duration_s = int(payload["evseId"]), int(payload["duration"])
-    unit = payload.get("chargingRateUnit", "A")
-    if unit not in ("A", "W"):
-        raise ValueError(unit)
-    is_known = number == 0 or situation.device.evse(number) is not None
-    if not is_known or not 0 < duration_s <= DURATION_S_MAX:
+    number = int(payload["evseId"])
+    asked = asked_for(situation, number, payload)
+    if asked is None:
         return status("Rejected")
+    duration_s, unit = asked
     periods = profiles.composite(
         situation.behaviour, situation.device, number, situation.at, duration_s, unit
     )
@@ -98,8 +92,3 @@ def get_composite_schedule(situation: Situation, payload: dict[str, Any]) -> Rep
         "chargingSchedulePeriod": periods,
     }
     return answer({"status": "Accepted", "schedule": schedule})
-
-
-def _with(situation: Situation, installed: tuple[Installed, ...]) -> Remembered:
-    memory = replace(situation.device.memory, profiles=installed)
-    return Remembered(at=situation.at, memory=memory)

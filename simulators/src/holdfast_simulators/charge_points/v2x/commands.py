@@ -10,15 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from holdfast_simulators.charge_points.v2x import charging, lists, profiles, upkeep, variables
-from holdfast_simulators.charge_points.v2x.device import Evse
-from holdfast_simulators.charge_points.v2x.events import (
+from holdfast_simulators.charge_points.body.certificates import (
+    certificate_signed,
+    delete_certificate,
+)
+from holdfast_simulators.charge_points.body.commands import obeyed, place_for
+from holdfast_simulators.charge_points.body.events import (
     AvailabilitySet,
     PluggedIn,
     ReadingDue,
     Stopped,
 )
-from holdfast_simulators.charge_points.v2x.reply import Reply, Situation, answer, status
+from holdfast_simulators.charge_points.body.profile_rules import OF_SESSION
+from holdfast_simulators.charge_points.body.reply import Reply, answer, status
+from holdfast_simulators.charge_points.body.reservations import cancel_reservation
+from holdfast_simulators.charge_points.v2x import charging, lists, profiles, upkeep, variables
+from holdfast_simulators.charge_points.v2x.device import Situation
 
 TRIGGERABLE = (
     "BootNotification",
@@ -32,15 +39,8 @@ TRIGGERABLE = (
 
 
 def obey(situation: Situation, action: str, payload: dict[str, Any]) -> Reply:
-    command = COMMANDS.get(action)
-    if command is None and situation.version == "2.1":
-        command = COMMANDS_21.get(action)
-    if command is None:
-        return Reply(payload=None, code="NotImplemented")
-    try:
-        return command(situation, payload)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
-        return Reply(payload=None, code="FormatViolation")
+    known = COMMANDS_21 if situation.version == "2.1" else COMMANDS
+    return obeyed(known, situation, action, payload, malformed="FormatViolation")
 
 
 def _request_start(situation: Situation, payload: dict[str, Any]) -> Reply:
@@ -48,21 +48,18 @@ def _request_start(situation: Situation, payload: dict[str, Any]) -> Reply:
     remote_start_id, number = int(payload["remoteStartId"]), payload.get("evseId")
     profile = payload.get("chargingProfile")
     free = [
-        one
-        for one in situation.device.evses
-        if number in (None, one.number) and _is_free_for(one, token)
+        one for one in situation.device.connectors if number in (None, one.number) and one.is_free
     ]
-    if not free or not situation.has_room:
+    chosen = place_for(free, token)
+    if chosen is None or not situation.has_room:
         return status("Rejected")
-    # What is reserved for this driver comes before what is free for all.
-    chosen = max(free, key=lambda one: one.reservation is not None)
     if profile is not None:
         profile = profiles.checked(profile)
-        if profile["chargingProfilePurpose"] != profiles.OF_TRANSACTION:
+        if profile["chargingProfilePurpose"] != OF_SESSION:
             return status("Rejected", reason="InvalidProfile")
     plugged = PluggedIn(
         at=situation.at,
-        evse=chosen.number,
+        connector=chosen.number,
         driver_token=token,
         is_authorised=not situation.behaviour.authorize_remote,
         has_room=situation.has_room,
@@ -72,16 +69,11 @@ def _request_start(situation: Situation, payload: dict[str, Any]) -> Reply:
     return status("Accepted", plugged)
 
 
-def _is_free_for(evse: Evse, token: str) -> bool:
-    reservation = evse.reservation
-    return evse.is_free and (reservation is None or reservation.id_tag == token)
-
-
 def _request_stop(situation: Situation, payload: dict[str, Any]) -> Reply:
     evse = situation.device.of_transaction(str(payload["transactionId"]))
     if evse is None:
         return status("Rejected", reason="TxNotFound")
-    stopped = Stopped(at=situation.at, evse=evse.number, reason="Remote", is_unplugged=False)
+    stopped = Stopped(at=situation.at, connector=evse.number, reason="Remote", is_unplugged=False)
     return status("Accepted", stopped)
 
 
@@ -94,7 +86,7 @@ def _reset(situation: Situation, payload: dict[str, Any]) -> Reply:
         return status("Rejected", reason="UnsupportedParam")
     if kind == "ImmediateAndResume" and situation.behaviour.session_after_reboot != "resume":
         return status("Rejected", reason="UnsupportedParam")
-    is_later = kind == "OnIdle" and bool(situation.device.in_transaction)
+    is_later = kind == "OnIdle" and bool(situation.device.in_session)
     word = "Scheduled" if is_later else "Accepted"
     return Reply(payload={"status": word}, executed=True, restart=kind)
 
@@ -102,11 +94,11 @@ def _reset(situation: Situation, payload: dict[str, Any]) -> Reply:
 def _change_availability(situation: Situation, payload: dict[str, Any]) -> Reply:
     number = int((payload.get("evse") or {"id": 0})["id"])
     is_operative = {"Operative": True, "Inoperative": False}[payload["operationalStatus"]]
-    chosen = [one for one in situation.device.evses if number in (0, one.number)]
+    chosen = situation.device.chosen(number)
     if not chosen:
         return status("Rejected", reason="UnknownEvse")
-    changed = AvailabilitySet(at=situation.at, evse=number, is_operative=is_operative)
-    is_busy = not is_operative and any(one.transaction is not None for one in chosen)
+    changed = AvailabilitySet(at=situation.at, connector=number, is_operative=is_operative)
+    is_busy = not is_operative and any(one.session is not None for one in chosen)
     return status("Scheduled" if is_busy else "Accepted", changed)
 
 
@@ -115,10 +107,10 @@ def _trigger_message(situation: Situation, payload: dict[str, Any]) -> Reply:
     number = int((payload.get("evse") or {"id": 0})["id"])
     if wanted not in TRIGGERABLE:
         return status("NotImplemented")
-    if number and situation.device.evse(number) is None:
+    if number and situation.device.connector(number) is None:
         return status("Rejected", reason="UnknownEvse")
     if wanted == "TransactionEvent":
-        chosen = [one for one in situation.device.in_transaction if number in (0, one.number)]
+        chosen = [one for one in situation.device.in_session if number in (0, one.number)]
         if not chosen:
             return status("Rejected", reason="TxNotFound")
         return status("Accepted", ReadingDue(at=situation.at, asked_for=number))
@@ -127,12 +119,15 @@ def _trigger_message(situation: Situation, payload: dict[str, Any]) -> Reply:
 
 def _unlock_connector(situation: Situation, payload: dict[str, Any]) -> Reply:
     """F05.FR.02: not while an authorised transaction runs there."""
-    evse, connector = situation.device.evse(int(payload["evseId"])), int(payload["connectorId"])
+    evse, connector = (
+        situation.device.connector(int(payload["evseId"])),
+        int(payload["connectorId"]),
+    )
     if evse is None or connector != 1:
         return status("UnknownConnector")
-    if evse.transaction is not None and evse.transaction.is_authorised:
+    if evse.session is not None and evse.session.is_authorised:
         return status("OngoingAuthorizedTransaction")
-    stopped = Stopped(at=situation.at, evse=evse.number, reason="Other", is_unplugged=True)
+    stopped = Stopped(at=situation.at, connector=evse.number, reason="Other", is_unplugged=True)
     return status("Unlocked", stopped)
 
 
@@ -154,8 +149,8 @@ def _always(word: str) -> Callable[[Situation, dict[str, Any]], Reply]:
 
 
 COMMANDS: dict[str, Callable[[Situation, dict[str, Any]], Reply]] = {
-    "CancelReservation": lists.cancel_reservation,
-    "CertificateSigned": upkeep.certificate_signed,
+    "CancelReservation": cancel_reservation,
+    "CertificateSigned": certificate_signed,
     "ChangeAvailability": _change_availability,
     "ClearCache": lists.clear_cache,
     "ClearChargingProfile": charging.clear_charging_profile,
@@ -163,7 +158,7 @@ COMMANDS: dict[str, Callable[[Situation, dict[str, Any]], Reply]] = {
     "CostUpdated": _cost_updated,
     "CustomerInformation": upkeep.customer_information,
     "DataTransfer": upkeep.data_transfer,
-    "DeleteCertificate": upkeep.delete_certificate,
+    "DeleteCertificate": delete_certificate,
     "GetBaseReport": upkeep.get_base_report,
     "GetChargingProfiles": charging.get_charging_profiles,
     "GetCompositeSchedule": charging.get_composite_schedule,
@@ -191,7 +186,7 @@ COMMANDS: dict[str, Callable[[Situation, dict[str, Any]], Reply]] = {
     "UpdateFirmware": upkeep.update_firmware,
 }
 """Of 2.0.1 and 2.1; what is not here (displays, tariffs, DER, batteries) such a station does not implement."""
-COMMANDS_21: dict[str, Callable[[Situation, dict[str, Any]], Reply]] = {
+COMMANDS_21: dict[str, Callable[[Situation, dict[str, Any]], Reply]] = COMMANDS | {
     "AdjustPeriodicEventStream": upkeep.adjust_stream,
     "GetPeriodicEventStream": upkeep.get_stream,
     "UsePriorityCharging": _always("Rejected"),

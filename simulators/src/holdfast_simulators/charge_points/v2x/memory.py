@@ -1,54 +1,40 @@
-"""What a station has been told to keep, beside its meters and transactions: it all outlives a reboot."""
+"""What a station has been told to keep besides what all keep (`body/memory.py`). Pure records."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from holdfast_simulators.charge_points.body.records import Installed, Listed, LocalList
+from holdfast_simulators.charge_points.body import memory, records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
-    """A firmware on its way in."""
-
-    location: str
+class Update(records.Update):
     request_id: int
-    at_ms: int
-    """When it is to be fetched."""
     phase: str = "DownloadScheduled"
-    """The FirmwareStatus last said of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(memory.Memory):
     variables: dict[str, str] = field(default_factory=dict)
-    """`Component.Variable`; only what was changed, the rest is by behaviour."""
-    local_list: LocalList = field(default_factory=LocalList)
-    profiles: tuple[Installed, ...] = ()
+    """`Component.Variable`; only what was changed."""
     firmware: str = "simulated 2"
     update: Update | None = None
-    certificates: dict[str, str] = field(default_factory=dict)
-    """Installed ones: serial number of the simulated hash to type."""
     stream_s: float | None = None
     """2.1: the interval that AdjustPeriodicEventStream asked for."""
 
-    def document(self) -> dict[str, Any]:
-        return asdict(self)
+    @property
+    def settings(self) -> dict[str, str]:
+        return self.variables
 
 
 def remembered(document: dict[str, Any]) -> Memory:
     """The inverse of `Memory.document`, over JSON."""
-    listed, update = document["local_list"], document["update"]
+    update = document["update"]
     return Memory(
+        **memory.remembered(document),
         variables=document["variables"],
-        local_list=LocalList(
-            version=listed["version"],
-            tokens={token: Listed(**entry) for token, entry in listed["tokens"].items()},
-        ),
-        profiles=tuple(Installed(**one) for one in document["profiles"]),
         firmware=document["firmware"],
         update=None if update is None else Update(**update),
-        certificates=document["certificates"],
         stream_s=document["stream_s"],
     )

@@ -8,22 +8,23 @@ from typing import Any
 
 from holdfast_simulators.charge_points.body.clock import Instant
 from holdfast_simulators.charge_points.body.config import Behaviour
-from holdfast_simulators.charge_points.body.outbox import Message
-from holdfast_simulators.charge_points.body.profile_rules import with_profile
-from holdfast_simulators.charge_points.v2x import messages, profiles
-from holdfast_simulators.charge_points.v2x.device import Device, Evse, Transaction
-from holdfast_simulators.charge_points.v2x.events import (
+from holdfast_simulators.charge_points.body.device import interval_ms, with_connector
+from holdfast_simulators.charge_points.body.events import (
     AskAuthorisation,
     Authorised,
-    BeginTransaction,
+    BeginSession,
     Effect,
-    EndTransaction,
+    EndSession,
     Enqueue,
     PluggedIn,
     Refuse,
+    authorised_already,
 )
-from holdfast_simulators.charge_points.v2x.keeping import listed_group
-from holdfast_simulators.charge_points.v2x.telling import told, with_evse
+from holdfast_simulators.charge_points.body.keeping import listed_group, with_profile_of
+from holdfast_simulators.charge_points.body.outbox import Message
+from holdfast_simulators.charge_points.v2x import messages, profiles
+from holdfast_simulators.charge_points.v2x.device import Device, Evse, Transaction
+from holdfast_simulators.charge_points.v2x.telling import told
 
 RESERVED = "reserved for another driver token"
 TRIGGERS = {
@@ -41,56 +42,34 @@ TRIGGERS = {
 def plugged_in(
     behaviour: Behaviour, device: Device, event: PluggedIn
 ) -> tuple[Device, list[Effect]]:
-    evse = device.evse(event.evse)
+    evse = device.connector(event.connector)
     obstacle = _obstacle(evse, event)
     if evse is None or obstacle:
-        return device, [Refuse(evse=event.evse, reason=obstacle)]
+        return device, [Refuse(connector=event.connector, reason=obstacle)]
     token = event.driver_token
     evse = replace(evse, is_plugged=True, awaiting=token, remote_start_id=event.remote_start_id)
-    device = with_evse(device, evse)
-    if event.profile is not None:
-        installed = with_profile(
-            device.memory.profiles, evse.number, event.profile, event.at.device_ms
-        )
-        if installed is not None:
-            device = replace(device, memory=replace(device.memory, profiles=installed))
+    device = with_profile_of(with_connector(device, evse), event)
     effects: list[Effect] = []
     if behaviour.transaction_begins == "cable":
         trigger, more = "CablePluggedIn", dict[str, Any]()
         device, effects = _begun(behaviour, device, evse, trigger, None, event.at, False, more)
     if not event.is_authorised:
-        return device, [*effects, AskAuthorisation(evse=evse.number, driver_token=token)]
-    device, more_effects = authorised(
-        behaviour,
-        device,
-        Authorised(
-            at=event.at,
-            evse=event.evse,
-            driver_token=token,
-            is_accepted=True,
-            is_online=True,
-            has_room=event.has_room,
-        ),
-    )
+        return device, [*effects, AskAuthorisation(connector=evse.number, driver_token=token)]
+    device, more_effects = authorised(behaviour, device, authorised_already(event))
     return device, effects + more_effects
 
 
 def _obstacle(evse: Evse | None, event: PluggedIn) -> str:
     if evse is None:
         return "no such EVSE"
-    if evse.transaction is not None or evse.awaiting is not None:
+    if evse.session is not None or evse.awaiting is not None:
         return "EVSE in use"
     if not evse.is_operative:
         return "EVSE unavailable"
     if not event.has_room:
         return "queue full"
     reservation = evse.reservation
-    # Where the group decides, the central system is asked first.
-    if (
-        reservation is not None
-        and reservation.parent_id_tag is None
-        and reservation.id_tag != event.driver_token
-    ):
+    if reservation is not None and reservation.keeps_out(event.driver_token):
         return RESERVED
     return ""
 
@@ -98,7 +77,7 @@ def _obstacle(evse: Evse | None, event: PluggedIn) -> str:
 def authorised(
     behaviour: Behaviour, device: Device, event: Authorised
 ) -> tuple[Device, list[Effect]]:
-    evse = device.evse(event.evse)
+    evse = device.connector(event.connector)
     # Unplugged, rebooted or shown another token while the answer was on its way.
     if evse is None or evse.awaiting != event.driver_token:
         return device, []
@@ -108,16 +87,16 @@ def authorised(
     refusal = ""
     if not event.is_accepted:
         refusal = "driver token not accepted"
-    elif evse.transaction is None and not event.has_room:
+    elif evse.session is None and not event.has_room:
         refusal = "queue full"
     elif reservation is not None and not reservation.is_for(token, group):
         refusal = RESERVED
     remote = evse.remote_start_id
     evse = replace(evse, awaiting=None, remote_start_id=None)
     if refusal:
-        device = with_evse(device, evse)
-        refuse = Refuse(evse=evse.number, reason=refusal)
-        if evse.transaction is None:
+        device = with_connector(device, evse)
+        refuse = Refuse(connector=evse.number, reason=refusal)
+        if evse.session is None:
             return device, [refuse]
         # The driver who is turned away takes the car elsewhere.
         device, effects = stopped(
@@ -127,15 +106,13 @@ def authorised(
     evse = replace(evse, reservation=None)
     trigger = "Authorized" if remote is None else "RemoteStart"
     more = {} if reservation is None else {"reservationId": reservation.id}
-    if evse.transaction is None:
+    if evse.session is None:
         return _begun(
             behaviour, device, evse, trigger, token, event.at, event.is_online, more, remote
         )
-    known = replace(
-        evse.transaction, driver_token=token, is_authorised=True, remote_start_id=remote
-    )
+    known = replace(evse.session, driver_token=token, is_authorised=True, remote_start_id=remote)
     device = profiles.limited(
-        behaviour, with_evse(device, replace(evse, transaction=known)), event.at
+        behaviour, with_connector(device, replace(evse, session=known)), event.at
     )
     device, update = told(
         behaviour,
@@ -161,10 +138,10 @@ def _begun(
     more: dict[str, Any],
     remote_start_id: int | None = None,
 ) -> tuple[Device, list[Effect]]:
-    number = device.transactions_begun + 1
+    number = device.sessions_begun + 1
     transaction = Transaction(
         key=f"{evse.number}-{number}",
-        id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{device.id}/{number}/{at.device_ms}")),
+        transaction_id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{device.id}/{number}/{at.device_ms}")),
         driver_token=driver_token,
         meter_start_wh=evse.register_wh,
         started_ms=at.device_ms,
@@ -173,9 +150,9 @@ def _begun(
         remote_start_id=remote_start_id,
     )
     device = replace(
-        with_evse(device, replace(evse, transaction=transaction)), transactions_begun=number
+        with_connector(device, replace(evse, session=transaction)), sessions_begun=number
     )
-    begin = BeginTransaction(evse=evse.number, transaction=transaction, is_online=is_online, at=at)
+    begin = BeginSession(connector=evse.number, session=transaction, is_online=is_online, at=at)
     device, started = told(
         behaviour,
         device,
@@ -199,10 +176,10 @@ def stopped(
     *,
     is_unplugged: bool,
 ) -> tuple[Device, list[Effect]]:
-    evse = device.evse(number)
+    evse = device.connector(number)
     if evse is None:
-        return device, [Refuse(evse=number, reason="no such EVSE")]
-    transaction = evse.transaction
+        return device, [Refuse(connector=number, reason="no such EVSE")]
+    transaction = evse.session
     effects: list[Effect] = []
     if transaction is not None:
         trigger = TRIGGERS.get(reason, "StopAuthorized")
@@ -217,9 +194,9 @@ def stopped(
             driver_token=transaction.driver_token if trigger == "StopAuthorized" else None,
             info={"stoppedReason": reason},
         )
-        end = EndTransaction(
-            evse=number,
-            transaction=transaction,
+        end = EndSession(
+            connector=number,
+            session=transaction,
             meter_stop_wh=evse.register_wh,
             reason=reason,
             at=at,
@@ -227,18 +204,14 @@ def stopped(
         effects = [end, ended]
         energy_wh = evse.register_wh - transaction.meter_start_wh
         if behaviour.settles and energy_wh > 0:
-            fields = messages.settlement(transaction.id, energy_wh, at.device_ms)
+            fields = messages.settlement(transaction.transaction_id, energy_wh, at.device_ms)
             effects.append(Enqueue(message=Message(action=messages.SETTLEMENT, fields=fields)))
-    evse = device.evse(number)
+    evse = device.connector(number)
     assert evse is not None
     free = replace(
         evse,
-        transaction=None,
+        session=None,
         awaiting=None,
         is_plugged=evse.is_plugged and not is_unplugged,
     )
-    return with_evse(device, free), effects
-
-
-def interval_ms(behaviour: Behaviour) -> int:
-    return max(1, round(behaviour.meter_interval_s * 1_000))
+    return with_connector(device, free), effects

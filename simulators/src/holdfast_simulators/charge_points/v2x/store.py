@@ -1,16 +1,16 @@
-"""What a station keeps: its EVSEs and transactions, beside the queue and the ledger of `body/`."""
+"""What a station keeps: its EVSEs and transactions, beside what all keep (`body/store.py`)."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from holdfast_simulators.charge_points.body.outbox import Outbox, Queued
-from holdfast_simulators.charge_points.body.records import Reservation
+from holdfast_simulators.charge_points.body import store
+from holdfast_simulators.charge_points.body.events import BeginSession, EndSession
+from holdfast_simulators.charge_points.body.outbox import Queued
+from holdfast_simulators.charge_points.body.store import connector_of, reservation_text, session_of
 from holdfast_simulators.charge_points.v2x.device import ChargingState, Device, Evse, Transaction
-from holdfast_simulators.charge_points.v2x.events import BeginTransaction, EndTransaction
 from holdfast_simulators.charge_points.v2x.memory import Memory, remembered
 
 SCHEMA = """
@@ -28,39 +28,39 @@ CREATE TABLE IF NOT EXISTS session (
     transaction_id TEXT NOT NULL, start_acked_at_ms INTEGER, stop_acked_at_ms INTEGER
 );
 """
-ACKNOWLEDGED = {"Started": "start_acked_at_ms", "Ended": "stop_acked_at_ms"}
+PARTS = {"Started": "begin", "Ended": "end"}
 
 
-class Store(Outbox):
+class Store(store.Store[Device]):
     def __init__(self, file: Path, station: str) -> None:
         super().__init__(file, station, SCHEMA)
-        self._id = station
-        self._saved = Memory()
 
-    def load(self, evses: int, monotonic_ms: int) -> Device:
-        """The device as it was left: without power, its transactions still open."""
-        rows = {row["number"]: row for row in self._db.execute("SELECT * FROM evse")}
-        running = {
-            row["connector"]: _transaction(row, monotonic_ms)
-            for row in self._db.execute("SELECT * FROM session WHERE stopped_true_ms IS NULL")
-        }
-        # An EVSE that was taken out of the configuration still ends its transaction.
-        numbers = sorted({*range(1, evses + 1), *running})
-        memory = self._db.execute("SELECT memory FROM charge_point").fetchone()[0]
-        self._saved = Memory() if memory is None else remembered(json.loads(memory))
+    def _connector_rows(self) -> sqlite3.Cursor:
+        return self._db.execute("SELECT * FROM evse")
+
+    def _device(
+        self,
+        rows: dict[int, tuple[sqlite3.Row | None, sqlite3.Row | None]],
+        memory: dict[str, Any] | None,
+        monotonic_ms: int,
+        sessions_begun: int,
+    ) -> Device:
         return Device(
             id=self._id,
-            evses=tuple(_evse(number, rows.get(number), running.get(number)) for number in numbers),
+            connectors=tuple(
+                Evse(
+                    number=number,
+                    session=None if open is None else _transaction(open, monotonic_ms),
+                    **connector_of(row),
+                )
+                for number, (row, open) in rows.items()
+            ),
             metered_to_ms=monotonic_ms,
-            transactions_begun=self._count("SELECT count(*) FROM session"),
-            memory=self._saved,
+            sessions_begun=sessions_begun,
+            memory=Memory() if memory is None else remembered(memory),
         )
 
-    def save(self, device: Device) -> None:
-        if device.memory is not self._saved:
-            document = json.dumps(device.memory.document())
-            self._db.execute("UPDATE charge_point SET memory = ?", (document,))
-            self._saved = device.memory
+    def _save_connectors(self, device: Device) -> None:
         self._db.executemany(
             "INSERT OR REPLACE INTO evse VALUES (?, ?, ?, ?, ?)",
             [
@@ -69,14 +69,14 @@ class Store(Outbox):
                     one.register_mj,
                     one.is_plugged,
                     one.is_operative,
-                    None if one.reservation is None else json.dumps(asdict(one.reservation)),
+                    reservation_text(one),
                 )
-                for one in device.evses
+                for one in device.connectors
             ],
         )
-        for one in device.in_transaction:
-            assert one.transaction is not None
-            self._note(one.transaction)
+        for one in device.connectors:
+            if one.session is not None:
+                self._note(one.session)
 
     def _note(self, transaction: Transaction) -> None:
         self._db.execute(
@@ -93,15 +93,16 @@ class Store(Outbox):
             ),
         )
 
-    def begin(self, effect: BeginTransaction) -> None:
-        transaction = effect.transaction
+    def begin_session(self, effect: BeginSession) -> None:
+        transaction = effect.session
+        assert isinstance(transaction, Transaction)
         self._db.execute(
             "INSERT INTO session (key, connector, driver_token, online, is_authorised, "
             "remote_start_id, next_seq_no, said, meter_start_wh, started_at_ms, started_true_ms, "
             "transaction_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 transaction.key,
-                effect.evse,
+                effect.connector,
                 transaction.driver_token,
                 effect.is_online,
                 transaction.is_authorised,
@@ -111,34 +112,17 @@ class Store(Outbox):
                 transaction.meter_start_wh,
                 effect.at.device_ms,
                 effect.at.true_ms,
-                transaction.id,
+                transaction.transaction_id,
             ),
         )
 
-    def end(self, effect: EndTransaction) -> None:
-        self._note(effect.transaction)
-        self._db.execute(
-            "UPDATE session SET meter_stop_wh = ?, stopped_at_ms = ?, stopped_true_ms = ?, "
-            "stop_reason = ? WHERE key = ?",
-            (
-                effect.meter_stop_wh,
-                effect.at.device_ms,
-                effect.at.true_ms,
-                effect.reason,
-                effect.transaction.key,
-            ),
-        )
+    def end_session(self, effect: EndSession) -> None:
+        assert isinstance(effect.session, Transaction)
+        self._note(effect.session)
+        super().end_session(effect)
 
-    def acknowledged(
-        self, queued: Queued, message_id: str, payload: str, answer: str, at_ms: int
-    ) -> None:
-        super().acknowledged(queued, message_id, payload, answer, at_ms)
-        column = ACKNOWLEDGED.get(str(queued.message.fields.get("eventType")))
-        if column is not None:
-            self._db.execute(
-                f"UPDATE session SET {column} = ? WHERE key = ?",  # noqa: S608 - one of two names above
-                (at_ms, queued.message.session),
-            )
+    def _part_of_session(self, queued: Queued) -> str:
+        return PARTS.get(str(queued.message.fields.get("eventType")), "")
 
     def queued_transactions(self) -> frozenset[str]:
         """Those of which something waits to be sent."""
@@ -148,31 +132,12 @@ class Store(Outbox):
         return frozenset(row[0] for row in rows)
 
 
-def _evse(number: int, row: sqlite3.Row | None, transaction: Transaction | None) -> Evse:
-    if row is None:
-        return Evse(number=number, transaction=transaction)
-    reservation = row["reservation"]
-    return Evse(
-        number=number,
-        register_mj=row["register_mj"],
-        is_plugged=bool(row["is_plugged"]),
-        is_operative=bool(row["is_operative"]),
-        transaction=transaction,
-        reservation=None if reservation is None else Reservation(**json.loads(reservation)),
-    )
-
-
 def _transaction(row: sqlite3.Row, monotonic_ms: int) -> Transaction:
     return Transaction(
-        key=row["key"],
-        id=row["transaction_id"],
         next_seq_no=row["next_seq_no"],
-        driver_token=row["driver_token"],
-        meter_start_wh=row["meter_start_wh"],
-        started_ms=row["started_at_ms"],
-        next_reading_ms=monotonic_ms,
         said=ChargingState(row["said"]),
         is_authorised=bool(row["is_authorised"]),
         is_refused=bool(row["is_refused"]),
         remote_start_id=row["remote_start_id"],
+        **session_of(row, monotonic_ms),
     )

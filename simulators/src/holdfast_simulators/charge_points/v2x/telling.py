@@ -7,17 +7,12 @@ from typing import Any
 
 from holdfast_simulators.charge_points.body.clock import Instant
 from holdfast_simulators.charge_points.body.config import Behaviour
+from holdfast_simulators.charge_points.body.device import with_connector
+from holdfast_simulators.charge_points.body.events import Enqueue
 from holdfast_simulators.charge_points.body.moments import timestamp
 from holdfast_simulators.charge_points.body.outbox import Message
 from holdfast_simulators.charge_points.v2x import messages
-from holdfast_simulators.charge_points.v2x.device import Device, Evse
-from holdfast_simulators.charge_points.v2x.events import Enqueue
-
-
-def with_evse(device: Device, evse: Evse) -> Device:
-    return replace(
-        device, evses=tuple(evse if one.number == evse.number else one for one in device.evses)
-    )
+from holdfast_simulators.charge_points.v2x.device import Device
 
 
 def told(
@@ -34,15 +29,15 @@ def told(
     info: dict[str, Any] | None = None,
 ) -> tuple[Device, Enqueue]:
     """The device after it has told this, and the event. `context`: with a reading."""
-    evse = device.evse(number)
+    evse = device.connector(number)
     assert evse is not None, f"no EVSE {number}"
-    assert evse.transaction is not None, f"no transaction on EVSE {number}"
-    transaction, state = evse.transaction, evse.charging_state
+    assert evse.session is not None, f"no transaction on EVSE {number}"
+    transaction, state = evse.session, evse.charging_state
     assert state is not None
     if kind == "Started":
         # Nothing flows before the transaction is there.
         state = transaction.said
-    about: dict[str, Any] = {"transactionId": transaction.id, "chargingState": state}
+    about: dict[str, Any] = {"transactionId": transaction.transaction_id, "chargingState": state}
     if transaction.remote_start_id is not None:
         about["remoteStartId"] = transaction.remote_start_id
     fields: dict[str, Any] = {
@@ -71,4 +66,4 @@ def told(
         # Updated may be left out when the queue is full (E04), but for the one that says who charges.
         is_reading=kind == "Updated" and driver_token is None,
     )
-    return with_evse(device, replace(evse, transaction=later)), Enqueue(message=message)
+    return with_connector(device, replace(evse, session=later)), Enqueue(message=message)

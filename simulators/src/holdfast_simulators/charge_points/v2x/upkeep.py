@@ -5,18 +5,14 @@ Nothing is fetched or sent and no certificate is verified: a real device's check
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
 from typing import Any
 
+from holdfast_simulators.charge_points.body.certificates import PEM, hash_data, installed
 from holdfast_simulators.charge_points.body.moments import moment_ms, timestamp
+from holdfast_simulators.charge_points.body.reply import Reply, Upload, answer, status
 from holdfast_simulators.charge_points.v2x import variables
-from holdfast_simulators.charge_points.v2x.events import Remembered
+from holdfast_simulators.charge_points.v2x.device import Situation
 from holdfast_simulators.charge_points.v2x.memory import Memory, Update
-from holdfast_simulators.charge_points.v2x.reply import Reply, Situation, Upload, answer, status
-
-CERTIFICATES_MAX = 20
-PEM = "-----BEGIN CERTIFICATE-----"
 
 
 def get_log(situation: Situation, payload: dict[str, Any]) -> Reply:
@@ -44,9 +40,8 @@ def update_firmware(situation: Situation, payload: dict[str, Any]) -> Reply:
     if certificate is not None and PEM not in str(certificate):
         return status("InvalidCertificate")
     is_replaced = situation.device.memory.update is not None
-    memory = replace(situation.device.memory, update=update)
-    remembered = Remembered(at=situation.at, memory=memory)
-    return status("AcceptedCanceled" if is_replaced else "Accepted", remembered)
+    word = "AcceptedCanceled" if is_replaced else "Accepted"
+    return status(word, situation.kept(update=update))
 
 
 def get_base_report(situation: Situation, payload: dict[str, Any]) -> Reply:
@@ -103,59 +98,24 @@ def customer_information(situation: Situation, payload: dict[str, Any]) -> Reply
 # --- certificates
 
 
-def certificate_signed(_: Situation, payload: dict[str, Any]) -> Reply:
-    return status("Accepted" if PEM in str(payload["certificateChain"]) else "Rejected")
-
-
 def install_certificate(situation: Situation, payload: dict[str, Any]) -> Reply:
     kind, certificate = str(payload["certificateType"]), str(payload["certificate"])
     if PEM not in certificate:
         return status("Rejected", reason="InvalidCertificate")
-    memory = situation.device.memory
-    installed = {**memory.certificates, _serial(certificate): kind}
-    if len(installed) > CERTIFICATES_MAX:
-        return status("Failed", reason="OutOfMemory")
-    return status("Accepted", _with(situation, memory, installed))
-
-
-def delete_certificate(situation: Situation, payload: dict[str, Any]) -> Reply:
-    serial = str(payload["certificateHashData"]["serialNumber"])
-    memory = situation.device.memory
-    if serial not in memory.certificates:
-        return status("NotFound")
-    left = {one: kind for one, kind in memory.certificates.items() if one != serial}
-    return status("Accepted", _with(situation, memory, left))
+    done = installed(situation, kind, certificate)
+    return status("Failed", reason="OutOfMemory") if done is None else done
 
 
 def get_installed_certificate_ids(situation: Situation, payload: dict[str, Any]) -> Reply:
     wanted = payload.get("certificateType")
     chain = [
-        {"certificateType": kind, "certificateHashData": _hash(serial)}
+        {"certificateType": kind, "certificateHashData": hash_data(serial)}
         for serial, kind in situation.device.memory.certificates.items()
         if wanted is None or kind in wanted
     ]
     if not chain:
         return status("NotFound")
     return answer({"status": "Accepted", "certificateHashDataChain": chain})
-
-
-def _serial(certificate: str) -> str:
-    """A simulated one: what is the same text is the same certificate."""
-    return hashlib.sha256(certificate.encode()).hexdigest()[:16]
-
-
-def _hash(serial: str) -> dict[str, str]:
-    digest = hashlib.sha256(serial.encode()).hexdigest()
-    return {
-        "hashAlgorithm": "SHA256",
-        "issuerNameHash": digest,
-        "issuerKeyHash": digest,
-        "serialNumber": serial,
-    }
-
-
-def _with(situation: Situation, memory: Memory, certificates: dict[str, str]) -> Remembered:
-    return Remembered(at=situation.at, memory=replace(memory, certificates=certificates))
 
 
 # --- what it does not have
@@ -193,8 +153,7 @@ def adjust_stream(situation: Situation, payload: dict[str, Any]) -> Reply:
     interval = payload["params"].get("interval")
     if situation.behaviour.stream_s is None or interval is None or int(interval) <= 0:
         return status("Rejected")
-    memory = replace(situation.device.memory, stream_s=float(interval))
-    return status("Accepted", Remembered(at=situation.at, memory=memory))
+    return status("Accepted", situation.kept(stream_s=float(interval)))
 
 
 def get_stream(situation: Situation, _: dict[str, Any]) -> Reply:

@@ -5,13 +5,21 @@ GetVariables, SetVariables, GetBaseReport, GetReport (2.0.1 B05 to B08)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from holdfast_simulators.charge_points.body.config import Behaviour
-from holdfast_simulators.charge_points.v2x.events import Remembered
-from holdfast_simulators.charge_points.v2x.reply import Reply, Situation, answer
+from holdfast_simulators.charge_points.body import settings
+from holdfast_simulators.charge_points.body.reply import Reply, answer
+from holdfast_simulators.charge_points.body.settings import (
+    Setting,
+    fixed,
+    flag,
+    is_positive,
+    is_whole,
+    switch,
+    whole,
+)
+from holdfast_simulators.charge_points.v2x.device import Situation
 
 AT_ONCE_MAX = 50
 VALUE_CHARACTERS_MAX = 1_000
@@ -19,125 +27,57 @@ REPORTED_AT_ONCE = 8
 """Variables in one NotifyReport."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
-    value: Callable[[Behaviour], str]
-    type: str = "string"
-    is_valid: Callable[[str], bool] | None = None
-    """None: read only."""
-    applied: Callable[[Behaviour, str], Behaviour] | None = None
-    needs_boot: bool = False
-
-
-def _is_whole(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 6
-
-
-def _is_positive(text: str) -> bool:
-    return _is_whole(text) and int(text) > 0
-
-
-def _is_bool(text: str) -> bool:
-    return text.lower() in ("true", "false")
-
-
-def _shown(value: bool) -> str:
-    return "true" if value else "false"
-
-
-def _fixed(value: str, type: str = "string") -> Variable:
-    return Variable(value=lambda _: value, type=type)
-
-
-def _switch(default: bool) -> Variable:
-    return Variable(value=lambda _: _shown(default), type="boolean", is_valid=_is_bool)
-
-
-VARIABLES: dict[str, Variable] = {
-    "AlignedDataCtrlr.Interval": _fixed("0", "integer"),
-    "AuthCacheCtrlr.Enabled": _switch(True),
-    "AuthCtrlr.LocalPreAuthorize": _switch(False),
-    "AuthCtrlr.OfflineTxForUnknownIdEnabled": Variable(
-        value=lambda it: _shown(it.offline_start),
-        type="boolean",
-        is_valid=_is_bool,
-        applied=lambda it, text: replace(it, offline_start=is_true(text)),
+VARIABLES: dict[str, Setting] = {
+    "AlignedDataCtrlr.Interval": fixed("0", "integer"),
+    "AuthCacheCtrlr.Enabled": switch(True),
+    "AuthCtrlr.LocalPreAuthorize": switch(False),
+    "AuthCtrlr.OfflineTxForUnknownIdEnabled": flag(
+        lambda it: it.offline_start, lambda it, value: replace(it, offline_start=value)
     ),
-    "AuthCtrlr.AuthorizeRemoteStart": Variable(
-        value=lambda it: _shown(it.authorize_remote),
-        type="boolean",
-        is_valid=_is_bool,
-        applied=lambda it, text: replace(it, authorize_remote=is_true(text)),
+    "AuthCtrlr.AuthorizeRemoteStart": flag(
+        lambda it: it.authorize_remote, lambda it, value: replace(it, authorize_remote=value)
     ),
-    "LocalAuthListCtrlr.Enabled": _switch(True),
-    "LocalAuthListCtrlr.ItemsPerMessage": _fixed("100", "integer"),
-    "OCPPCommCtrlr.HeartbeatInterval": Variable(
-        value=lambda it: str(round(it.heartbeat_s or 0)),
-        type="integer",
-        is_valid=_is_positive,
-        applied=lambda it, text: replace(it, heartbeat_s=float(text)),
+    "LocalAuthListCtrlr.Enabled": switch(True),
+    "LocalAuthListCtrlr.ItemsPerMessage": fixed("100", "integer"),
+    "OCPPCommCtrlr.HeartbeatInterval": whole(
+        lambda it: it.heartbeat_s or 0,
+        lambda it, value: replace(it, heartbeat_s=float(value)),
+        is_positive,
     ),
-    "OCPPCommCtrlr.MessageAttempts": Variable(
-        value=lambda it: str(it.attempts),
-        type="integer",
-        is_valid=_is_positive,
-        applied=lambda it, text: replace(it, attempts=int(text)),
+    "OCPPCommCtrlr.MessageAttempts": whole(
+        lambda it: it.attempts, lambda it, value: replace(it, attempts=value), is_positive
     ),
-    "OCPPCommCtrlr.MessageAttemptInterval": Variable(
-        value=lambda it: str(round(it.retry_interval_s)),
-        type="integer",
-        is_valid=_is_whole,
-        applied=lambda it, text: replace(it, retry_interval_s=float(text)),
+    "OCPPCommCtrlr.MessageAttemptInterval": whole(
+        lambda it: it.retry_interval_s,
+        lambda it, value: replace(it, retry_interval_s=float(value)),
+        is_whole,
     ),
-    "OCPPCommCtrlr.WebSocketPingInterval": Variable(
-        value=lambda it: str(round(it.ping_s or 0)),
-        type="integer",
-        is_valid=_is_whole,
-        applied=lambda it, text: replace(it, ping_s=float(text) or None),
+    "OCPPCommCtrlr.WebSocketPingInterval": whole(
+        lambda it: it.ping_s or 0,
+        lambda it, value: replace(it, ping_s=float(value) or None),
+        is_whole,
         needs_boot=True,
     ),
-    "SampledDataCtrlr.TxUpdatedInterval": Variable(
-        value=lambda it: str(round(it.meter_interval_s)),
-        type="integer",
-        is_valid=_is_positive,
-        applied=lambda it, text: replace(it, meter_interval_s=float(text)),
+    "SampledDataCtrlr.TxUpdatedInterval": whole(
+        lambda it: it.meter_interval_s,
+        lambda it, value: replace(it, meter_interval_s=float(value)),
+        is_positive,
     ),
-    "SampledDataCtrlr.SignReadings": Variable(
-        value=lambda it: _shown(it.signed_values),
-        type="boolean",
-        is_valid=_is_bool,
-        applied=lambda it, text: replace(it, signed_values=is_true(text)),
+    "SampledDataCtrlr.SignReadings": flag(
+        lambda it: it.signed_values, lambda it, value: replace(it, signed_values=value)
     ),
-    "SecurityCtrlr.SecurityProfile": _fixed("1", "integer"),
-    "TxCtrlr.StopTxOnInvalidId": Variable(
-        value=lambda it: _shown(it.stop_on_invalid_id),
-        type="boolean",
-        is_valid=_is_bool,
-        applied=lambda it, text: replace(it, stop_on_invalid_id=is_true(text)),
+    "SecurityCtrlr.SecurityProfile": fixed("1", "integer"),
+    "TxCtrlr.StopTxOnInvalidId": flag(
+        lambda it: it.stop_on_invalid_id, lambda it, value: replace(it, stop_on_invalid_id=value)
     ),
-    "TxCtrlr.TxStartPoint": Variable(
+    "TxCtrlr.TxStartPoint": Setting(
         value=lambda it: "EVConnected" if it.transaction_begins == "cable" else "Authorized",
     ),
 }
 
 
-def is_true(text: str) -> bool:
-    return text.lower() == "true"
-
-
-def configured(
-    behaviour: Behaviour, changed: dict[str, str], *, at_boot: dict[str, str]
-) -> Behaviour:
-    """The behaviour that the changed variables make of the given one; `at_boot`: as they were when it booted."""
-    for name, variable in VARIABLES.items():
-        value = (at_boot if variable.needs_boot else changed).get(name)
-        if variable.applied is not None and value is not None:
-            behaviour = variable.applied(behaviour, value)
-    return behaviour
-
-
-def is_on(changed: dict[str, str], name: str) -> bool:
-    return is_true(changed.get(name, VARIABLES[name].value(Behaviour())))
+def is_on(situation: Situation, name: str) -> bool:
+    return settings.is_on(VARIABLES, situation.device.memory.variables, name)
 
 
 def _named(asked: dict[str, Any]) -> tuple[str, str]:
@@ -191,15 +131,11 @@ def set_variables(situation: Situation, payload: dict[str, Any]) -> Reply:
         )
     if changed == situation.device.memory.variables:
         return Reply(payload={"setVariableResult": results}, executed=False)
-    memory = replace(situation.device.memory, variables=changed)
-    return Reply(
-        payload={"setVariableResult": results},
-        executed=True,
-        events=(Remembered(at=situation.at, memory=memory),),
-    )
+    kept = situation.kept(variables=changed)
+    return Reply(payload={"setVariableResult": results}, executed=True, events=(kept,))
 
 
-def _verdict(variable: Variable, value: str) -> str:
+def _verdict(variable: Setting, value: str) -> str:
     if variable.is_valid is None or len(value) > VALUE_CHARACTERS_MAX:
         return "Rejected"
     if not variable.is_valid(value):

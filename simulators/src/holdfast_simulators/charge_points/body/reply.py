@@ -1,20 +1,20 @@
-"""What a station answers to a command, and what follows from it."""
+"""What a charge point answers to a command, and what follows from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Generic
 
 from holdfast_simulators.charge_points.body.clock import Instant
 from holdfast_simulators.charge_points.body.config import Behaviour
-from holdfast_simulators.charge_points.v2x.device import Device
-from holdfast_simulators.charge_points.v2x.events import DeviceEvent
+from holdfast_simulators.charge_points.body.device import D
+from holdfast_simulators.charge_points.body.events import Happened, Remembered
 
 NOT_EXECUTED = frozenset(
     {
         "Rejected", "NotImplemented", "Unknown", "NotSupported", "Failed", "VersionMismatch", "UnlockFailed",
-        "Faulted", "Occupied", "Unavailable", "UnknownVendorId", "UnknownConnector", "EmptyResultSet",
-        "OngoingAuthorizedTransaction", "NoProfiles", "NotFound", "Invalid",
+        "Faulted", "Occupied", "Unavailable", "UnknownVendorId", "UnknownMessageId", "UnknownConnector",
+        "EmptyResultSet", "OngoingAuthorizedTransaction", "NoProfiles", "NotFound", "Invalid",
     }
 )  # fmt: skip
 """Statuses that say nothing has changed and nothing will."""
@@ -22,10 +22,11 @@ NOT_EXECUTED = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A log on its way out."""
+    """Diagnostics or a log on their way out."""
 
     location: str
-    request_id: int
+    request_id: int | None = None
+    """Of a GetLog: its statuses name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +35,10 @@ class Reply:
     """None: a CALLERROR with `code`."""
     code: str = ""
     executed: bool = False
-    """It took effect, or will (at the end of the transaction, at the next boot); of a query: it was answered."""
-    events: tuple[DeviceEvent, ...] = ()
+    """It took effect, or will (at the end of the session, at the next boot); of a query: it was answered."""
+    events: tuple[Happened, ...] = ()
     restart: str | None = None
-    """`Immediate` or `OnIdle`."""
+    """The type of a Reset."""
     trigger: tuple[str, int] | None = None
     clears_cache: bool = False
     upload: Upload | None = None
@@ -46,17 +47,20 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
-    version: str
+class Situation(Generic[D]):
+    """In which a command comes."""
+
     behaviour: Behaviour
-    device: Device
+    device: D
     at: Instant
     has_room: bool
-    queued_transactions: frozenset[str]
-    """Those of which something waits to be sent."""
+
+    def kept(self, **changed: Any) -> Remembered:
+        """The memory with this changed."""
+        return Remembered(at=self.at, memory=replace(self.device.memory, **changed))
 
 
-def status(status: str, *events: DeviceEvent, reason: str = "") -> Reply:
+def status(status: str, *events: Happened, reason: str = "") -> Reply:
     payload: dict[str, Any] = {"status": status}
     if reason:
         payload["statusInfo"] = {"reasonCode": reason}
