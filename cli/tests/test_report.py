@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from holdfast.contracts.decision import AuthoriseInputs, CloudAnswer, DecisionMade
+from holdfast.contracts.driver_tokens import ListedToken, TokenStatus
 from holdfast.contracts.envelope import Envelope, Fact, body_of
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import ListedToken, Rules, RulesActivated, TokenStatus
+from holdfast.contracts.rules import Rules, RulesActivated
 from holdfast_cli.drill.report import Evidence, changes_in_a_minute, judge, spans
 from holdfast_cli.drill.scenario import Expect
 from holdfast_cli.drill.text import render

@@ -34,9 +34,9 @@ from websockets.typing import Subprotocol
 
 from holdfast import rpc, subjects
 from holdfast.bus import BusError, ServerBus, StreamSpec
+from holdfast.contracts.driver_tokens import DriverTokenList, ListedToken
 from holdfast.contracts.mode import Mode, ModeStatus
 from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import DriverTokenList, ListedToken
 from holdfast.nats_bus import ServerUnusable, open_bus
 from holdfast_cli.nats_server import find
 from holdfast_cli.provision.layout import World

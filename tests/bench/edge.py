@@ -32,8 +32,8 @@ from authorise import bus_of, machine, mode_of
 from children import process, say, script
 
 from holdfast.bus import StreamSpec
+from holdfast.contracts.driver_tokens import DriverTokenList, ListedToken
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import DriverTokenList, ListedToken
 from holdfast_cli.nats_server import find
 from holdfast_cli.provision.layout import World
 from holdfast_cli.provision.rules import default_rules_text

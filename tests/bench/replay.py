@@ -31,8 +31,8 @@ from holdfast.bus import RequestFailed, ServerBus
 from holdfast.contracts.charge_point import ChargePointBooted, ChargePointConnected
 from holdfast.contracts.csms import CaughtUp, CaughtUpRequest
 from holdfast.contracts.decision import Basis
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Envelope, Fact, body_of
-from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
     Reading,
     SessionMetered,

@@ -16,17 +16,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from holdfast import subjects
 from holdfast.bus import StreamSpec
+from holdfast.contracts.driver_tokens import DriverTokenList, ListedToken, TokenStatus
 from holdfast.contracts.rules import (
     AuthoriseByMode,
     AuthoriseRules,
     CheckpointRules,
-    DriverTokenList,
-    ListedToken,
     ModeRules,
     RecoveryRules,
     Rules,
     SignedRules,
-    TokenStatus,
     UnknownToken,
     UpstreamRules,
 )

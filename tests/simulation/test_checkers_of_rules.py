@@ -26,6 +26,7 @@ from holdfast.contracts.decision import (
     ConnectorState,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Envelope, Fact, body_of
 from holdfast.contracts.mode import (
     Mode,
@@ -36,7 +37,7 @@ from holdfast.contracts.mode import (
     OverrideKind,
     Reason,
 )
-from holdfast.contracts.rules import RulesActivated, TokenStatus
+from holdfast.contracts.rules import RulesActivated
 from holdfast.contracts.session import Reading, SessionMetered, SessionStarted, session_key
 from holdfast.standing import parse_rules
 from rule_service.domain.reevaluate import reevaluate

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from holdfast.contracts.decision import AuthoriseInputs, CloudAnswer, DecisionMade
+from holdfast.contracts.driver_tokens import ListedToken
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import ListedToken, RulesActivated
+from holdfast.contracts.rules import RulesActivated
 from holdfast.standing import parse_rules
 from rule_service.domain import authorise
 

@@ -16,9 +16,10 @@ from holdfast.contracts.decision import (
     ConnectorState,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import ListedToken
 from holdfast.contracts.envelope import Envelope, Fact, body_of
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import ListedToken, Rules, RulesActivated
+from holdfast.contracts.rules import Rules, RulesActivated
 from holdfast.standing import parse_rules
 from holdfast_cli.operator.retest import Said, retest
 from rule_service.domain import admit, authorise

@@ -20,8 +20,8 @@ from holdfast.contracts.charge_point import (
 )
 from holdfast.contracts.command import Action, Command, CommandSettled, Disposition
 from holdfast.contracts.decision import Basis
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Fact
-from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import SessionStarted, SessionStopped
 from holdfast.local_state import History, LocalState, diff, fold
 from holdfast.local_state.history import CHANGES_MAX

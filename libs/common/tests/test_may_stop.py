@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast.contracts.decision import Basis
-from holdfast.contracts.rules import TokenStatus, TokenType
+from holdfast.contracts.driver_tokens import TokenStatus, TokenType
 from holdfast.contracts.session import SessionStarted, may_stop
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from holdfast.contracts.command import Command, CommandWord, SendCommand, SendWord
 from holdfast.contracts.decision import CloudVerdict
+from holdfast.contracts.driver_tokens import DriverTokenChanges, DriverTokenList, FullListWanted
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.mode import BeginOverride, EndOverride
 from holdfast.contracts.numbers import WHOLE_MAX
@@ -23,9 +24,6 @@ from holdfast.contracts.rollout import (
     RulesHistoryRequest,
 )
 from holdfast.contracts.rules import (
-    DriverTokenChanges,
-    DriverTokenList,
-    FullListWanted,
     Publish,
     Rules,
     SignedRules,

@@ -45,6 +45,7 @@ from holdfast.contracts.decision import (
     CloudAnswer,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Contract, ContractError, Entry, Envelope, Fact, body_of
 from holdfast.contracts.journal import (
     Copies,
@@ -62,7 +63,7 @@ from holdfast.contracts.journal import (
 from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, ModeStatus, Reason
 from holdfast.contracts.recovery import RecoveryStatus
 from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import RulesStatus, TokenStatus
+from holdfast.contracts.rules import RulesStatus
 from holdfast.contracts.session import Sessions, SessionsRequest, SessionState, SessionView
 from holdfast.health import Health
 from holdfast.recorder import Incarnation

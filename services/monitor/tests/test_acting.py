@@ -17,15 +17,11 @@ from holdfast.contracts.command import (
     Word,
 )
 from holdfast.contracts.csms import UpstreamStatus
+from holdfast.contracts.driver_tokens import DriverTokensInstalled, DriverTokensRefused
 from holdfast.contracts.envelope import Envelope, body_of
 from holdfast.contracts.journal import CopyStatus, IncarnationOpened, StorageLevel
 from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, Reason
-from holdfast.contracts.rules import (
-    Desired,
-    DriverTokensInstalled,
-    DriverTokensRefused,
-    RulesActivated,
-)
+from holdfast.contracts.rules import Desired, RulesActivated
 from holdfast.contracts.session import SessionCapNotKept, SessionStopped
 from monitor.domain.acting import HELD_SHOWN
 from monitor.domain.answers import Verdict, answers

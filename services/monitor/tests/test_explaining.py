@@ -29,9 +29,9 @@ from holdfast.contracts.decision import (
     Considered,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import ListedToken, TokenStatus, Whitelist
 from holdfast.contracts.envelope import Envelope, Fact, body_of
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import ListedToken, TokenStatus, Whitelist
 from holdfast.contracts.session import SessionStarted
 from monitor import views
 from monitor.domain.fold import take

@@ -33,6 +33,7 @@ from holdfast.contracts.decision import (
     ConnectorState,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Envelope, Fact, Unknown, body_of
 from holdfast.contracts.journal import (
     Checkpoint,
@@ -54,7 +55,7 @@ from holdfast.contracts.recovery import (
     StepOutcome,
 )
 from holdfast.contracts.registry import ChargePointRegistered, EntryProblem, EntryRefused
-from holdfast.contracts.rules import RulesActivated, RulesRefused, TokenStatus
+from holdfast.contracts.rules import RulesActivated, RulesRefused
 from monitor.domain.fold import outcome_of, skip, take
 from monitor.domain.rows import DECISIONS_MAX, MODES_MAX, Place, SiteState
 

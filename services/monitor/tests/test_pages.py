@@ -25,10 +25,10 @@ from holdfast.contracts.decision import (
     Considered,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.journal import StorageLevel
 from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, Reason
 from holdfast.contracts.recovery import RecoveryStepped, Step, StepOutcome
-from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import SessionState, SessionView
 from monitor import views
 from monitor.domain.masking import mask, masked

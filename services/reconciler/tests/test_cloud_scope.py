@@ -17,10 +17,11 @@ import pytest
 from holdfast import subjects
 from holdfast.bus import StreamSpec
 from holdfast.contracts.decision import Basis
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Contract, Entry, Envelope, Fact, body_of
 from holdfast.contracts.journal import Copies, CopiesRequest, CopyStatus, Entries, EntriesRequest
 from holdfast.contracts.recovery import Digest, DigestRequest
-from holdfast.contracts.rules import RulesActivated, RulesRefused, TokenStatus
+from holdfast.contracts.rules import RulesActivated, RulesRefused
 from holdfast.contracts.session import Sessions, SessionsRequest, SessionStarted, SessionStopped
 from holdfast.entries import Read
 from holdfast.health import Health

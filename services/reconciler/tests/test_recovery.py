@@ -22,6 +22,7 @@ from holdfast.contracts.decision import (
     CloudAnswer,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Fact, Unknown
 from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, Reason
 from holdfast.contracts.recovery import (
@@ -33,7 +34,7 @@ from holdfast.contracts.recovery import (
     Step,
     StepOutcome,
 )
-from holdfast.contracts.rules import RecoveryRules, TokenStatus
+from holdfast.contracts.rules import RecoveryRules
 from reconciler.domain.evidence import (
     CsmsSeen,
     DigestsSeen,

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.contracts.decision import Basis, auth_method
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Entry, Envelope, Fact, body_of
-from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
     Reading,
     SessionMetered,

@@ -18,6 +18,7 @@ from holdfast.bus import StreamSpec
 from holdfast.contracts.command import CommandLanes
 from holdfast.contracts.csms import CaughtUp, CaughtUpRequest
 from holdfast.contracts.decision import Basis
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.journal import IncarnationOpened
 from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, ModeStatus, Reason
@@ -32,7 +33,7 @@ from holdfast.contracts.recovery import (
     StepOutcome,
 )
 from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import Desired, RulesStatus, SiteLimit, TokenStatus
+from holdfast.contracts.rules import Desired, RulesStatus, SiteLimit
 from holdfast.contracts.session import Sessions, SessionsRequest, SessionStarted, SessionStopped
 from holdfast.entries import read
 from holdfast.health import Health

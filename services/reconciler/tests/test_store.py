@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from holdfast.contracts.decision import Basis
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import ContractError, Entry, Envelope, Fact, Unknown, body_of
-from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
     Reading,
     SessionMetered,

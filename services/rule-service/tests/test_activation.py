@@ -20,9 +20,10 @@ from holdfast.contracts.decision import (
     CloudVerdict,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.life import RefusedFor
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import RulesActivated, RulesRefused, TokenStatus
+from holdfast.contracts.rules import RulesActivated, RulesRefused
 from holdfast.entries import read
 from holdfast.rpc import call, serve
 from holdfast_testkit.eventually import eventually

@@ -16,13 +16,12 @@ from holdfast.contracts.decision import (
     CloudAnswer,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import ListedToken, TokenStatus
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.rules import (
     AuthoriseByMode,
     AuthoriseRules,
-    ListedToken,
     Rules,
-    TokenStatus,
     UnknownToken,
 )
 from rule_service.domain.authorise import Asking, asking, evaluate

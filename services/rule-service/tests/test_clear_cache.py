@@ -15,8 +15,8 @@ from holdfast.contracts.decision import (
     Basis,
     ConnectorState,
 )
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import TokenStatus
 from holdfast.rpc import call
 from holdfast_testkit.sim_clock import virtual_time
 

@@ -20,8 +20,9 @@ from holdfast.contracts.command import (
     Word,
 )
 from holdfast.contracts.decision import Authorise, CloudVerdict
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import Desired, SignedRules, TokenStatus
+from holdfast.contracts.rules import Desired, SignedRules
 from holdfast.rpc import Refused, call
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.sim_clock import virtual_time

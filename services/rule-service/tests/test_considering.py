@@ -16,18 +16,20 @@ from holdfast.contracts.decision import (
     Revocation,
     RunningSession,
 )
+from holdfast.contracts.driver_tokens import (
+    ListedToken,
+    TokenStatus,
+    TokenType,
+    Whitelist,
+)
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.rules import (
     AuthoriseByMode,
     AuthoriseRules,
     Concurrent,
     GroupStatus,
-    ListedToken,
     Rules,
-    TokenStatus,
-    TokenType,
     UnknownToken,
-    Whitelist,
 )
 from rule_service.domain.authorise import evaluate
 

@@ -19,9 +19,9 @@ from holdfast.contracts.decision import (
     CloudVerdict,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import TokenStatus, TokenType
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import TokenStatus, TokenType
 from holdfast.rpc import Refused, call, serve
 from holdfast_testkit.sim_clock import virtual_time
 from rule_service.cloud_scope.authorising import UPLINK_MS, within

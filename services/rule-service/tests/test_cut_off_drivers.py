@@ -25,8 +25,9 @@ from holdfast.contracts.decision import (
     RunningSession,
     auth_method,
 )
+from holdfast.contracts.driver_tokens import DriverTokenList, ListedToken, TokenStatus
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import DriverTokenList, ListedToken, RulesActivated, TokenStatus
+from holdfast.contracts.rules import RulesActivated
 from holdfast.rpc import call, serve
 from holdfast.standing import parse_rules
 from holdfast.store import open_store, sqlite_url

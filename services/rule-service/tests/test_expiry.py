@@ -17,13 +17,13 @@ from holdfast.contracts.decision import (
     ConnectorState,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.life import AfterExpiry
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.rules import (
     AuthoriseByMode,
     AuthoriseRules,
     Rules,
-    TokenStatus,
     UnknownToken,
 )
 from rule_service.domain import admit, authorise

@@ -13,11 +13,12 @@ from sqlalchemy.exc import OperationalError
 
 from holdfast import subjects
 from holdfast.contracts.decision import Authorise, Authorised
+from holdfast.contracts.driver_tokens import DriverTokensRefused, TokenStatus
 from holdfast.contracts.limits import EffectiveLimit
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.numbers import MOMENT_MS_MAX, WHOLE_MAX
 from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import DriverTokensRefused, SiteLimit, TokenStatus
+from holdfast.contracts.rules import SiteLimit
 from holdfast.rpc import Refused, call
 from holdfast_testkit.eventually import eventually
 from holdfast_testkit.sim_clock import virtual_time

@@ -25,13 +25,9 @@ from holdfast.contracts.decision import (
     ConnectorState,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import DriverTokensInstalled, TokenStatus
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import (
-    DriverTokensInstalled,
-    RulesActivated,
-    RulesRefused,
-    TokenStatus,
-)
+from holdfast.contracts.rules import RulesActivated, RulesRefused
 from holdfast.recorder import IncarnationChanged
 from holdfast.rpc import Refused, call, serve
 from holdfast.standing import parse_rules

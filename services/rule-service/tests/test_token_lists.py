@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 
 from holdfast import subjects
 from holdfast.contracts.decision import Authorise, Authorised, Basis
-from holdfast.contracts.mode import Mode
-from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import (
-    Desired,
+from holdfast.contracts.driver_tokens import (
     DriverTokenChanges,
     DriverTokenList,
     DriverTokensInstalled,
@@ -25,6 +22,9 @@ from holdfast.contracts.rules import (
     TokenStatus,
     TokenType,
 )
+from holdfast.contracts.mode import Mode
+from holdfast.contracts.rpc import Empty
+from holdfast.contracts.rules import Desired
 from holdfast.rpc import Refused, call
 from holdfast.store import open_store, sqlite_url
 from holdfast_testkit.eventually import eventually

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import event, text
 
 from holdfast.contracts.decision import CachedToken
+from holdfast.contracts.driver_tokens import DriverTokenList, ListedToken, TokenStatus
 from holdfast.contracts.numbers import MOMENT_MS_MAX
-from holdfast.contracts.rules import DriverTokenList, ListedToken, TokenStatus
 from holdfast.store import open_store, sqlite_url
 from rule_service.adapters.token_store import NONE_INSTALLED, TokenStore
 from rule_service.domain.driver_tokens import keyed_hash

@@ -23,18 +23,20 @@ from holdfast.contracts.decision import (
     RunningSession,
     auth_method,
 )
+from holdfast.contracts.driver_tokens import (
+    ListedToken,
+    TokenStatus,
+    TokenType,
+    Whitelist,
+)
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.rules import (
     AuthoriseByMode,
     AuthoriseRules,
     Concurrent,
     GroupStatus,
-    ListedToken,
     Rules,
-    TokenStatus,
-    TokenType,
     UnknownToken,
-    Whitelist,
 )
 from rule_service.domain.authorise import Asking, asking, evaluate
 from rule_service.domain.reevaluate import holds

@@ -16,8 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from holdfast.contracts.envelope import first_problem
-from holdfast.contracts.rules import (
+from holdfast.contracts.driver_tokens import (
     DriverTokenList,
     ListedToken,
     TokenIdentity,
@@ -25,6 +24,7 @@ from holdfast.contracts.rules import (
     TokenType,
     Whitelist,
 )
+from holdfast.contracts.envelope import first_problem
 from holdfast_cli.operator.arguments import add_by, add_site, add_site_option, add_verb, in_name_of
 from holdfast_cli.operator.client import Client, Document
 from holdfast_cli.operator.output import clean, fields, print_json

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from holdfast.contracts.rules import ListedToken
+from holdfast.contracts.driver_tokens import ListedToken
 from holdfast_cli.provision.layout import BRIDGES, World
 
 BACKEND = "main"

@@ -10,8 +10,13 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from holdfast.contracts.driver_tokens import (
+    DriverTokenList,
+    ListedToken,
+    TokenStatus,
+    TokenType,
+)
 from holdfast.contracts.envelope import ContractError
-from holdfast.contracts.rules import DriverTokenList, ListedToken, TokenStatus, TokenType
 from holdfast.passwords import hash_password, random_password
 from holdfast_cli.provision import secrets
 from holdfast_cli.provision.certificates import (

@@ -101,7 +101,10 @@ UP_REQUESTS = (
         contracts.rollout.KeyChanges,
     ),
     Asked(
-        "driver-tokens", "rule-service", contracts.rules.FullListWanted, contracts.rules.Published
+        "driver-tokens",
+        "rule-service",
+        contracts.driver_tokens.FullListWanted,
+        contracts.rules.Published,
     ),
     Asked("digest", "reconciler", contracts.recovery.DigestRequest, contracts.recovery.Digest),
     Asked("csms", "csms-bridge", contracts.csms.CaughtUpRequest, contracts.csms.CaughtUp),
@@ -144,8 +147,8 @@ DOWNLINK = (
     (f"{_DOWN}command.{COMMAND}", contracts.command.Command),
     (f"{_DOWN}command-word.{COMMAND}.{WORD}", contracts.command.CommandWord),
     (f"{_DOWN}rules.bundle", contracts.rules.SignedRules),
-    (f"{_DOWN}driver-tokens.full", contracts.rules.DriverTokenList),
-    (f"{_DOWN}driver-tokens.changes.{PLACE}", contracts.rules.DriverTokenChanges),
+    (f"{_DOWN}driver-tokens.full", contracts.driver_tokens.DriverTokenList),
+    (f"{_DOWN}driver-tokens.changes.{PLACE}", contracts.driver_tokens.DriverTokenChanges),
     (f"{_DOWN}limit.site", contracts.rules.SiteLimit),
 )
 

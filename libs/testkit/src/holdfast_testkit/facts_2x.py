@@ -11,7 +11,7 @@ from holdfast.contracts.charge_point import (
     ConnectorStatusChanged,
 )
 from holdfast.contracts.decision import Basis
-from holdfast.contracts.rules import TokenStatus, TokenType
+from holdfast.contracts.driver_tokens import TokenStatus, TokenType
 from holdfast.contracts.session import (
     SessionAuthorised,
     SessionMetered,

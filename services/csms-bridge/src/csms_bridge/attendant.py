@@ -52,7 +52,7 @@ from holdfast.bus import AppendRefused, BusError, Conflict, RequestFailed
 from holdfast.contracts.command import Command
 from holdfast.contracts.csms import Phase, RelayReply, RelayRequest
 from holdfast.contracts.decision import CloudVerdict
-from holdfast.contracts.rules import TokenType
+from holdfast.contracts.driver_tokens import TokenType
 from holdfast.ocpp.versions import OcppVersion
 from holdfast.ocpp.websocket import ConnectionEnded
 

@@ -50,8 +50,9 @@ from holdfast.contracts.charge_point import (
 from holdfast.contracts.command import Disposition
 from holdfast.contracts.csms import Phase, Trouble
 from holdfast.contracts.decision import Basis
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Fact
-from holdfast.contracts.rules import TokenStatus, UpstreamRules
+from holdfast.contracts.rules import UpstreamRules
 from holdfast.contracts.session import (
     SessionMessageUnmatched,
     SessionMetered,

@@ -8,7 +8,7 @@ import pytest
 
 from csms_bridge.domain import authorising
 from csms_bridge.domain.events import AnswerAuthorise, AnswerRelay, AuthoriseAsked, RelayAsked
-from holdfast.contracts.rules import TokenStatus, TokenType
+from holdfast.contracts.driver_tokens import TokenStatus, TokenType
 from holdfast_testkit.facts_2x import V16, V21, V201, booted, connected, started
 
 RAW = '{"csr": "-----BEGIN", "n":1.0}'

@@ -41,9 +41,9 @@ from holdfast.contracts.command import (
 )
 from holdfast.contracts.csms import SiteOwned, UpstreamRequest, UpstreamStatus
 from holdfast.contracts.decision import Basis
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Envelope, Fact, body_of
 from holdfast.contracts.journal import Copies, CopiesRequest, CopyStatus
-from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import SessionMetered, SessionStarted, SessionStopped, session_key
 from holdfast.health import Health
 from holdfast.ocpp.versions import OcppVersion

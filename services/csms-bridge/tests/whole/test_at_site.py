@@ -8,8 +8,8 @@ from holdfast import subjects
 from holdfast.contracts.command import Disposition, Issuer
 from holdfast.contracts.csms import AskCsms, CaughtUp, CaughtUpRequest
 from holdfast.contracts.decision import CloudVerdict
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.mode import CsmsState
-from holdfast.contracts.rules import TokenStatus
 from holdfast_testkit.sim_clock import virtual_time
 
 SITE, LIFE = "berlin01", "aaaaaaaa"

@@ -21,8 +21,8 @@ from holdfast.contracts.csms import (
     Trouble,
 )
 from holdfast.contracts.decision import CloudVerdict
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.mode import CsmsState
-from holdfast.contracts.rules import TokenStatus
 from holdfast_testkit import facts_2x
 from holdfast_testkit.sim_clock import virtual_time
 

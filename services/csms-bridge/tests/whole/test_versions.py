@@ -8,7 +8,7 @@ from csms_bridge.domain import taking
 from holdfast import subjects
 from holdfast.contracts.csms import AskCsms, RelayReply, RelayRequest
 from holdfast.contracts.decision import CloudVerdict
-from holdfast.contracts.rules import TokenStatus, TokenType
+from holdfast.contracts.driver_tokens import TokenStatus, TokenType
 from holdfast.ocpp.versions import OcppVersion
 from holdfast_testkit import facts_2x
 from holdfast_testkit.sim_clock import virtual_time

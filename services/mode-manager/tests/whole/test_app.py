@@ -21,6 +21,7 @@ from holdfast.contracts.decision import (
     CloudAnswer,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.journal import StorageLevel
 from holdfast.contracts.mode import (
     CsmsState,
@@ -28,7 +29,6 @@ from holdfast.contracts.mode import (
     ModeStatus,
     Reason,
 )
-from holdfast.contracts.rules import TokenStatus
 from holdfast.recorder import IncarnationChanged
 from holdfast.rpc import serve
 from holdfast_testkit.eventually import eventually

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from holdfast import subjects
 from holdfast.contracts.command import CommandReceipt, CommandWord, SendWord, Word
+from holdfast.contracts.driver_tokens import DriverTokenChanges, DriverTokenList
 from holdfast.contracts.envelope import Contract
 from holdfast.contracts.mode import BeginOverride, EndOverride, OverrideKind, OverrideReceipt
 from holdfast.contracts.numbers import Amps, Moment, Version
@@ -27,8 +28,6 @@ from holdfast.contracts.rollout import (
 )
 from holdfast.contracts.rules import (
     NOT_IMPOSED,
-    DriverTokenChanges,
-    DriverTokenList,
     Publish,
     Published,
     SignedRules,

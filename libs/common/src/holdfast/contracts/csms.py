@@ -11,9 +11,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from holdfast.contracts.driver_tokens import TokenType
 from holdfast.contracts.envelope import Contract
 from holdfast.contracts.mode import CsmsState
-from holdfast.contracts.rules import TokenType
 from holdfast.contracts.transaction import TransactionId
 from holdfast.ocpp.versions import OcppVersion
 

@@ -8,10 +8,15 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from holdfast.contracts.command import Command, Disposition
+from holdfast.contracts.driver_tokens import (
+    ListedToken,
+    TokenStatus,
+    TokenType,
+    Whitelist,
+)
 from holdfast.contracts.envelope import Contract, Fact
 from holdfast.contracts.mode import Mode
 from holdfast.contracts.numbers import Moment
-from holdfast.contracts.rules import ListedToken, TokenStatus, TokenType, Whitelist
 from holdfast.contracts.transaction import TransactionId
 
 

@@ -14,8 +14,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from holdfast.contracts.decision import AuthMethod, Basis
+from holdfast.contracts.driver_tokens import TokenStatus, TokenType
 from holdfast.contracts.envelope import Contract, Fact
-from holdfast.contracts.rules import TokenStatus, TokenType
 from holdfast.contracts.transaction import TransactionId as TransactionId
 from holdfast.ocpp.versions import OcppVersion
 

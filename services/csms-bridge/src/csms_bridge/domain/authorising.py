@@ -17,8 +17,8 @@ from csms_bridge.domain.payload import document_of, moment_ms
 from csms_bridge.domain.state import Outstanding, State
 from holdfast.contracts.csms import Phase, RelayReply
 from holdfast.contracts.decision import CloudVerdict
+from holdfast.contracts.driver_tokens import TokenStatus, TokenType
 from holdfast.contracts.numbers import held_moment
-from holdfast.contracts.rules import TokenStatus, TokenType
 from holdfast.ocpp import frames
 from holdfast.ocpp.versions import OcppVersion
 

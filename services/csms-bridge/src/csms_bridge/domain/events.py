@@ -10,8 +10,8 @@ from csms_bridge.domain.outgoing import Place
 from holdfast.contracts.command import Command, Disposition
 from holdfast.contracts.csms import RelayReply, Trouble
 from holdfast.contracts.decision import CloudVerdict
+from holdfast.contracts.driver_tokens import TokenType
 from holdfast.contracts.envelope import Fact
-from holdfast.contracts.rules import TokenType
 from holdfast.ocpp.versions import OcppVersion
 
 

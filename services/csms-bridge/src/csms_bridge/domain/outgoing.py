@@ -17,8 +17,8 @@ from holdfast.contracts.charge_point import (
     ChargePointSaid,
     ConnectorStatusChanged,
 )
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Fact
-from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
     SeqRange,
     SessionAuthorised,

@@ -28,6 +28,7 @@ from holdfast.contracts.command import (
     CommandWorded,
 )
 from holdfast.contracts.decision import AdmitInputs, AuthoriseVerdict, DecisionMade
+from holdfast.contracts.driver_tokens import DriverTokensInstalled, DriverTokensRefused
 from holdfast.contracts.envelope import Envelope, Fact, Unknown
 from holdfast.contracts.journal import (
     Checkpoint,
@@ -46,12 +47,7 @@ from holdfast.contracts.recovery import (
     StepOutcome,
 )
 from holdfast.contracts.registry import ChargePointRegistered, EntryRefused
-from holdfast.contracts.rules import (
-    DriverTokensInstalled,
-    DriverTokensRefused,
-    RulesActivated,
-    RulesRefused,
-)
+from holdfast.contracts.rules import RulesActivated, RulesRefused
 from holdfast.contracts.session import SessionCapNotKept, SessionStarted, SessionStopped
 from holdfast.local_state import History
 from monitor.domain.rows import (

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from holdfast.contracts.command import Command, Disposition
 from holdfast.contracts.decision import DecisionMade
+from holdfast.contracts.driver_tokens import DriverTokensRefused
 from holdfast.contracts.journal import StorageLevel
 from holdfast.contracts.mode import ModeChanged, Override
 from holdfast.contracts.recovery import DisruptionReported, OpenPoint, RecoveryStepped
 from holdfast.contracts.registry import EntryProblem, EntryRefused
-from holdfast.contracts.rules import DriverTokensRefused
 from holdfast.contracts.session import SessionCapNotKept
 from holdfast.local_state import History
 from holdfast.ocpp.versions import OcppVersion

@@ -36,9 +36,9 @@ from sqlalchemy import (
 )
 
 from holdfast.contracts.decision import Basis
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import ContractError
 from holdfast.contracts.recovery import Digest
-from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import Sessions, SessionsRequest, SessionView
 from reconciler.domain.sequence import Ranges
 from reconciler.domain.sessions import FOLD_VERSION, Position, Session, digest_text, join

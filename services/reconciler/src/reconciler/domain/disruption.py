@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from holdfast.contracts.command import CommandSettled
 from holdfast.contracts.decision import AuthoriseVerdict, DecisionMade
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.mode import ModeChanged
 from holdfast.contracts.recovery import DisruptionReported, DriverImpact, OpenPoint
-from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import SessionStarted, SessionStopped
 
 NAMES_MAX = 200

@@ -19,8 +19,8 @@ from hashlib import sha256
 from typing import assert_never
 
 from holdfast.contracts.decision import Basis, auth_method
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Entry, Fact
-from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
     SessionEventConflicted,
     SessionMetered,

@@ -7,8 +7,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from holdfast.contracts.driver_tokens import DriverTokenList
 from holdfast.contracts.envelope import ContractError
-from holdfast.contracts.rules import DriverTokenList, SignedRules
+from holdfast.contracts.rules import SignedRules
 from holdfast.settings import ConfigError, read_secret
 
 SECRET_BYTES_MIN = 16

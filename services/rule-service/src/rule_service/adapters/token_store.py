@@ -34,8 +34,7 @@ from sqlalchemy import (
 )
 
 from holdfast.contracts.decision import CachedToken, Revocation
-from holdfast.contracts.numbers import held_moment
-from holdfast.contracts.rules import (
+from holdfast.contracts.driver_tokens import (
     TOKENS_MAX,
     DriverTokenChanges,
     DriverTokenList,
@@ -45,6 +44,7 @@ from holdfast.contracts.rules import (
     TokenType,
     Whitelist,
 )
+from holdfast.contracts.numbers import held_moment
 from rule_service.domain.driver_tokens import keyed_hash
 from rule_service.domain.token_lists import (
     DIGEST_BYTES,

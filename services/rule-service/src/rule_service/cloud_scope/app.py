@@ -17,6 +17,7 @@ from holdfast import subjects
 from holdfast.bus import Bus, RequestFailed, StreamGone
 from holdfast.clock import Clock
 from holdfast.contracts.command import SendCommand, SendWord
+from holdfast.contracts.driver_tokens import FullListWanted
 from holdfast.contracts.envelope import Contract
 from holdfast.contracts.rollout import (
     KeyChangesRequest,
@@ -25,7 +26,12 @@ from holdfast.contracts.rollout import (
     RulesHistoryRequest,
 )
 from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import Desired, FullListWanted, Publish, SignedRules, SiteLimit
+from holdfast.contracts.rules import (
+    Desired,
+    Publish,
+    SignedRules,
+    SiteLimit,
+)
 from holdfast.rpc import serve
 from holdfast.service import Context
 from rule_service.adapters import files

@@ -14,15 +14,9 @@ from typing import TypeVar
 from holdfast import subjects
 from holdfast.bus import Bus
 from holdfast.clock import Clock
+from holdfast.contracts.driver_tokens import DriverTokenChanges, DriverTokenList, FullListWanted
 from holdfast.contracts.envelope import ContractError
-from holdfast.contracts.rules import (
-    DriverTokenChanges,
-    DriverTokenList,
-    FullListWanted,
-    Publish,
-    Published,
-    SiteLimit,
-)
+from holdfast.contracts.rules import Publish, Published, SiteLimit
 from holdfast.ids import derived
 from rule_service.cloud_scope import token_lists
 from rule_service.cloud_scope.bundles import BundlePublishing

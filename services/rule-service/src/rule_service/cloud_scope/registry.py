@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 
 from holdfast.contracts.decision import CloudVerdict
+from holdfast.contracts.driver_tokens import ListedToken, TokenStatus, TokenType
 from holdfast.contracts.envelope import ContractError
-from holdfast.contracts.rules import ListedToken, TokenStatus, TokenType
 from holdfast.health import Health
 from rule_service.adapters import files
 from rule_service.domain.driver_tokens import same

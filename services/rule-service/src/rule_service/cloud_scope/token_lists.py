@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from holdfast import subjects
 from holdfast.bus import Bus, Message
+from holdfast.contracts.driver_tokens import DriverTokenChanges, DriverTokenList
 from holdfast.contracts.envelope import Contract, ContractError
-from holdfast.contracts.rules import DriverTokenChanges, DriverTokenList
 from rule_service.domain.token_lists import ListRefused, changed
 
 CHANGES_MAX = 64

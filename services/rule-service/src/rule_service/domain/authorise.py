@@ -22,8 +22,9 @@ from dataclasses import replace
 from enum import Enum, auto
 
 from holdfast.contracts.decision import AuthoriseInputs
+from holdfast.contracts.driver_tokens import TokenStatus, TokenType, Whitelist
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import Rules, TokenStatus, TokenType, Whitelist
+from holdfast.contracts.rules import Rules
 from holdfast.expiry import in_force
 from rule_service.domain.considering import considered
 from rule_service.domain.expiry import by_rules_in_force

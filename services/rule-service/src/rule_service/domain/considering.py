@@ -8,14 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from holdfast.contracts.decision import AuthoriseInputs, Basis, CloudAnswer, Considered
-from holdfast.contracts.rules import (
-    Concurrent,
-    GroupStatus,
-    Rules,
-    TokenStatus,
-    TokenType,
-    Whitelist,
-)
+from holdfast.contracts.driver_tokens import TokenStatus, TokenType, Whitelist
+from holdfast.contracts.rules import Concurrent, GroupStatus, Rules
 from rule_service.domain.sources import (
     Authorisation,
     accepts,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 
-from holdfast.contracts.rules import TokenType
+from holdfast.contracts.driver_tokens import TokenType
 
 HASH_BYTES = 16
 

@@ -13,15 +13,17 @@ from holdfast.contracts.decision import (
     Revocation,
     RunningSession,
 )
+from holdfast.contracts.driver_tokens import (
+    ListedToken,
+    TokenStatus,
+    TokenType,
+    Whitelist,
+)
 from holdfast.contracts.rules import (
     Concurrent,
     GroupStatus,
-    ListedToken,
     Rules,
-    TokenStatus,
-    TokenType,
     UnknownToken,
-    Whitelist,
 )
 from rule_service.domain.ruling import Ruling
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable
 from hashlib import sha256
 
-from holdfast.contracts.rules import (
+from holdfast.contracts.driver_tokens import (
     TOKENS_MAX,
     DriverTokenChanges,
     DriverTokenList,

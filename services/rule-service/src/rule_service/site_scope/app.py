@@ -16,14 +16,11 @@ from holdfast.backoff import Backoff
 from holdfast.bus import Bus, Message, RequestFailed, StreamGone
 from holdfast.clock import Clock
 from holdfast.contracts.decision import Admit, Authorise
+from holdfast.contracts.driver_tokens import DriverTokenChanges, DriverTokenList
 from holdfast.contracts.envelope import Contract, ContractError
 from holdfast.contracts.mode import ModeChanged
 from holdfast.contracts.rpc import Empty
-from holdfast.contracts.rules import (
-    DriverTokenChanges,
-    DriverTokenList,
-    SignedRules,
-)
+from holdfast.contracts.rules import SignedRules
 from holdfast.entries import read
 from holdfast.offload import Offload
 from holdfast.recorder import (

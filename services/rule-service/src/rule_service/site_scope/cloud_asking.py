@@ -19,8 +19,9 @@ from holdfast.contracts.decision import (
     CloudVerdict,
     Revocation,
 )
+from holdfast.contracts.driver_tokens import TokenStatus
 from holdfast.contracts.envelope import Contract
-from holdfast.contracts.rules import Rules, TokenStatus
+from holdfast.contracts.rules import Rules
 from holdfast.rpc import call
 from rule_service.adapters.token_store import TokenStore
 

@@ -25,8 +25,9 @@ from holdfast.contracts.decision import (
     CloudAnswer,
     DecisionMade,
 )
+from holdfast.contracts.driver_tokens import ListedToken, TokenType
 from holdfast.contracts.mode import Mode
-from holdfast.contracts.rules import ListedToken, Rules, TokenType
+from holdfast.contracts.rules import Rules
 from holdfast.expiry import in_force
 from holdfast.ids import Ids, derived
 from holdfast.recorder import Recorder

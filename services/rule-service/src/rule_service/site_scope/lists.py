@@ -17,14 +17,14 @@ from holdfast import subjects
 from holdfast.backoff import Backoff
 from holdfast.bus import Bus, RequestFailed
 from holdfast.clock import Clock
-from holdfast.contracts.rules import (
+from holdfast.contracts.driver_tokens import (
     DriverTokenChanges,
     DriverTokenList,
     DriverTokensInstalled,
     DriverTokensRefused,
     FullListWanted,
-    Published,
 )
+from holdfast.contracts.rules import Published
 from holdfast.health import Health
 from holdfast.ids import derived
 from holdfast.offload import Offload
