@@ -2,7 +2,7 @@
 
     handle(event): state, effects = decide(policy, state, event); perform each; save what must be durable
 
-`handle` never waits. One task saves, one per connection reads, one writes.
+`handle` never waits. One task saves (`keeping.py`), one per connection reads, one writes (`line.py`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import suppress
+from functools import partial
 from typing import TypeVar, assert_never
 
 from csms_bridge.adapters.backends import Backend
-from csms_bridge.adapters.records import bytes_of
 from csms_bridge.adapters.source import Found
-from csms_bridge.adapters.upstream import NotReached, Upstream
-from csms_bridge.domain import sending
+from csms_bridge.adapters.upstream import NotReached
 from csms_bridge.domain.charge_point import decide, restored
 from csms_bridge.domain.events import (
     AnswerAuthorise,
@@ -45,10 +44,11 @@ from csms_bridge.domain.events import (
 )
 from csms_bridge.domain.kept import Kept
 from csms_bridge.domain.state import Policy, State
+from csms_bridge.keeping import Keeping
+from csms_bridge.line import Line
+from csms_bridge.reading_again import read_again
 from csms_bridge.services import Services
-from holdfast import subjects
-from holdfast.backoff import Backoff
-from holdfast.bus import AppendRefused, BusError, Conflict, RequestFailed
+from holdfast.bus import BusError
 from holdfast.contracts.command import Command
 from holdfast.contracts.csms import Phase, RelayReply, RelayRequest
 from holdfast.contracts.decision import CloudVerdict
@@ -58,17 +58,7 @@ from holdfast.ocpp.websocket import ConnectionEnded
 
 log = logging.getLogger(__name__)
 
-SAVE_PAUSE_MS = 200
-"""Between two records of one charge point, unless a message waits for it."""
-FRAMES_AHEAD_MAX = 64
-REFILL_S = 10
-
-
 Word = TypeVar("Word")
-
-
-class Fenced(Exception):
-    """Another instance has written this charge point's record: it speaks for the site now."""
 
 
 class Attendant:
@@ -89,16 +79,7 @@ class Attendant:
         self._group = group
         self._policy = policy
         self._give = give
-        self.revision = 0
-        """Of its record in KV."""
-        self._subject = subjects.upstream_charge_point(
-            state.backend, state.site, state.charge_point
-        )
-        self._under_way = b""
-        """What was last given to be written; whether it was may not be known."""
-        self._dirty = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._links: dict[str, _Link] = {}
+        self._lines: dict[str, Line] = {}
         self._asking: dict[str, asyncio.Future[CloudVerdict | None]] = {}
         self._relaying: dict[str, asyncio.Future[RelayReply]] = {}
         self._running: asyncio.Task[None] | None = None
@@ -106,10 +87,11 @@ class Attendant:
         """Work asked for before `_run` has its group."""
         self._is_over = False
         """It is being let go: what ends meanwhile is still heard of, and nothing is begun any more."""
+        self._keeping = Keeping(services, lambda: self.state, self._saved, self._names)
 
     def begin(self, kept: Kept | None, revision: int) -> None:
         """Take up what is kept, then serve until cancelled."""
-        self.revision = revision
+        self._keeping.revision = revision
         if kept is not None:
             self.state = restored(self.state, kept)
         self._running = self._group.create_task(self._run())
@@ -123,14 +105,7 @@ class Attendant:
             self._running.cancel()
             await asyncio.wait([self._running])
         try:
-            newest = await self._services.records.newest(self._subject)
-            if newest.revision != self.revision:
-                if newest.data != self._under_way:
-                    raise Fenced(f"{self.state.charge_point}: another has written its record")
-                self.revision = newest.revision
-            await self.save_at_end()
-        except Conflict as error:
-            raise Fenced(f"{self.state.charge_point}: {error}") from error
+            await self._keeping.hand_over()
         except BusError as error:
             log.warning("record not written", extra=self._names(why=str(error)))
 
@@ -140,10 +115,7 @@ class Attendant:
         self.state, effects = decide(self._policy(), self.state, event)
         for effect in effects:
             self._perform(effect)
-        if self.state.kept is not self.state.live.saved:
-            self._dirty.set()
-            if sending.waits_for_saving(self.state):
-                self._hurry.set()
+        self._keeping.changed()
 
     def journaled(self, found: Found, *, live: bool, again: bool = False) -> None:
         assert found.fact is not None
@@ -267,8 +239,8 @@ class Attendant:
 
     def _put(self, connection: str, frame: str | None) -> None:
         """None closes it. A full queue is a socket that takes nothing: its frames may be lost, its end may not."""
-        link = self._links.get(connection)
-        if link is not None and not link.put(frame):
+        line = self._lines.get(connection)
+        if line is not None and not line.put(frame):
             self._note(Note(level="warning", what="frame dropped", names=()))
 
     # --- the connection ---
@@ -292,16 +264,15 @@ class Attendant:
             )
             return
         connection = self._services.ids.new()
-        link = _Link()
-        self._links[connection] = link
+        line = self._lines[connection] = Line()
         names = self._names(connection=connection, version=version.value)
         log.info("upstream opened", extra=names)
         self.handle(Opened(at_ms=self._at_ms, mono_ms=self._mono_ms, connection=connection))
         why = "closed"
         try:
-            why = await self._talk(connection, upstream, link)
+            why = await line.talk(upstream, partial(self._heard, connection))
         finally:
-            self._links.pop(connection, None)
+            self._lines.pop(connection, None)
             with suppress(ConnectionEnded):
                 await upstream.close("the bridge lets go")
         log.info("upstream ended", extra=self._names(connection=connection, why=why))
@@ -315,31 +286,10 @@ class Attendant:
             )
         )
 
-    async def _talk(self, connection: str, upstream: Upstream, link: _Link) -> str:
-        """Until either side ends it; says how."""
-        why = "closed by us"
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._listen(connection, upstream, link))
-                while (frame := await link.next()) is not None:
-                    await upstream.send(frame)
-                raise _Closed
-        except* _Closed:
-            pass
-        except* ConnectionEnded as ended:
-            why = str(ended.exceptions[0])
-        return why
-
-    async def _listen(self, connection: str, upstream: Upstream, link: _Link) -> None:
-        """Whoever asks faster than it takes the answers is read no further."""
-        while True:
-            await link.room()
-            frame = await upstream.receive()
-            self.handle(
-                FrameCame(
-                    at_ms=self._at_ms, mono_ms=self._mono_ms, connection=connection, frame=frame
-                )
-            )
+    def _heard(self, connection: str, frame: str | bytes) -> None:
+        self.handle(
+            FrameCame(at_ms=self._at_ms, mono_ms=self._mono_ms, connection=connection, frame=frame)
+        )
 
     # --- saving ---
 
@@ -352,76 +302,30 @@ class Attendant:
                 group.create_task(work)
             self.tick()
             try:
-                await self._keep_saving()
+                await self._keeping.run()
             finally:
                 self._is_over = True
 
-    async def _keep_saving(self) -> None:
-        while True:
-            await self._dirty.wait()
-            if not sending.waits_for_saving(self.state):
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(SAVE_PAUSE_MS / 1000):
-                        await self._hurry.wait()
-            self._dirty.clear()
-            self._hurry.clear()
-            await self._save()
+    @property
+    def revision(self) -> int:
+        """Of its record."""
+        return self._keeping.revision
 
-    async def _save(self) -> None:
-        kept = self.state.kept
-        backoff = Backoff(self._services.clock, self._services.rng)
-        while True:
-            try:
-                async with self._services.saving:
-                    self._under_way = bytes_of(kept)
-                    self.revision = await self._services.records.write(
-                        self._subject, self._under_way, self.revision
-                    )
-            except Conflict as error:
-                raise Fenced(f"{self.state.charge_point}: {error}") from error
-            except (AppendRefused, RequestFailed) as error:
-                # Nothing that rests on it is sent meanwhile.
-                log.warning("record not written", extra=self._names(why=str(error)))
-                await backoff.wait()
-            else:
-                break
+    def _saved(self, kept: Kept) -> None:
         self.handle(Saved(at_ms=self._at_ms, mono_ms=self._mono_ms, kept=kept))
 
     async def save_at_end(self) -> None:
-        """Once, after the last event: whoever takes over does not send again what was answered."""
-        kept = self.state.kept
-        if kept is not self.state.live.saved:
-            self.revision = await self._services.records.write(
-                self._subject, bytes_of(kept), self.revision
-            )
+        """Once, after the last event. Raise Conflict, BusError."""
+        await self._keeping.save_at_end()
 
     # --- reading again ---
 
     async def _refill(self, effect: Refill) -> None:
         """Raise StreamGone. What does not answer now is asked again by the core."""
-        state, source = self.state, self._services.source
-        to_seq, gone_to, left = effect.after_seq, 0, effect.limit
-        through = state.live.spilled_to
-        """Up to here everything was in the stream before it is looked at."""
-        try:
-            gone_to = await source.gone_to()
-            newest = await source.newest_seq(state.site, state.charge_point)
-            if newest > effect.after_seq:
-                stream = source.follow_charge_point(
-                    state.site, state.charge_point, effect.after_seq + 1
-                )
-                async with asyncio.timeout(REFILL_S), aclosing(stream) as entries:
-                    async for found, _ in entries:
-                        to_seq, left = found.stream_seq, left - 1
-                        if found.fact is not None:
-                            self.journaled(found, live=False, again=True)
-                        if to_seq >= newest or left <= 0:
-                            break
-            if to_seq >= newest:
-                to_seq = max(to_seq, through)
-        except (TimeoutError, RequestFailed) as error:
-            log.warning("backlog not read on", extra=self._names(why=str(error) or "time is up"))
-        self._refilled(to_seq, gone_to)
+        take = partial(self.journaled, live=False, again=True)
+        source = self._services.source
+        read = await read_again(source, self.state, effect, take, self._names)
+        self._refilled(read.to_seq, read.gone_to)
 
     def read_again(self, after_seq: int, to_seq: int) -> None:
         """What the site's reader has passed while nobody attended here."""
@@ -464,35 +368,3 @@ class Attendant:
             "backend": self.state.backend,
             **names,
         }
-
-
-class _Link:
-    """Frames on their way to one socket, and its end."""
-
-    def __init__(self) -> None:
-        self._frames: asyncio.Queue[str | None] = asyncio.Queue(FRAMES_AHEAD_MAX)
-        self._taken = asyncio.Event()
-
-    def put(self, frame: str | None) -> bool:
-        """False: the socket takes nothing, and the frame is dropped. Its end never is."""
-        if frame is None and self._frames.full():
-            self._frames.get_nowait()
-        try:
-            self._frames.put_nowait(frame)
-        except asyncio.QueueFull:
-            return False
-        return True
-
-    async def next(self) -> str | None:
-        frame = await self._frames.get()
-        self._taken.set()
-        return frame
-
-    async def room(self) -> None:
-        while self._frames.qsize() >= FRAMES_AHEAD_MAX // 2:
-            self._taken.clear()
-            await self._taken.wait()
-
-
-class _Closed(Exception):
-    """By us."""

@@ -13,11 +13,11 @@ from typing import Any, TypeVar, assert_never
 
 from csms_bridge.adapters.backends import Backends
 from csms_bridge.adapters.webhook import Webhook
-from csms_bridge.attendant import Fenced
 from csms_bridge.config import Config
 from csms_bridge.desk import Desk
 from csms_bridge.domain import ownership
 from csms_bridge.domain.ownership import Beat, Claim, Drop, Effect, Event
+from csms_bridge.keeping import Fenced
 from csms_bridge.reach import Reach
 from csms_bridge.services import Services
 from holdfast import rpc, subjects

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from csms_bridge.adapters.backends import Backends
 from csms_bridge.adapters.source import Found
 from csms_bridge.adapters.webhook import Webhook
-from csms_bridge.attendant import Attendant, Fenced
+from csms_bridge.attendant import Attendant
 from csms_bridge.config import Config
 from csms_bridge.domain import site as site_domain
 from csms_bridge.domain.events import (
@@ -28,6 +28,7 @@ from csms_bridge.domain.events import (
 )
 from csms_bridge.domain.outgoing import Place
 from csms_bridge.domain.state import State
+from csms_bridge.keeping import Fenced
 from csms_bridge.reach import Reach
 from csms_bridge.roster import Roster
 from csms_bridge.services import Services
