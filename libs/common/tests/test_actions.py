@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from holdfast.contracts.command_defaults import default_commands
+from holdfast.contracts.command_rules import CommandKind
 from holdfast.ocpp import __main__ as document
 from holdfast.ocpp.actions import ROWS, Away, Class, Sender, row, rows
 from holdfast.ocpp.versions import OcppVersion, version_of
@@ -50,6 +52,23 @@ def test_each_direction_has_its_own_classes() -> None:
         Class.RELAYED,
     }
     assert told == {Class.EXPIRING, Class.DESIRED, Class.QUERY, Class.RELAYED}
+
+
+KINDS = {
+    CommandKind.EXPIRING: Class.EXPIRING,
+    CommandKind.DESIRED: Class.DESIRED,
+    CommandKind.QUERY: Class.QUERY,
+    CommandKind.REQUEST: Class.RELAYED,
+}
+
+
+def test_a_commands_class_is_what_the_default_rules_make_of_it() -> None:
+    found: dict[str, set[Class]] = {}
+    for name, rules in default_commands().items():
+        found.setdefault(name.partition(".")[0], set()).add(KINDS[rules.kind])
+    for one in (one for one in ROWS if one.sender is Sender.CSMS):
+        classes = {one.kind, one.otherwise or one.kind}
+        assert classes == (found.get(one.action) or found[one.same_as or ""]), one.action
 
 
 def test_rules_shared_with_another_action_are_those_of_an_action_of_1_6() -> None:

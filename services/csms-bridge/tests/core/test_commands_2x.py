@@ -12,7 +12,7 @@ from csms_bridge.domain import refusals
 from csms_bridge.domain.commanding import TAKEN
 from csms_bridge.domain.events import SendToSite
 from holdfast.contracts.command import Disposition
-from holdfast.ocpp.actions import Sender, rows
+from holdfast.ocpp.actions import Away, Sender, rows
 from holdfast.ocpp.versions import OcppVersion
 from holdfast_testkit.facts_2x import (
     TX,
@@ -150,6 +150,14 @@ def test_a_command_to_a_charge_point_that_has_changed_its_version_meanwhile_is_a
     scene.state = scene.state.with_live(connection="c1", version=V16)
     scene.call("Reset", {"type": "Soft"})
     assert scene.answers() == [[3, "x1", {"status": "Rejected"}]]
+
+
+@pytest.mark.parametrize("version", OcppVersion)
+def test_what_is_answered_for_a_site_that_is_away_is_what_the_table_says(version):
+    kept = {action for action, row in refusals.of(version).items() if row.kept}
+    known = {"GetTransactionStatus"} & set(refusals.of(version))
+    told = rows(version, Sender.CSMS)
+    assert {one.action for one in told if one.away is Away.BRIDGE} == kept | known
 
 
 # --- GetTransactionStatus ---

@@ -44,9 +44,11 @@ def _lines() -> Iterable[str]:
         yield ""
         yield f"## {title}"
         yield ""
+        away = (
+            "while the cloud is away" if sender is Sender.CHARGE_POINT else "while its site is away"
+        )
         yield (
-            "| action | versions | class | key | while the cloud is away | obsolete by | rules of "
-            "| time to answer |"
+            f"| action | versions | class | key | {away} | obsolete by | rules of | time to answer |"
         )
         yield "|---|---|---|---|---|---|---|---|"
         yield from (_row(one) for one in ROWS if one.sender is sender)

@@ -110,8 +110,15 @@ ROWS = (
     said("LogStatusNotification", ALL, L, "requestId", obsolete=OF_KEY),
     said("PublishFirmwareStatusNotification", SINCE_201, L, "requestId", obsolete=OF_KEY),
     # Energy
-    said("NotifyChargingLimit", SINCE_201, L, "evseId", obsolete=OF_KEY),
-    said("ClearedChargingLimit", SINCE_201, L, "evseId", obsolete=OF_KEY),
+    said(
+        "NotifyChargingLimit",
+        SINCE_201,
+        L,
+        "evseId",
+        "chargingLimit.chargingLimitSource",
+        obsolete=OF_KEY,
+    ),
+    said("ClearedChargingLimit", SINCE_201, L, "evseId", "chargingLimitSource", obsolete=OF_KEY),
     said("NotifyEVChargingSchedule", SINCE_201, L, "evseId", obsolete=OF_KEY),
     said("NotifyPriorityCharging", (V21,), L, "transactionId", obsolete=OF_KEY),
     asked("NotifyEVChargingNeeds", SINCE_201, "evseId", obsolete="the EV waits seconds for it"),

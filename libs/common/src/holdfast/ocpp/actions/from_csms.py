@@ -40,6 +40,9 @@ def told(
     *key: str,
     obsolete: str,
     same_as: str | None = None,
+    otherwise: Class | None = None,
+    when: str = "",
+    away: Away = Away.REFUSED,
 ) -> ActionRow:
     """By a CSMS to a charge point: a command."""
     return ActionRow(
@@ -47,13 +50,17 @@ def told(
         sender=Sender.CSMS,
         versions=versions,
         kind=kind,
+        otherwise=otherwise,
+        when=when,
         key=key,
-        away=Away.REFUSED,
+        away=away,
         obsolete=obsolete,
         same_as=same_as,
         patience=_PATIENCE.get(action, 1),
     )
 
+
+_STANDS = "it is for no transaction (TxProfile)"
 
 ROWS = (
     # Sessions
@@ -102,7 +109,7 @@ ROWS = (
         same_as="UnlockConnector",
         obsolete="its age; the connector changed",
     ),
-    told("GetTransactionStatus", SINCE_201, Q, "transactionId", obsolete=MOMENT),
+    told("GetTransactionStatus", SINCE_201, Q, "transactionId", away=Away.BRIDGE, obsolete=MOMENT),
     told("CostUpdated", SINCE_201, X, "transactionId", obsolete="its session's end; a newer one"),
     told("NotifyWebPaymentStarted", (V21,), X, "evseId", obsolete="its timeout"),
     told("RequestBatterySwap", (V21,), X, "requestId", obsolete="its age: a person stood there"),
@@ -116,13 +123,14 @@ ROWS = (
         same_as="Reset",
         obsolete="its age; a boot after it; a session that began after it",
     ),
-    told("ChangeAvailability", (V16,), D, "connectorId", obsolete=OF_KEY),
+    told("ChangeAvailability", (V16,), D, "connectorId", away=Away.BRIDGE, obsolete=OF_KEY),
     told(
         "ChangeAvailability",
         SINCE_201,
         D,
         "evse.id",
         "evse.connectorId",
+        away=Away.BRIDGE,
         same_as="ChangeAvailability",
         obsolete=OF_KEY,
     ),
@@ -143,7 +151,7 @@ ROWS = (
         D,
         "setVariableData",
         same_as="ChangeConfiguration",
-        obsolete=OF_KEY,
+        obsolete="variable by variable, a newer one of it",
     ),
     told("GetConfiguration", (V16,), Q, "key", obsolete=MOMENT),
     told(
@@ -173,7 +181,9 @@ ROWS = (
         SINCE_201,
         X,
         "requestId",
-        obsolete="never where it erases: kept until it is done",
+        otherwise=D,
+        when="it erases nothing",
+        obsolete="its age; never where it erases: kept until it is done",
     ),
     told("AdjustPeriodicEventStream", (V21,), D, "id", obsolete=OF_KEY),
     told("GetPeriodicEventStream", (V21,), Q, obsolete=MOMENT),
@@ -197,6 +207,8 @@ ROWS = (
         "connectorId",
         "csChargingProfiles.chargingProfilePurpose",
         "csChargingProfiles.stackLevel",
+        otherwise=X,
+        when=_STANDS,
         obsolete="a newer one in its place; for a session its end; a higher limit its age",
     ),
     told(
@@ -207,6 +219,8 @@ ROWS = (
         "chargingProfile.chargingProfilePurpose",
         "chargingProfile.stackLevel",
         same_as="SetChargingProfile",
+        otherwise=X,
+        when=_STANDS,
         obsolete="a newer one in its place; for a session its end; a higher limit its age",
     ),
     told("ClearChargingProfile", (V16,), D, "id", obsolete="a newer set in its place"),
@@ -251,7 +265,7 @@ ROWS = (
         SINCE_201,
         D,
         "message.id",
-        obsolete="a newer one of its key; its endDateTime",
+        obsolete="a newer one of its key; its endDateTime; its session's end",
     ),
     told("ClearDisplayMessage", SINCE_201, D, "id", obsolete=OF_KEY),
     told("GetDisplayMessages", SINCE_201, Q, "requestId", obsolete=MOMENT),

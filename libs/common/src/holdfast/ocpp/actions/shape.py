@@ -39,9 +39,11 @@ class Class(StrEnum):
 
 
 class Away(StrEnum):
-    """Who answers while the cloud is away."""
+    """Who answers while the other side is away: to a charge point its CSMS, to a CSMS the site."""
 
     SITE = "the site"
+    BRIDGE = "the csms-bridge"
+    """Out of what it has, or that it is kept."""
     REFUSED = "refused at once"
     """By the site to a charge point; by the csms-bridge to the CSMS."""
     NOBODY = "nobody"
