@@ -19,7 +19,7 @@ COME_AGAIN_S = 3
 RATE_ASSUMED = 400.0
 """Let in a second, until so many have been that it is known."""
 SPREAD_S_MAX = 60
-RATE_OVER = 64
+RATE_OVER = 256
 """The newest of them say how fast it goes now."""
 
 

@@ -79,6 +79,20 @@ DUPLICATE = "this identity is connected already"
 
 
 class Attendant:
+    __slots__ = (
+        "_asking",
+        "_door",
+        "_knocking",
+        "_link",
+        "_receipts",
+        "_services",
+        "_throttle",
+        "_writer",
+        "heard_at_ms",
+        "snapshot_seq",
+        "state",
+    )
+
     def __init__(self, services: Services, state: State) -> None:
         self.state = state
         self.heard_at_ms: int | None = None
@@ -123,11 +137,11 @@ class Attendant:
     def restarted(self, untold: Mapping[TransactionId, Untold]) -> None:
         self.handle(Restarted(at_ms=self._at_ms, mono_ms=self._mono_ms, untold=untold))
 
-    def tick(self) -> None:
-        mono_ms = self._mono_ms
+    def tick(self, mono_ms: int) -> None:
         if self.state.waits(mono_ms):
             self.handle(Tick(at_ms=self._at_ms, mono_ms=self._mono_ms))
-        self._throttle.tell()
+        if self._throttle.was_late:
+            self._throttle.tell()
 
     async def take(self, command: Command, downlink_seq: int) -> CommandReceipt:
         """Return once the command is in the journal, or its id is known to be another one's. Raise NotTaken."""
@@ -176,7 +190,7 @@ class Attendant:
             )
             if self._link is link:
                 self._link = None
-                log.info("disconnected", extra=self._names(connection=link.id, why=reason))
+                log.debug("disconnected", extra=self._names(connection=link.id, why=reason))
 
     def turn_out(self, is_right: Callable[[int], bool], reason: str) -> None:
         if self._link and not is_right(self._link.security_profile):
@@ -184,6 +198,9 @@ class Attendant:
 
     async def _enters(self) -> bool:
         """Wait for the door, which is free in the time of one ping. False: a newer connection waits now."""
+        if not self._door.locked():
+            await self._door.acquire()
+            return True
         if self._knocking:
             self._knocking.reschedule(0)
         self._knocking = waiting = asyncio.timeout(None)
@@ -216,7 +233,7 @@ class Attendant:
                 link.close(REPLACED)
                 return False
         self._link = link
-        log.info("connected", extra=self._names(connection=link.id, remote=link.remote))
+        log.debug("connected", extra=self._names(connection=link.id, remote=link.remote))
         self.handle(
             Connected(
                 at_ms=self._at_ms,
@@ -279,7 +296,7 @@ class Attendant:
     def _refuse(self, link: Link, wrong: frames.Wrong, frame: str | bytes) -> None:
         self._services.metrics.refused_frames.labels(reason=wrong.reason.value).inc()
         if wrong.reason not in link.said:
-            link.said.add(wrong.reason)
+            link.said |= {wrong.reason}
             names = self._names(connection=link.id, reason=wrong.reason.value, why=wrong.sentence)
             log.warning("frame refused", extra=names)
         begin = frame[:FRAME_CHARACTERS_MAX]

@@ -190,8 +190,9 @@ class Edge:
                 yield attendant.name, session
 
     def tick(self) -> None:
+        mono_ms = self._services.clock.monotonic_ms()
         for attendant in list(self._attendants.values()):
-            attendant.tick()
+            attendant.tick(mono_ms)
 
     def allow_new_sessions(self, allowed: bool) -> None:
         if self._services.policy.new_sessions != allowed:

@@ -20,6 +20,23 @@ TURN_BYTES, TURN_FRAME_BYTES = 16 * 1024, 512
 class Link:
     """Idle, it is one task that waits in `receive`: no queue, no task of its own to send."""
 
+    __slots__ = (
+        "_clock",
+        "_end",
+        "_outbox",
+        "_reading",
+        "_sending",
+        "_waits",
+        "alive_until_mono_ms",
+        "connection",
+        "heard_mono_ms",
+        "id",
+        "remote",
+        "said",
+        "security_profile",
+        "version",
+    )
+
     def __init__(
         self, id: str, connection: Connection, remote: str, security_profile: int, clock: Clock
     ) -> None:
@@ -28,7 +45,7 @@ class Link:
         self.remote = remote
         self.security_profile = security_profile
         self.version = connection.version
-        self.said: set[str] = set()
+        self.said: frozenset[str] = frozenset()
         """Kinds of refused frames logged already: once each."""
         self.heard_mono_ms = clock.monotonic_ms()
         """When its last frame came, or it."""

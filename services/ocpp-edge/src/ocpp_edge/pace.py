@@ -62,6 +62,16 @@ class Bucket:
 class Pace:
     """Of one charge point, over all its connections: who comes again has not become another one."""
 
+    __slots__ = (
+        "_authorize",
+        "_frames",
+        "_late",
+        "_late_authorize",
+        "_late_ms",
+        "_reported_ms",
+        "because",
+    )
+
     def __init__(self, rates: Rates) -> None:
         self._frames = Bucket(rates.frames_per_s / 1_000, rates.frames_burst)
         self._authorize = Bucket(rates.authorize_per_min / 60_000, rates.authorize_burst)

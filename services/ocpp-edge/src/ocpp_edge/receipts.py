@@ -16,6 +16,8 @@ class NotTaken(Exception):
 
 
 class Receipts:
+    __slots__ = ("_waiting",)
+
     def __init__(self) -> None:
         self._waiting: dict[Key, list[asyncio.Future[CommandReceipt]]] = {}
 

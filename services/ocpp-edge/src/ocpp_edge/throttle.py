@@ -13,10 +13,14 @@ log = logging.getLogger(__name__)
 
 
 class Throttle:
+    __slots__ = ("_charge_point", "_pace", "_services", "was_late")
+
     def __init__(self, services: Services, charge_point: str) -> None:
         self._services = services
         self._charge_point = charge_point
         self._pace = Pace(services.rates)
+        self.was_late = False
+        """There may be something to tell."""
 
     def took(self, size: int) -> None:
         self._pace.took(size, self._services.clock.monotonic_ms())
@@ -28,6 +32,7 @@ class Throttle:
         """How long the next frame is left unread."""
         wait_ms = self._pace.wait_ms(self._services.clock.monotonic_ms())
         if wait_ms:
+            self.was_late = True
             self._services.metrics.throttled.labels(because=self._pace.because).inc()
             self.tell()
         return wait_ms
@@ -36,6 +41,7 @@ class Throttle:
         report = self._pace.report(self._services.clock.monotonic_ms())
         if report is None:
             return
+        self.was_late = False
         told = {"charge_point": self._charge_point, **asdict(report)}
         log.warning("throttled", extra=told)
         self._services.telemetry.offer(ChargePointThrottled(**told), self._charge_point)

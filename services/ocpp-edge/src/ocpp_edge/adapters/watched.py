@@ -120,15 +120,60 @@ class WatchedSocket(ServerConnection):
         if self.half_open:
             self.half_open.ends(self)
 
+    def _goes_on(self) -> None:
+        """The handshake, which may have been given up."""
+        if not self.request_rcvd.done():
+            self.request_rcvd.set_result(None)
+
     def _end_unless_open(self) -> None:
         if self.protocol.state is CONNECTING:
             self.transport.abort()
 
+    async def handshake(
+        self,
+        process_request: Callable[..., Any] | None = None,
+        process_response: Callable[..., Any] | None = None,
+        server_header: str | None = None,
+    ) -> None:
+        """As the library's, for a door that has no more than a judge: without waiting for two things at a time, and
+        without a context in which a short answer is sent.
+        """
+        if process_request is None or process_response is not None:
+            await super().handshake(process_request, process_response, server_header)
+            return
+        await self.request_rcvd
+        if self.request is None:  # lost before it said what it wants
+            return
+        try:
+            response = await process_request(self, self.request)
+        except Exception as error:
+            self.protocol.handshake_exc = error
+            log.exception("a fault of ours")
+            response = self.respond(HTTPStatus.INTERNAL_SERVER_ERROR, "")
+        response = response or self.protocol.accept(self.request)
+        is_in = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
+        if is_in and not self.server.is_serving():
+            is_in, response = False, self.respond(HTTPStatus.SERVICE_UNAVAILABLE, "")
+        if server_header is not None:
+            response.headers["Server"] = server_header
+        self.response = response
+        if self.protocol.state is not CONNECTING:  # lost meanwhile
+            return
+        if is_in:
+            self.protocol.send_response(response)
+            self.send_data()
+            return
+        async with self.send_context(expected_state=CONNECTING):
+            self.protocol.send_response(response)
+
     def process_event(self, event: Any) -> None:
-        if not isinstance(event, Frame):
+        if isinstance(event, Request):
             if self.half_open:
                 self.half_open.ends(self)
-        elif event.fin and event.opcode in DATA_OPCODES:
+            self.request = event
+            self._goes_on()
+            return
+        if isinstance(event, Frame) and event.fin and event.opcode in DATA_OPCODES:
             self.messages += 1
         super().process_event(event)
 
@@ -140,6 +185,8 @@ class WatchedSocket(ServerConnection):
         if self.permit:
             self.permit.leave()
         super().connection_lost(exc)
+        if self.request is None:
+            self._goes_on()
 
     @property
     def is_receiving(self) -> bool:
