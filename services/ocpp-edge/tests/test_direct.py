@@ -11,6 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
+from holdfast.ocpp.websocket import quiet
 from ocpp_edge.adapters.direct import FRAGMENTS_MAX, FRAMES_AHEAD_MAX, DirectSocket, keep_alive
 from ocpp_edge.adapters.watched import watched
 
@@ -234,3 +235,67 @@ def test_who_answers_no_ping_is_closed_and_who_does_is_not(answers):
             alive.cancel()
 
     asyncio.run(run())
+
+
+UPGRADE = (
+    b"GET /x HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+REQUESTS = {
+    "right": [UPGRADE],
+    "in two pieces": [UPGRADE[:40], UPGRADE[40:]],
+    "with a frame behind it": [UPGRADE + frame(TEXT, b"soon")],
+    "no upgrade": [UPGRADE.replace(b"Connection: Upgrade", b"Connection: close")],
+    "no http": [b"\x16\x03\x01\r\n\r\n"],
+    "refused": [UPGRADE.replace(b"/x", b"/refused")],
+    "the judge fails": [UPGRADE.replace(b"/x", b"/fails")],
+    "half of it": [UPGRADE[:-4]],
+    "nothing": [],
+}
+
+
+async def judge(socket, request):
+    await asyncio.sleep(0)
+    if request.path == "/fails":
+        raise RuntimeError("a fault")
+    return socket.respond(403, "no\n") if request.path == "/refused" else None
+
+
+async def answered(kind, pieces):
+    """The first line of what the server says, and what its handler hears, of a handshake in pieces."""
+    heard = []
+
+    async def handle(socket):
+        heard.append(await socket.next_frame())
+
+    async with serve(
+        handle,
+        "127.0.0.1",
+        0,
+        create_connection=kind,
+        process_request=judge,
+        compression=None,
+        open_timeout=0.5,
+        logger=quiet,
+    ) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            try:
+                line = await reader.readline()
+            except ConnectionError:
+                line = b""
+        writer.close()
+    return line, heard
+
+
+@pytest.mark.parametrize("case", REQUESTS)
+async def test_a_handshake_ends_as_the_librarys_would(case, caplog):
+    ours, librarys = (
+        await answered(watched(DirectSocket, None), REQUESTS[case]),
+        await answered(Plain, REQUESTS[case]),
+    )
+    assert ours == librarys
+    assert not [one for one in caplog.records if one.name == "asyncio"]
