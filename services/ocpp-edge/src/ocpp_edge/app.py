@@ -91,7 +91,7 @@ async def run(
         group.create_task(strictness.run())
         onboarding = Onboarding(config, services.schemas, clock, services.notices)
         registrar = Registrar(
-            registry, onboarding, recorder, clock, edge.turn_out,
+            registry, onboarding, recorder, clock, edge.turn_out, edge.told,
             any_identity=config.identities == "any",
         )  # fmt: skip
         group.create_task(registrar.run())

@@ -39,6 +39,7 @@ from ocpp_edge.link import Link
 from ocpp_edge.receipts import NotTaken
 from ocpp_edge.services import Services
 from ocpp_edge.strangers import Strangers, not_registered
+from ocpp_edge.told import Told
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Edge:
         self._services = services
         self._ids = ids
         self._store = store
+        self.told = Told(store)
         self._attendants: dict[str, Attendant] = {}
         self._strangers = Strangers(services.recorder, services.metrics)
         self._nobodys_saved = self._strangers.ids
@@ -138,7 +140,8 @@ class Edge:
         if envelope.source != SOURCE or not isinstance(identity, str):
             return
         if isinstance(found.fact, ChargePointRegistered | ChargePointUnregistered):
-            return  # the registry itself says what stands
+            self.told.folds(found.fact)  # what stands the registry itself says
+            return
         is_ours = identity in self._attendants or identity in self._services.registry
         if is_ours or not self._strangers.folds(found):
             self._folds(found)

@@ -1,7 +1,8 @@
 """The registry at work: what operators change of it, what its file changes, and what follows from either.
 
 Whoever is not registered any more, or by something else than it showed, is disconnected: it has lost nothing, keeps
-what was not acknowledged, and comes again with what counts now. Every change is a fact in the journal.
+what was not acknowledged, and comes again with what counts now. Every change is a fact in the journal,
+one that was made while this service was away too.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ from pydantic import ValidationError
 
 from holdfast.bus import AppendRefused
 from holdfast.clock import Clock
-from holdfast.contracts.envelope import Fact
 from holdfast.contracts.registry import (
-    ChargePointRegistered,
     ChargePointUnregistered,
     RegistryReply,
     RegistryRequest,
@@ -26,6 +25,7 @@ from holdfast.recorder import Recorder
 from ocpp_edge.domain.door import MUTUAL, PLAIN_IDENTITY
 from ocpp_edge.onboarding import Onboarding
 from ocpp_edge.registry import Registered, Registry, RegistryProblem
+from ocpp_edge.told import RegistryFact, Told, registered_as
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +42,20 @@ class Registrar:
         recorder: Recorder,
         clock: Clock,
         turn_out: TurnOut,
+        told: Told,
         *,
         any_identity: bool,
     ) -> None:
         self._registry, self._onboarding = registry, onboarding
         self._recorder, self._clock, self._turn_out = recorder, clock, turn_out
         self._any_identity = any_identity
-        self._untold: dict[str, Fact] = {}
-        """The newest of each charge point: as many as are or were registered."""
+        self._told = told
+        self._untold: dict[str, RegistryFact] = {
+            fact.charge_point: fact for fact in told.differences(registry.entries())
+        }
+        """The newest of each charge point: as many as are or were registered. At first what was changed while nobody
+        looked.
+        """
         registry.on_change = self._changed
 
     async def run(self) -> None:
@@ -136,27 +142,25 @@ class Registrar:
             self._untold[identity] = ChargePointUnregistered(charge_point=identity, by=by)
             self._turn_out(identity, lambda _: False, "not registered any more")
             return
-        self._untold[identity] = ChargePointRegistered(
-            charge_point=identity,
-            security_profile=after.security_profile,
-            next_security_profile=after.next_security_profile,
-            certificate_cn=after.certificate_cn,
-            password_changed=before is None or before.password_scrypt != after.password_scrypt,
-            by=by,
+        password_changed = before is None or before.password_scrypt != after.password_scrypt
+        self._untold[identity] = registered_as(
+            identity, after, by, password_changed=password_changed
         )
         if before is not None:
             reason = "its registration has changed: come again"
             self._turn_out(identity, lambda profile: _still_right(before, after, profile), reason)
 
     async def _tell(self) -> None:
-        for identity, fact in list(self._untold.items()):
-            try:
+        try:
+            for identity, fact in list(self._untold.items()):
                 await self._recorder.record(fact)
-            except AppendRefused as error:
-                log.warning("registry's change not journaled yet", extra={"why": str(error)})
-                return
-            if self._untold.get(identity) is fact:
-                del self._untold[identity]
+                self._told.folds(fact)
+                if self._untold.get(identity) is fact:
+                    del self._untold[identity]
+        except AppendRefused as error:
+            log.warning("registry's change not journaled yet", extra={"why": str(error)})
+        finally:
+            self._told.save()
 
 
 def _still_right(before: Registered, after: Registered, profile: int) -> bool:

@@ -104,6 +104,9 @@ class Registry:
     def identities(self) -> list[str]:
         return sorted(self._registered)
 
+    def entries(self) -> Mapping[str, Registered]:
+        return self._registered
+
     def refresh(self) -> None:
         """Take over a changed file; a broken one changes nothing but the log."""
         try:

@@ -41,7 +41,9 @@ class EntryRefused(Fact):
 
 
 class ChargePointRegistered(Fact):
-    """It may connect from now on, or by something else than before."""
+    """It may connect from now on, or by something else than before. At the first start of a journal's life every one
+    is told; at later ones those whose entry was changed meanwhile.
+    """
 
     TYPE: ClassVar[str] = "charge-point.registered"
 
@@ -51,6 +53,8 @@ class ChargePointRegistered(Fact):
     """It may come by this one, too; once it has, this is its only one."""
     certificate_cn: str | None = None
     password_changed: bool
+    password_mark: str | None = None
+    """Another one for another password, and nothing to guess one by: so a restart sees whether it was changed."""
     by: str
 
 

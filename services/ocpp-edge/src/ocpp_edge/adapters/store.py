@@ -4,7 +4,7 @@ Only what changed is written, in one transaction. A snapshot of another incarnat
 used: then the journal is folded from its beginning.
 
 Beside it, what was left out by rule and is not told in the journal yet: of each session it counts only as long as
-the reading that it follows is the session's last one there.
+the reading that it follows is the session's last one there. And what the journal last said of who is registered.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from sqlalchemy import (
     select,
 )
 
+from holdfast.contracts.registry import ChargePointRegistered
 from holdfast.contracts.transaction import TransactionId
 from ocpp_edge.domain.known import FOLD_VERSION, Known, TransactionKey
 from ocpp_edge.domain.left_out import Untold
@@ -74,6 +75,14 @@ _untold = Table(
     Column("charge_point", String(1024), primary_key=True),
     Column("incarnation", String(64), nullable=False),
     Column("sessions", LargeBinary, nullable=False),
+)
+
+_registered = Table(
+    "registered",
+    _metadata,
+    Column("charge_point", String(1024), primary_key=True),
+    Column("incarnation", String(64), nullable=False),
+    Column("fact", LargeBinary, nullable=False),
 )
 
 _KNOWN = TypeAdapter(Known)
@@ -143,6 +152,36 @@ class Store:
             connection.execute(gone, [{"name": name} for name in changed])
             if rows:
                 connection.execute(insert(_untold), rows)
+
+    def load_registered(self) -> dict[str, ChargePointRegistered]:
+        """What the journal last said of who is registered. What can't be read is told again."""
+        mine = select(_registered).where(_registered.c.incarnation == self._incarnation)
+        with self._engine.connect() as connection:
+            rows = connection.execute(mine).all()
+        try:
+            return {
+                row.charge_point: ChargePointRegistered.model_validate_json(row.fact)
+                for row in rows
+            }
+        except ValidationError as error:
+            log.error("who was registered is unreadable: %s", error.title)  # noqa: TRY400
+            return {}
+
+    def save_registered(self, changed: Mapping[str, ChargePointRegistered | None]) -> None:
+        """None: not any more."""
+        rows = [
+            {"charge_point": name, "incarnation": self._incarnation, "fact": fact.to_bytes()}
+            for name, fact in changed.items()
+            if fact
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(
+                delete(_registered).where(_registered.c.incarnation != self._incarnation)
+            )
+            gone = delete(_registered).where(_registered.c.charge_point == bindparam("name"))
+            connection.execute(gone, [{"name": name} for name in changed])
+            if rows:
+                connection.execute(insert(_registered), rows)
 
     def opened_at_ms(self) -> int | None:
         """When this incarnation was opened; None: not known here."""

@@ -26,6 +26,7 @@ from holdfast.contracts.registry import (
 from holdfast.entries import read
 from holdfast.passwords import hash_password
 from holdfast_testkit.eventually import eventually
+from ocpp_edge.told import AT_FIRST, MEANWHILE
 
 CLOSING_S = 8
 """Less than a WebSocket waits for the other end's goodbye."""
@@ -33,6 +34,11 @@ OTHER = "another-password-20c"
 OTHER_HASH = hash_password(OTHER)
 BOOT = {"chargePointVendor": "ACME", "chargePointModel": "One", "chargePointSerialNumber": "SN-1"}
 START = {"connectorId": 1, "idTag": "TAG", "meterStart": 0, "timestamp": "2025-06-15T15:00:00Z"}
+
+
+def registered(doors):
+    """Since the first start, which tells of all of them."""
+    return [it for it in doors.place.facts(ChargePointRegistered) if it.by != AT_FIRST]
 
 
 async def ask(doors, verb, identity="", **more):
@@ -65,8 +71,8 @@ async def test_who_is_added_comes_in_and_who_is_removed_is_out_at_once(doors, ca
         await done(doors, "remove", "CP-9")
         assert (await closed(client)).reason == "not registered any more"
     assert (await doors.refused("CP-9", OTHER)).status_code == 401
-    (registered,) = doors.place.facts(ChargePointRegistered)
-    assert (registered.charge_point, registered.by, registered.password_changed) == (
+    (added,) = registered(doors)
+    assert (added.charge_point, added.by, added.password_changed) == (
         "CP-9",
         "anna",
         True,
@@ -93,9 +99,9 @@ async def test_the_file_changed_by_hand_counts_like_an_operator_s_word(doors, ca
         assert (await call(client))[0] == 3
         doors.register(CP_2={}, CP_7={"security_profile": 3})
         assert (await closed(client)).code == 1008
-    await eventually(lambda: doors.place.facts(ChargePointRegistered))
+    await eventually(lambda: registered(doors))
     await eventually(lambda: doors.place.facts(ChargePointUnregistered))
-    assert doors.place.facts(ChargePointRegistered)[0].security_profile == 3
+    assert registered(doors)[0].security_profile == 3
     assert doors.place.facts(ChargePointUnregistered)[0].by == "the registry's file"
 
 
@@ -159,7 +165,7 @@ async def test_what_can_t_be_is_refused_with_the_reason_and_changes_nothing(
     assert why in reply.reason
     assert "plain-secret" not in reply.reason
     assert doors.place.registry.read_bytes() == before
-    assert not doors.place.facts(ChargePointRegistered)
+    assert not registered(doors)
 
 
 async def test_the_same_change_again_changes_nothing(doors):
@@ -167,7 +173,7 @@ async def test_the_same_change_again_changes_nothing(doors):
     for expected in ("done", "unchanged"):
         reply = await ask(doors, "add", "CP-9", password_scrypt=OTHER_HASH)
         assert reply.status == expected
-    assert len(doors.place.facts(ChargePointRegistered)) == 1
+    assert len(registered(doors)) == 1
 
 
 async def test_a_broken_file_is_not_written_over(doors, call):
@@ -203,6 +209,66 @@ async def test_no_secret_and_no_hash_of_one_reaches_journal_or_log(doors, caplog
     told += "".join(f"{it.getMessage()} {it.__dict__}" for it in caplog.records)
     for secret in (OTHER, OTHER_HASH, OTHER_HASH.split("$")[-1], "a-guess-of-20-chars."):
         assert secret not in told
+
+
+# --- what was changed while nobody looked ---
+
+
+async def restarted(doors, **charge_points):
+    """The registry's file is another one meanwhile."""
+    await doors.place.kill()
+    if charge_points:
+        doors.register(**charge_points)
+    await doors.open()
+
+
+async def test_the_first_start_tells_who_is_registered_and_the_next_one_nothing(doors):
+    await doors.open()
+    await eventually(lambda: len(doors.place.facts(ChargePointRegistered)) == 2)
+    first = doors.place.facts(ChargePointRegistered)
+    assert [(it.charge_point, it.security_profile, it.by) for it in first] == [
+        ("CP-1", 1, AT_FIRST),
+        ("CP-2", 1, AT_FIRST),
+    ]
+    await restarted(doors)
+    await done(doors, "add", "CP-9", password_scrypt=OTHER_HASH)  # by then the others were told
+    assert [it.charge_point for it in registered(doors)] == ["CP-9"]
+
+
+@pytest.mark.parametrize("memory", ["kept", "lost"])
+async def test_what_the_file_says_after_a_restart_is_told_as_far_as_it_is_another(doors, memory):
+    doors.register(CP_1={}, CP_2={}, CP_3={}, CP_4={})
+    await doors.open()
+    await eventually(lambda: len(doors.place.facts(ChargePointRegistered)) == 4)
+    if memory == "lost":  # the journal alone says what it said
+        await doors.place.kill()
+        for path in doors.folder.glob("ocpp-edge.sqlite*"):
+            path.unlink()
+        await doors.open()
+    await restarted(
+        doors, CP_1={}, CP_2={"security_profile": 2}, CP_3={"password_scrypt": OTHER_HASH}, CP_5={}
+    )
+    await eventually(lambda: len(registered(doors)) == 3)
+    told = {
+        it.charge_point: (it.security_profile, it.password_changed, it.by)
+        for it in registered(doors)
+    }
+    assert told == {
+        "CP-2": (2, False, MEANWHILE),
+        "CP-3": (1, True, MEANWHILE),
+        "CP-5": (1, True, MEANWHILE),
+    }
+    gone = doors.place.facts(ChargePointUnregistered)
+    assert [(it.charge_point, it.by) for it in gone] == [("CP-4", MEANWHILE)]
+
+
+async def test_what_was_told_at_a_start_is_not_told_by_the_next_one(doors):
+    await doors.open()
+    await eventually(lambda: len(doors.place.facts(ChargePointRegistered)) == 2)
+    for _ in range(2):
+        await restarted(doors, CP_1={})
+    await eventually(lambda: doors.place.facts(ChargePointUnregistered))
+    assert len(doors.place.facts(ChargePointUnregistered)) == 1
 
 
 # --- onboarding ---
@@ -257,6 +323,7 @@ async def test_of_one_that_waits_nothing_but_that_reaches_the_journal(doors, cal
     await eventually(lambda: doors.place.facts(EntryRefused))
     journal = doors.place.bus.disk.streams[doors.place.journal].messages.values()
     facts = [read(it).fact for it in journal]
+    facts = [it for it in facts if not isinstance(it, ChargePointRegistered)]
     assert [type(it) for it in facts] == [EntryRefused]
     assert (facts[0].problem, facts[0].claimed) == (EntryProblem.PENDING, "CP-9")
     assert not doors.place.facts(ChargePointBooted)
