@@ -5,8 +5,16 @@ Method: what a site's journal says is folded and looked at from the cloud; what 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from holdfast.contracts.charge_point import (
+    ChargePointConnected,
+    ChargePointDisconnected,
+    ChargePointsStatus,
+    ChargePointView,
+)
 from holdfast.contracts.command import (
     Command,
     CommandHeld,
@@ -21,6 +29,7 @@ from holdfast.contracts.driver_tokens import DriverTokensInstalled, DriverTokens
 from holdfast.contracts.envelope import Envelope, body_of
 from holdfast.contracts.journal import CopyStatus, IncarnationOpened, StorageLevel
 from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, Reason
+from holdfast.contracts.registry import ChargePointUnregistered
 from holdfast.contracts.rules import Desired, RulesActivated
 from holdfast.contracts.session import SessionCapNotKept, SessionStopped
 from monitor.domain.acting import HELD_SHOWN
@@ -31,12 +40,14 @@ from monitor.domain.rows import ChargePointRow, Place, SiteState
 from monitor.domain.status import (
     ModeNow,
     RulesNow,
+    SiteSamples,
     SiteStatus,
     StorageNow,
     Sync,
     Uplink,
     in_cloud,
 )
+from monitor.domain.status import at_site as site_status
 from monitor.domain.upstream import CsmsNow
 
 SITE = "berlin01"
@@ -264,6 +275,43 @@ def test_a_list_that_was_taken_since_ends_it_as_does_a_new_disk():
 
 
 # --- energy caps ---
+
+
+CAME = ChargePointConnected(
+    charge_point="CP-02", connection="c", protocol="ocpp1.6", remote="10.0.0.2:4711"
+)
+WENT = ChargePointDisconnected(charge_point="CP-02", connection="c", reason="not registered")
+OUT = ChargePointUnregistered(charge_point="CP-02", by="anna")
+
+
+@pytest.mark.parametrize(
+    ("facts", "asks"),
+    [((CAME, WENT), True), ((CAME, WENT, OUT), False), ((CAME, OUT, WENT), False)],
+)
+def test_nobody_is_asked_to_look_after_a_charge_point_that_was_taken_out(facts, asks):
+    later = NOW + HOUR_MS
+    act = must_act(replace(from_cloud(*facts), now_ms=later))
+    assert ("CP-02 has been disconnected" in str(act)) is asks
+    state = told(*facts)
+    view = ChargePointView(
+        charge_point="CP-02", connected=False, connection=None, connected_at_ms=None, heard_at_ms=None,
+        booted_at_ms=None, vendor=None, model=None, connectors=(), waiting_messages=0,
+        waiting_commands=0, registered=asks,
+    )  # fmt: skip
+    shown = site_status(
+        SITE, later, state, samples(ChargePointsStatus(at_ms=later, charge_points=(view,))),
+        fresh(True), 0,
+    )  # fmt: skip
+    assert ("CP-02 has been disconnected" in str(must_act(shown))) is asks
+    assert [row.charge_point for row in shown.charge_points.value] == ["CP-02"] * asks
+
+
+def samples(charge_points):
+    nothing = {
+        name: never("nobody")
+        for name in ("mode", "rules", "storage", "lanes", "recovery", "sessions")
+    }
+    return SiteSamples(charge_points=fresh(charge_points), **nothing)
 
 
 def test_a_session_that_the_site_can_not_stop_at_its_cap_asks_for_somebody_until_it_ends():

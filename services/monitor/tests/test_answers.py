@@ -175,10 +175,26 @@ def test_what_happened_at_the_door_asks_for_attention_for_a_day() -> None:
         detail="refused",
     )
     for age_ms, said in ((1_000, True), (86_400_001, False)):
-        entries = {EntryProblem.DUPLICATE_IDENTITY: (NOW - age_ms, fact)}
+        key = (EntryProblem.DUPLICATE_IDENTITY, "CP-02", "10.0.0.9")
+        entries = {key: (NOW - age_ms, fact)}
         status = with_state(entries_refused=entries)
         must = answers(status)[2]
         assert ("two devices use one identity" in str(must) and "CP-02" in str(must)) is said
+
+
+def test_of_one_problem_at_the_door_the_newest_few_are_named_and_the_rest_is_counted() -> None:
+    entries = {
+        (fact.problem, fact.claimed, fact.address): (NOW - 1_000, fact)
+        for number in range(8)
+        for fact in [
+            EntryRefused(
+                problem=EntryProblem.PENDING, claimed=f"CP-{number}", address=f"10.0.0.{number}"
+            )
+        ]
+    }
+    must = answers(with_state(entries_refused=entries))[2]
+    assert [f"CP-{number}," in str(must) for number in range(8)] == [False] * 3 + [True] * 5
+    assert "(3 more: look at the events)" in str(must)
 
 
 def test_an_uncertain_command_stays_open_until_it_is_observed() -> None:

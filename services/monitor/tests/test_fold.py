@@ -5,6 +5,8 @@ Method: tables for each kind of row; Hypothesis for any order of facts with any 
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,10 +56,15 @@ from holdfast.contracts.recovery import (
     Step,
     StepOutcome,
 )
-from holdfast.contracts.registry import ChargePointRegistered, EntryProblem, EntryRefused
+from holdfast.contracts.registry import (
+    ChargePointRegistered,
+    ChargePointUnregistered,
+    EntryProblem,
+    EntryRefused,
+)
 from holdfast.contracts.rules import RulesActivated, RulesRefused
 from monitor.domain.fold import outcome_of, skip, take
-from monitor.domain.rows import DECISIONS_MAX, MODES_MAX, Place, SiteState
+from monitor.domain.rows import DECISIONS_MAX, ENTRIES_MAX, MODES_MAX, Place, SiteState
 
 LIFE = "aaaaaaaa"
 
@@ -256,11 +263,60 @@ def test_what_happened_at_the_door_stands_until_the_charge_point_is_registered_a
     refused = EntryRefused(problem=EntryProblem.PENDING, claimed="CP-09", address="10.0.0.9")
     other = EntryRefused(problem=EntryProblem.DUPLICATE_IDENTITY, claimed="CP-01", address=None)
     state = folded(refused, other)
-    assert state.entries_refused[EntryProblem.PENDING] == (1000, refused)
-    accepted = ChargePointRegistered(
-        charge_point="CP-09", security_profile=1, password_changed=True, by="anna"
-    )
-    assert set(folded(accepted, state=state).entries_refused) == {EntryProblem.DUPLICATE_IDENTITY}
+    pending = (EntryProblem.PENDING, "CP-09", "10.0.0.9")
+    doubled = (EntryProblem.DUPLICATE_IDENTITY, "CP-01", None)
+    assert state.entries_refused == {pending: (1000, refused), doubled: (2000, other)}
+    assert set(folded(registered("CP-09"), state=state).entries_refused) == {doubled}
+    assert set(folded(UNREGISTERED, state=state).entries_refused) == {pending}
+
+
+def registered(charge_point: str, **more: Any) -> ChargePointRegistered:
+    told = {"security_profile": 1, "password_changed": True, "by": "anna", **more}
+    return ChargePointRegistered(charge_point=charge_point, **told)
+
+
+UNREGISTERED = ChargePointUnregistered(charge_point="CP-01", by="anna")
+
+
+def test_one_problem_at_the_door_hides_no_other_of_its_kind() -> None:
+    refused = [
+        EntryRefused(problem=EntryProblem.SECURITY_PROFILE, claimed=name, address="10.0.0.9")
+        for name in ("CP-01", "CP-02", "CP-01")
+    ]
+    state = folded(*refused)
+    assert [(key[1], at_ms) for key, (at_ms, _) in state.entries_refused.items()] == [
+        ("CP-02", 2000),
+        ("CP-01", 3000),
+    ]
+    for number in range(ENTRIES_MAX + 5):
+        other = refused[0].model_copy(update={"claimed": f"X-{number}"})
+        state = folded(other, state=state)
+    assert len(state.entries_refused) == ENTRIES_MAX
+
+
+def test_coming_in_by_the_right_profile_from_there_mends_what_was_wrong_but_no_guessing() -> None:
+    refused = [
+        EntryRefused(problem=problem, claimed="CP-01", address=address)
+        for problem in (EntryProblem.SECURITY_PROFILE, EntryProblem.TOO_MANY_FAILURES)
+        for address in ("::1", "10.0.0.9")
+    ]
+    came = connected("one").model_copy(update={"remote": "::1:4711"})
+    assert set(folded(*refused, came).entries_refused) == {
+        (EntryProblem.SECURITY_PROFILE, "CP-01", "10.0.0.9"),
+        (EntryProblem.TOO_MANY_FAILURES, "CP-01", "::1"),
+        (EntryProblem.TOO_MANY_FAILURES, "CP-01", "10.0.0.9"),
+    }
+
+
+def test_who_is_registered_stands_there_before_it_ever_came_and_who_is_taken_out_no_more() -> None:
+    state = folded(registered("CP-09", security_profile=2, next_security_profile=3))
+    row = state.charge_points["CP-09"]
+    assert (row.registered, row.connected, row.since_ms) == (True, False, None)
+    assert (row.security_profile, row.next_security_profile) == (2, 3)
+    # Its connection is closed for it, and told afterwards.
+    state = folded(connected("one"), UNREGISTERED, disconnected("one"), state=state)
+    assert not state.charge_points["CP-01"].registered
+    assert folded(registered("CP-01"), state=state).charge_points["CP-01"].registered
 
 
 def test_a_charge_point_is_put_together_from_what_it_said() -> None:

@@ -37,6 +37,7 @@ from ocpp_edge.domain.running import Open
 from ocpp_edge.domain.state import State
 from ocpp_edge.link import Link
 from ocpp_edge.receipts import NotTaken
+from ocpp_edge.registry import Registered
 from ocpp_edge.services import Services
 from ocpp_edge.strangers import Strangers, not_registered
 from ocpp_edge.told import Told
@@ -358,9 +359,11 @@ class Edge:
         """`rpc.charge-points`."""
         identities = sorted({*self._services.registry.identities(), *self._attendants})
         views = (
-            view_of(one.state, one.heard_at_ms)
-            if one
-            else view_of(State(charge_point=identity), None)
+            view_of(
+                one.state if one else State(charge_point=identity),
+                one.heard_at_ms if one else None,
+                self._services.registry.entry(identity),
+            )
             for identity in identities
             for one in [self._attendants.get(identity)]
         )
@@ -433,7 +436,9 @@ class Edge:
         return seq
 
 
-def view_of(state: State, heard_at_ms: int | None) -> ChargePointView:
+def view_of(
+    state: State, heard_at_ms: int | None, registered: Registered | None
+) -> ChargePointView:
     known, live = state.known, state.live
     running = {
         session.connector: session.transaction_id
@@ -463,4 +468,7 @@ def view_of(state: State, heard_at_ms: int | None) -> ChargePointView:
         ),
         waiting_messages=len(live.lane),
         waiting_commands=len(known.commands),
+        registered=registered is not None,
+        security_profile=registered.security_profile if registered else None,
+        next_security_profile=registered.next_security_profile if registered else None,
     )

@@ -101,6 +101,9 @@ class Registry:
         self.refresh()
         return self._registered.get(identity)
 
+    def entry(self, identity: str) -> Registered | None:
+        return self._registered.get(identity)
+
     def identities(self) -> list[str]:
         return sorted(self._registered)
 

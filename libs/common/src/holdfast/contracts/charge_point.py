@@ -205,6 +205,12 @@ class ChargePointView(Contract):
     """Transactional messages received and not yet acknowledged."""
     waiting_commands: int
     """Commands without disposition."""
+    registered: bool = True
+    """It may connect; False: not any more."""
+    security_profile: int | None = None
+    """The registered one; None: not registered."""
+    next_security_profile: int | None = None
+    """It may come by this one, too; once it has, this is its only one."""
 
 
 class ChargePointsStatus(Contract):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from holdfast.contracts.journal import Gap, StorageLevel
 from holdfast.contracts.mode import Mode, OverrideKind, Reason
-from holdfast.contracts.registry import EntryProblem
+from holdfast.contracts.registry import EntryProblem, EntryRefused
 from monitor.domain.rows import CommandRow
 from monitor.domain.saying import announced, count, minutes, planned
 from monitor.domain.status import RulesNow, SiteStatus
@@ -32,6 +32,7 @@ AT_THE_DOOR = {
     EntryProblem.DUPLICATE_IDENTITY: "two devices use one identity: find the second, or give it a new password",
     EntryProblem.PENDING: "a charge point waits to be accepted: `holdfast charge-points pending`",
 }
+ENTRIES_SHOWN = 5
 HELD_SHOWN = 5
 """So many commands that wait for a word are named; the rest is counted."""
 FAULTED = "Faulted"
@@ -248,9 +249,15 @@ def _on_charge_points(status: SiteStatus) -> Iterable[str]:
 
 
 def _on_the_door(status: SiteStatus) -> Iterable[str]:
-    for problem, (at_ms, refused) in status.state.entries_refused.items():
-        if status.now_ms - at_ms > DOOR_MS:
-            continue
-        parts = (refused.claimed, refused.address and f"from {refused.address}", refused.detail)
-        who = ", ".join(part[:160] for part in parts if part)
-        yield f"{AT_THE_DOOR[problem]}{f' ({who})' if who else ''}"
+    """Of each problem the newest few are named."""
+    by_problem: dict[EntryProblem, list[EntryRefused]] = {}
+    for at_ms, refused in status.state.entries_refused.values():
+        if status.now_ms - at_ms <= DOOR_MS:
+            by_problem.setdefault(refused.problem, []).insert(0, refused)
+    for problem, found in by_problem.items():
+        for refused in found[:ENTRIES_SHOWN]:
+            parts = (refused.claimed, refused.address and f"from {refused.address}", refused.detail)
+            who = ", ".join(part[:160] for part in parts if part)
+            yield f"{AT_THE_DOOR[problem]}{f' ({who})' if who else ''}"
+        if len(found) > ENTRIES_SHOWN:
+            yield f"{AT_THE_DOOR[problem]} ({len(found) - ENTRIES_SHOWN} more: look at the events)"

@@ -7,7 +7,7 @@ Pure; a restart reads the journal again with the same function. Entries read bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -46,7 +46,12 @@ from holdfast.contracts.recovery import (
     RecoveryStepped,
     StepOutcome,
 )
-from holdfast.contracts.registry import ChargePointRegistered, EntryRefused
+from holdfast.contracts.registry import (
+    ChargePointRegistered,
+    ChargePointUnregistered,
+    EntryProblem,
+    EntryRefused,
+)
 from holdfast.contracts.rules import RulesActivated, RulesRefused
 from holdfast.contracts.session import SessionCapNotKept, SessionStarted, SessionStopped
 from holdfast.local_state import History
@@ -56,6 +61,7 @@ from monitor.domain.rows import (
     CONNECTORS_MAX,
     DECISIONS_MAX,
     DISRUPTIONS_MAX,
+    ENTRIES_MAX,
     KEPT_MAX,
     MODES_MAX,
     WORDS_MAX,
@@ -65,6 +71,7 @@ from monitor.domain.rows import (
     ConnectorRow,
     DecisionRow,
     DisruptionRow,
+    EntryKey,
     Life,
     ModeRow,
     Note,
@@ -75,6 +82,8 @@ from monitor.domain.rows import (
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+
+MENDED_BY_COMING_IN = (EntryProblem.SECURITY_PROFILE, EntryProblem.CERTIFICATE)
 
 CommandFact = CommandReceived | CommandDispatched | CommandSettled | CommandHeld
 ConnectionFact = ChargePointConnected | ChargePointDisconnected | ChargePointBooted
@@ -306,7 +315,8 @@ def _connection(state: SiteState, at_ms: int, fact: ConnectionFact) -> SiteState
                 firmware=fact.firmware,
                 booted_at_ms=at_ms,
             )
-    return _with_charge_point(state, row)
+    state = _with_charge_point(state, row)
+    return _came_in(state, fact) if isinstance(fact, ChargePointConnected) else state
 
 
 def _connector(state: SiteState, at_ms: int, fact: ConnectorFact) -> SiteState:
@@ -352,18 +362,49 @@ def _rules(state: SiteState, place: Place, at_ms: int, fact: RulesFact) -> SiteS
 def _at_the_door(state: SiteState, at_ms: int, fact: Fact) -> SiteState:
     match fact:
         case EntryRefused():
-            return replace(
-                state, entries_refused={**state.entries_refused, fact.problem: (at_ms, fact)}
+            key = (fact.problem, fact.claimed, fact.address)
+            before = {one: told for one, told in state.entries_refused.items() if one != key}
+            refused = _put(before, key, (at_ms, fact), ENTRIES_MAX)
+            return replace(state, entries_refused=refused)
+        case ChargePointRegistered():
+            row = replace(
+                _charge_point(state, fact.charge_point),
+                registered=True,
+                security_profile=fact.security_profile,
+                next_security_profile=fact.next_security_profile,
             )
-        case ChargePointRegistered():  # whatever was wrong about it, an operator has seen to it
-            left = {
-                problem: told
-                for problem, told in state.entries_refused.items()
-                if told[1].claimed != fact.charge_point
-            }
-            return replace(state, entries_refused=left)
+            return _seen_to(_with_charge_point(state, row), fact.charge_point)
+        case ChargePointUnregistered():
+            row = replace(
+                _charge_point(state, fact.charge_point),
+                registered=False,
+                security_profile=None,
+                next_security_profile=None,
+            )
+            return _seen_to(_with_charge_point(state, row), fact.charge_point)
         case _:
             return state
+
+
+def _seen_to(state: SiteState, charge_point: str) -> SiteState:
+    """Whatever was wrong about it at the door, an operator has seen to it."""
+    return _without_entries(state, lambda key: key[1] == charge_point)
+
+
+def _came_in(state: SiteState, fact: ChargePointConnected) -> SiteState:
+    """By what is registered, from where it was refused for showing something else: that is mended. That passwords were
+    tried there is not: the last guess may have been right.
+    """
+    address = fact.remote.rpartition(":")[0]
+    mended = {(problem, fact.charge_point, address) for problem in MENDED_BY_COMING_IN}
+    return _without_entries(state, mended.__contains__)
+
+
+def _without_entries(state: SiteState, is_over: Callable[[EntryKey], bool]) -> SiteState:
+    left = {key: told for key, told in state.entries_refused.items() if not is_over(key)}
+    if len(left) == len(state.entries_refused):
+        return state
+    return replace(state, entries_refused=left)
 
 
 def _journal(state: SiteState, place: Place, at_ms: int, fact: Fact) -> SiteState:

@@ -24,9 +24,14 @@ DISRUPTIONS_MAX = 200
 WORDS_MAX = 5
 CHARGE_POINTS_MAX = 1_000
 CONNECTORS_MAX = 100
+ENTRIES_MAX = 100
 KEPT_MAX = 50
 """Of quarantined and damaged ranges, refused rules and lives. At every bound the oldest row goes; the journal
 itself has them all (`/events`)."""
+
+
+EntryKey = tuple[EntryProblem, str | None, str | None]
+"""A problem at the door, the identity that was claimed, and where it came from."""
 
 
 class Place(NamedTuple):
@@ -132,6 +137,12 @@ class ChargePointRow:
     identity_doubled_at_ms: int | None = None
     """When two connections of this identity were alive at once."""
     connectors: Mapping[int, ConnectorRow] = field(default_factory=dict)
+    registered: bool = True
+    """False: it may not connect any more. Then it stands in no list, and nobody is to look after it."""
+    security_profile: int | None = None
+    """The registered one; None: not told."""
+    next_security_profile: int | None = None
+    """It may come by this one, too; once it has, this is its only one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,8 +205,8 @@ class SiteState:
     storage_since_ms: int | None = None
     checkpoint_seq: int | None = None
     checkpoint_at_ms: int | None = None
-    entries_refused: Mapping[EntryProblem, tuple[int, EntryRefused]] = field(default_factory=dict)
-    """Of each problem at the door the newest, with its time."""
+    entries_refused: Mapping[EntryKey, tuple[int, EntryRefused]] = field(default_factory=dict)
+    """What happened at the door and is not over: of each problem, claim and address the newest, with its time."""
     quarantined: tuple[Note, ...] = ()
     damaged: tuple[Note, ...] = ()
     decision_counts: Mapping[tuple[str, str, str], int] = field(default_factory=dict)

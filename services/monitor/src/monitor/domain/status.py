@@ -6,7 +6,7 @@ in_cloud(...)   from what the cloud holds; nothing of it is fresher than the sit
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -195,9 +195,9 @@ def _charge_points(state: SiteState, samples: SiteSamples) -> Reading[tuple[Char
     """ocpp-edge knows; while it has never answered, what the journal last said is shown as such."""
     if samples.charge_points.last is not None:
         return samples.charge_points.map(
-            lambda c: tuple(_merged(state, view) for view in c.charge_points)
+            lambda c: _may_connect(_merged(state, view) for view in c.charge_points)
         )
-    rows = tuple(state.charge_points.values())
+    rows = _may_connect(state.charge_points.values())
     return Reading(
         last=rows or None,
         as_of_ms=state.at_ms if rows else None,
@@ -205,6 +205,11 @@ def _charge_points(state: SiteState, samples: SiteSamples) -> Reading[tuple[Char
         fresh=False,
         problem=samples.charge_points.problem,
     )
+
+
+def _may_connect(rows: Iterable[ChargePointRow]) -> tuple[ChargePointRow, ...]:
+    """Who was taken out of the registry is nobody's business any more."""
+    return tuple(row for row in rows if row.registered)
 
 
 def _silent(samples: SiteSamples, now_ms: int, watched_ms: int) -> tuple[str, ...]:
@@ -257,7 +262,7 @@ def in_cloud(
         ),
         rules=as_told.map(lambda s: _rules_told(s, desired)),
         storage=as_told.map(lambda s: StorageNow(level=s.storage_level)),
-        charge_points=as_told.map(lambda s: tuple(s.charge_points.values())),
+        charge_points=as_told.map(lambda s: _may_connect(s.charge_points.values())),
         sessions=sessions.no_fresher_than(pulse),
         gaps=gaps,
         chain_verified=copy.map(lambda c: c.chain_verified),
@@ -358,5 +363,8 @@ def _merged(state: SiteState, view: ChargePointView) -> ChargePointRow:
         vendor=view.vendor or row.vendor,
         model=view.model or row.model,
         booted_at_ms=view.booted_at_ms or row.booted_at_ms,
+        registered=view.registered,
+        security_profile=view.security_profile,
+        next_security_profile=view.next_security_profile,
         connectors=connectors,
     )

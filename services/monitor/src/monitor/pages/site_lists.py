@@ -22,7 +22,7 @@ def charge_points(status: SiteStatus) -> Html:
     now_ms, fresh = status.now_ms, status.charge_points.fresh
     rows = [
         (
-            el("b", row.charge_point),
+            [el("b", row.charge_point), el("small", _security(row))],
             _connection(row, now_ms, fresh),
             _connectors(row, fresh),
             [f"{row.vendor} {row.model}".strip() or DASH, el("small", row.firmware)],
@@ -36,7 +36,7 @@ def charge_points(status: SiteStatus) -> Html:
             "Charge points",
             ("Charge point", "Connection", "Connectors", "Device"),
             rows,
-            "No charge point has connected yet."
+            "No charge point is registered."
             if status.charge_points.last is not None
             else "Not known yet.",
         ),
@@ -45,6 +45,8 @@ def charge_points(status: SiteStatus) -> Html:
 
 
 def _connection(row: ChargePointRow, now_ms: int, fresh: bool) -> Child:
+    if not row.connected and row.since_ms is None:
+        return chip("never connected" if fresh else "not known to have connected", "unknown")
     word = "connected" if row.connected else "away"
     kind = ("good" if row.connected else "attention") if fresh else "unknown"
     why = f"{row.reason}" if row.reason and not row.connected else None
@@ -52,6 +54,14 @@ def _connection(row: ChargePointRow, now_ms: int, fresh: bool) -> Child:
         chip(word if fresh else f"was {word}", kind),
         el("small", since(row.since_ms, now_ms), why and f", {why}"),
     ]
+
+
+def _security(row: ChargePointRow) -> str | None:
+    if row.security_profile is None:
+        return None
+    following = row.next_security_profile
+    upgrade = "" if following is None else f", then {following}"
+    return f"security profile {row.security_profile}{upgrade}"
 
 
 def _connectors(row: ChargePointRow, fresh: bool) -> Child:
