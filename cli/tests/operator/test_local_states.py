@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from holdfast.contracts.charge_point import AvailabilityChanged, ChargePointConnected
+from holdfast.contracts.charge_point import ChargePointConnected
+from holdfast.contracts.command import Command, CommandSettled, Disposition
 
 
 async def closed(world: Any) -> None:
@@ -16,9 +17,15 @@ async def closed(world: Any) -> None:
     )
     await world.tell(connected, at_ms=now_ms - 7_200_000)
     for availability, ago_ms in (("Operative", 7_200_000), ("Inoperative", 1_800_000)):
-        fact = AvailabilityChanged(
-            charge_point="CP-01", connector=1, availability=availability, command_id="c"
-        )
+        command = Command(
+            id=availability, charge_point="CP-01", action="ChangeAvailability",
+            payload={"connectorId": 1, "type": availability}, issued_at_ms=now_ms - ago_ms,
+            deadline_ms=now_ms,
+        )  # fmt: skip
+        fact = CommandSettled(
+            charge_point="CP-01", command=command, disposition=Disposition.DELIVERED,
+            answer='{"status":"Accepted"}',
+        )  # fmt: skip
         await world.tell(fact, at_ms=now_ms - ago_ms)
 
 
