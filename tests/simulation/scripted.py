@@ -7,6 +7,7 @@ that there is no effect after which a crash breaks a promise.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from holdfast.contracts.mode import Mode, ModeStatus
 from holdfast.contracts.rpc import Empty
 from holdfast_testkit.sim_clock import run_virtual
 from simulation.faults import CsmsFaults, Faults
+from simulation.order import drawn_order
 from simulation.provisioning import LISTED, SITE
 from simulation.story import Lived, scratch_folder, settle, without_gc
 from simulation.world import BRIDGES, SimWorld
@@ -27,7 +29,7 @@ SCENE_MS_MAX = 60_000
 
 def tell(*, kill_at_effect: int | None = None, csms: bool = False) -> Lived:
     """With a CSMS only what the bridges do is counted as effects; it does not recognise a start that comes twice."""
-    with scratch_folder() as folder, without_gc():
+    with scratch_folder() as folder, without_gc(), drawn_order(random.Random("scripted")):
         return run_virtual(_tell(folder, kill_at_effect, csms))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import shutil
 import tempfile
 from collections.abc import Coroutine, Iterator
@@ -33,6 +34,7 @@ from simulation import operating
 from simulation.charge_point import SimChargePoint
 from simulation.evidence import Evidence, Ledgered, archived, published
 from simulation.faults import Faults
+from simulation.order import drawn_order
 from simulation.process import Died
 from simulation.provisioning import BLOCKED, LISTED, SITE, STRANGER
 from simulation.publishing import Publisher
@@ -67,7 +69,8 @@ class Lived:
 
 def live(faults: Faults, *, safety_ms: int = SAFETY_MS) -> Lived:
     """The whole life of this seed."""
-    with scratch_folder() as folder, without_gc():
+    order = drawn_order(random.Random(f"{faults.seed} order"))
+    with scratch_folder() as folder, without_gc(), order:
         return run_virtual(_live(faults, folder, safety_ms))
 
 

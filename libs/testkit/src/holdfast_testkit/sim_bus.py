@@ -76,7 +76,8 @@ class SimBus:
         self.name = name
         self._clock = clock
         self._open = True
-        self._working: set[asyncio.Task[None]] = set()
+        self._working: dict[asyncio.Task[None], None] = {}
+        """In the order in which they began: a set's would be that of addresses."""
         self._room = asyncio.Semaphore(IN_FLIGHT_MAX)
 
     # --- the test's side ---
@@ -288,8 +289,8 @@ class SimBus:
                 reply.set_result(data)
 
         task = asyncio.get_running_loop().create_task(work())
-        self._working.add(task)
-        task.add_done_callback(self._working.discard)
+        self._working[task] = None
+        task.add_done_callback(lambda done: self._working.pop(done, None))
         return reply
 
     # --- administration ---
