@@ -349,7 +349,10 @@ class SimCsms:
         return transaction
 
     def _told(self, said: Said) -> None:
-        transaction = self.ledger.transactions.get(json.loads(said.payload).get("transactionId"))
+        id = json.loads(said.payload).get("transactionId")
+        if id is None:
+            return  # readings of no transaction
+        transaction = self.ledger.transactions.get(id)
         if transaction is None or transaction.start.charge_point != said.charge_point:
             self.ledger.strays.append(said)
         else:

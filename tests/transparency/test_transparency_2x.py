@@ -32,6 +32,13 @@ ALERT = (
     '"actualValue":"true" , "eventNotificationType":"HardWiredNotification","component":{"name":"EVSE"},'
     '"variable":{"name":"Problem"}}]}'
 )
+EVENTS = [
+    f'{{"generatedAt":"{AT}","seqNo":{seq_no},"eventData":[{{"eventId":8,"timestamp":"{AT}","trigger":"Delta",'
+    f'"actualValue":"{value}" , "eventNotificationType":"CustomMonitor","component":{{"name":"EVSE"}},'
+    '"variable":{"name":"Temperature"}}]}'
+    for seq_no, value in ((1, "20"), (2, "31"), (3, "32"))
+]
+"""Below an alert; the first before the cut, the others in it."""
 CSR = '{"csr":"-----BEGIN CERTIFICATE REQUEST-----\\nMII\\n-----END"}'
 SIGNED = (
     '"meterValue":[ {"timestamp":"2025-06-15T15:08:00Z","sampledValue":[{"value": 1010.50,'
@@ -71,6 +78,7 @@ async def converse(place: Place) -> Told:
     verdicts = [await say("Authorize", f"{{{token(name)}}}") for name in (LISTED, BLOCKED)]
     await say("SecurityEventNotification", SECURITY)
     signed = await say("SignCertificate", CSR)
+    await say("NotifyEvent", EVENTS[0])
     await say("StatusNotification", status(1, "Occupied"))
     first = "a4f0-Ω".encode("ascii", "backslashreplace").decode().replace("\\", "-")
     evse = '"evse":{"id":1,"connectorId":1}'
@@ -85,6 +93,9 @@ async def converse(place: Place) -> Told:
     await say("StatusNotification", status(2, "Occupied"))
     await say("TransactionEvent", event(second, 0, "Started", "Authorized", token(), evse, offline))
     await say("NotifyEvent", ALERT)
+    for below in EVENTS[1:]:
+        await say("NotifyEvent", below)
+        await place.pause(1_500)
     await say("TransactionEvent", event(first, 3, "Updated", "ChargingStateChanged"))
     await say("TransactionEvent", event(second, 1, "Ended", "StopAuthorized", offline))
     await say("StatusNotification", status(2, "Available"))
@@ -172,8 +183,11 @@ def test_transactions_are_the_same_after_a_cut_each_once_and_in_order(direct, cu
 
 
 def test_what_is_guaranteed_arrives_after_a_cut_and_statuses_collapse(direct, cut):
-    for action in ("SecurityEventNotification", "NotifyEvent"):
-        assert calls(cut.upstream(action)) == calls(direct.upstream(action)) != []
+    assert calls(cut.upstream("SecurityEventNotification")) == calls(
+        direct.upstream("SecurityEventNotification")
+    )
+    said = [payload for _, payload in calls(cut.upstream("NotifyEvent"))]
+    assert said == [EVENTS[0], ALERT, EVENTS[2]], "below an alert of the cut only the newest"
     said = [json.loads(payload) for _, payload in calls(cut.upstream("StatusNotification"))]
     of_second = [one["connectorStatus"] for one in said if one["evseId"] == 2]
     assert of_second == ["Available", "Available"], "of the cut only the newest"

@@ -233,6 +233,9 @@ def _truth(report: Report, oracle: dict[str, Any]) -> list[str]:
     problems += [f"duplicated in effect: {item}" for item in oracle["duplicated_effects"]]
     problems += [f"energy differs: {item}" for item in oracle["energy_differences"]]
     problems += [f"unexplained: {item}" for item in report.unexplained]
+    uncounted = report.transaction_events.get("uncounted", 0)
+    if uncounted and not any("ocpp-edge" in process for process in report.killed):
+        problems.append(f"{uncounted} TransactionEvents uncounted, and ocpp-edge was never killed")
     problems += _promises(report)
     problems += [
         f"command {command.id} has no disposition"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.contracts.charge_point import ChargePointSampled
+from holdfast.contracts.charge_point import ChargePointSaid
 from holdfast.contracts.rules import TokenStatus
 from holdfast.contracts.session import (
     SessionMessageUnmatched,
@@ -222,11 +222,16 @@ def test_a_message_that_is_not_acknowledged_in_time_closes_the_socket(bench):
     assert not bench.answers
 
 
-def test_meter_values_of_no_transaction_are_telemetry(bench):
+def test_meter_values_of_no_transaction_are_answered_at_once_and_kept_for_the_csms(bench):
+    bench.journal_takes = False
     values = [{"timestamp": "2025-06-15T15:05:00Z", "sampledValue": [{"value": "1"}]}]
     bench.call("MeterValues", {"connectorId": 0, "meterValue": values}, "m1")
     assert bench.told("m1") == {}
-    assert isinstance(bench.telemetry[-1], ChargePointSampled)
+    assert not bench.closed
+    bench.journal_takes = True
+    bench.tick(1_000)
+    bench.call("MeterValues", {"connectorId": 0, "meterValue": values}, "m2")
+    assert [one.kind for one in bench.facts(ChargePointSaid)] == ["L"]
 
 
 def test_an_answer_never_goes_to_another_connection(bench):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.contracts.charge_point import ChargePointSaid, ChargePointSampled
+from holdfast.contracts.charge_point import ChargePointSampled
 from holdfast.contracts.session import SessionMetered, SessionStopped
 from holdfast.ocpp.moments import moment_ms
 from holdfast.records import replace
@@ -323,23 +323,3 @@ def test_each_connector_has_its_own_share_and_new_status_is_never_telemetry(benc
             bench.call("StatusNotification", payload, f"s{connector}{number}")
     # The first of each is news and in the journal; of the two that repeat it one is kept.
     assert [one.message_id for one in samples(bench)] == ["s11", "s21"]
-
-
-def test_how_diagnostics_and_firmware_go_on_is_always_kept(bench):
-    thinning(bench, telemetry_every_ms=MINUTE_MS)
-    for number, status in enumerate(("Downloading", "Downloaded", "Installed")):
-        bench.call("FirmwareStatusNotification", {"status": status}, f"f{number}")
-    assert [one.message_id for one in samples(bench)] == ["f0", "f1"]
-    (ended,) = bench.facts(ChargePointSaid)
-    assert (ended.message_id, ended.kind) == ("f2", "L")
-
-
-def test_connectors_beyond_the_bound_are_not_thinned(bench):
-    thinning(bench, telemetry_every_ms=MINUTE_MS)
-    value = [{"timestamp": at(STARTED_S), "sampledValue": [{"value": "1"}]}]
-    for turn in range(2):
-        for connector in range(80):
-            payload = {"connectorId": connector, "meterValue": value}
-            bench.call("MeterValues", payload, f"m{turn}-{connector}")
-    assert len(samples(bench)) == 80 + 16
-    assert len(bench.state.live.samples) <= 64

@@ -174,12 +174,13 @@ def _judge_facts(
     known = set(truth.charge_points)
     for key, facts in recorded.items():
         charge_point, action, _ = key
+        # MeterValues outside a session are no transactional message and not in the ledger's list.
+        if action == "MeterValues" and '"transactionId"' not in key[2]:
+            continue
         if len({fact.id for fact in facts}) > 1:
             places = ", ".join(fact.name for fact in facts)
             verdict.duplicated_effects.append(f"{charge_point}: one {action} in facts {places}")
-        # MeterValues outside a session are no transactional message and not in the ledger's list.
-        is_of_session = action != "MeterValues" or '"transactionId"' in key[2]
-        if charge_point in known and is_of_session and key not in truth.sent:
+        if charge_point in known and key not in truth.sent:
             verdict.unexplained.append(f"{facts[0].name}: {charge_point} never sent this {action}")
 
 

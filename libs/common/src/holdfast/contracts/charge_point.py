@@ -113,7 +113,9 @@ class DataTransferred(Fact):
 
 
 class ChargePointSaid(Fact):
-    """A message that the site keeps and does not interpret, stored before it was acknowledged."""
+    """A message that the site keeps and does not interpret: of class T and G, and how things ended, stored before it
+    was acknowledged; else of class L, of which the newest of its key counts, and the CSMS gets it.
+    """
 
     TYPE: ClassVar[str] = "charge-point.said"
 
@@ -125,6 +127,8 @@ class ChargePointSaid(Fact):
     key: str
     """Digest of its business key: a repeat has the same."""
     message_id: str
+    left_out: int = 0
+    """Class L: so many older ones of its key came shortly before it, and only the newest counts."""
     raw: str
 
 

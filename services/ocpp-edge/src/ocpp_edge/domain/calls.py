@@ -118,7 +118,9 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     """Acknowledged; the newest counts (class L)."""
 
     connector: int | None
-    """None: none of its kind is left out, for the last one tells how it ended."""
+    """None: none of its kind is thinned by rule, for the last one tells how it ended."""
+    key: str
+    """What the newest takes the place of."""
 
 
 class Relay(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from holdfast.contracts.command import (
     CommandWorded,
 )
 from holdfast.records import replace
-from ocpp_edge.domain import arrivals, commands, connections, express, lane, relaying, words
+from ocpp_edge.domain import arrivals, commands, connections, express, lane, newest, relaying, words
 from ocpp_edge.domain.calls import Call, Meter, Start, Stop, TransactionEvent
 from ocpp_edge.domain.events import (
     Admitted,
@@ -104,7 +104,10 @@ def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0
         case CallAnswered():
             return commands.answered(state, event)
         case Tick():
-            return lane.timed_out(policy, commands.timed_out(state, event.mono_ms), event.mono_ms)
+            state, told = newest.due(policy, state, event.mono_ms)
+            state = commands.timed_out(state, event.mono_ms)
+            state, closed = lane.timed_out(policy, state, event.mono_ms)
+            return state, [*told, *closed]
         case _:
             assert_never(event)
 

@@ -19,7 +19,7 @@ from holdfast.contracts.charge_point import (
 from holdfast.contracts.envelope import Fact
 from holdfast.ocpp import frames
 from holdfast.ocpp.actions import Class
-from ocpp_edge.domain import answers, relaying, thinning
+from ocpp_edge.domain import answers, newest, relaying, thinning
 from ocpp_edge.domain.calls import (
     Authorize,
     Boot,
@@ -58,9 +58,11 @@ FRAME_CHARACTERS_MAX = 2_000
 """Of a refused frame, so much is kept."""
 
 
-def received(policy: Policy, state: State, event: CallReceived) -> Step:
+def received(policy: Policy, state: State, event: CallReceived) -> Step:  # noqa: C901  one case per kind of request
     call = event.call
     match call.request:
+        case Latest() | Meter() as latest if call.is_answered and policy.new_sessions:
+            return _newest(policy, state, event, latest)
         case Heartbeat() | Latest() | Meter():
             return _sampled(policy, state, event)
         case Kept() as kept:
@@ -219,8 +221,19 @@ def _said(state: State, call: Call, kept: Kept) -> Step:
         raw=call.raw,
     )
     id = digest(fact.TYPE, state.charge_point, kept.key, call.raw)
+    if kept.kind is Class.LATEST:
+        state = newest.superseded(state, kept.key)
     state, effect = record(state, fact, id, cause=call.message_id, call=call)
     return state, [effect]
+
+
+def _newest(policy: Policy, state: State, event: CallReceived, latest: Latest | Meter) -> Step:
+    """Of those for whom there is no room telemetry is all that is left."""
+    step = newest.came(policy, state, event, newest.key_of(event.call.action, latest))
+    if step is None:
+        return _sampled(policy, state, event)
+    state, effects = step
+    return state, [*_answered(policy, event, "accepted"), *effects]
 
 
 def not_stored(policy: Policy, state: State, call: Call, event: NotStored) -> Step:

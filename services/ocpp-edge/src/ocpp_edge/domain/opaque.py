@@ -1,6 +1,6 @@
 """Messages that the site does not interpret: what becomes of them is their class's, by the table of actions.
 
-T, G -> Kept        L -> Latest, or Kept where it ends something or the CSMS is told it afterwards        R -> Relay
+T, G -> Kept        L -> Latest, or Kept where it ends something or stands until the next one        R -> Relay
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TOLD_AFTERWARDS = frozenset(
         "ClosePeriodicEventStream",
     }
 )
-"""Of class L, rare, and standing until the next one: the CSMS gets the newest after an outage, too."""
+"""Of class L, rare, and standing until the next one: stored before it is answered."""
 CRITICAL = 3
 """Severities of 2.1: 0 danger, 1 hardware failure, 2 system failure, 3 critical."""
 
@@ -62,16 +62,28 @@ def _by_class(row: ActionRow, payload: Payload, raw: str) -> Request:
         case Class.RELAYED:
             return Relay()
         case Class.LATEST if not (_ends(row, payload) or row.action in TOLD_AFTERWARDS):
-            return Latest(connector=_connector(payload))
+            return Latest(connector=_connector(payload), key=key_of(row, payload, raw))
         case kind if row.action == "NotifyEvent" and not _is_alert(payload):
-            return Latest(connector=None)
+            return Latest(connector=None, key=digest(row.action, *_variables(payload)))
         case kind:
             return Kept(kind=kind, key=key_of(row, payload, raw))
 
 
 def key_of(row: ActionRow, payload: Payload, raw: str) -> str:
+    """What tells a repeat; or, of class L, what the newest takes the place of."""
+    if not row.key and row.kind is Class.LATEST:
+        return digest(row.action)
     parts = [_at(payload, path) for path in row.key] if row.key else [raw]
     return digest(row.action, *parts)
+
+
+def _variables(payload: Payload) -> list[str]:
+    """What the events are about."""
+    about = (
+        json.dumps([one.get("component"), one.get("variable")], sort_keys=True)
+        for one in payload["eventData"]
+    )
+    return sorted(set(about))
 
 
 def _at(payload: Payload, path: str) -> str:

@@ -100,6 +100,14 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """The journal says that some may be left out behind it: then some are."""
 
 
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest of its key (class L), not recorded yet."""
+
+    event: CallReceived
+    left_out: int = 0
+    """So many older ones it took the place of."""
+
+
 class Live(msgspec.Struct, frozen=True, kw_only=True):
     connection: str | None = None
     connected_at_ms: int | None = None
@@ -128,6 +136,10 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     """Meter values of open sessions, by transaction id."""
     untold: Mapping[TransactionId, Untold] = msgspec.field(default_factory=dict)
     """What the store had, of the life before."""
+    newest_waiting: Mapping[str, Waiting] = msgspec.field(default_factory=dict)
+    """Of class L, by key: see `newest.py`."""
+    newest_until: Mapping[str, int] = msgspec.field(default_factory=dict)
+    """Keys of class L that were recorded: until then (monotonic clock) a newer one waits."""
     arriving: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Commands on their way to the journal, by id: what they are, see `identity.py`."""
     admitting: str | None = None
@@ -170,7 +182,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     def waits(self, mono_ms: int) -> bool:
         """Something here ends by time; a CALL that came this very moment is not looked at yet."""
         live, known = self.live, self.known
-        if live.news or known.commands or known.due or live.settling:
+        if live.news or known.commands or known.due or live.settling or live.newest_waiting:
             return True
         return bool(live.lane) and mono_ms - live.lane[0].mono_ms >= JUST_COME_MS
 
