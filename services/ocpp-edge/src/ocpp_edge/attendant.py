@@ -65,6 +65,7 @@ from ocpp_edge.domain.identity import content, content_known
 from ocpp_edge.domain.left_out import Untold
 from ocpp_edge.domain.sessions import Origin
 from ocpp_edge.domain.state import State
+from ocpp_edge.domain.transactions import LOWEST
 from ocpp_edge.link import Link
 from ocpp_edge.receipts import Receipts
 from ocpp_edge.services import Services
@@ -318,6 +319,7 @@ class Attendant:
         transactions = self._services.transactions
         return Origin(
             owner=transactions.owner(request.transaction_id),
+            lowest=LOWEST,
             highest=transactions.highest(self._at_ms),
         )
 

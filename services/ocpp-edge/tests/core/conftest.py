@@ -34,7 +34,7 @@ from ocpp_edge.domain.charge_point import decide
 from ocpp_edge.domain.left_out import Untold
 from ocpp_edge.domain.sessions import Origin
 from ocpp_edge.domain.state import Policy, State
-from ocpp_edge.domain.transactions import Transactions
+from ocpp_edge.domain.transactions import LOWEST, Transactions
 
 SCHEMAS = Schemas()
 
@@ -137,6 +137,7 @@ class Bench:
         if isinstance(request, Meter | Stop) and request.transaction_id is not None:
             origin = Origin(
                 owner=self.transactions.owner(request.transaction_id),
+                lowest=LOWEST,
                 highest=self.transactions.highest(self.at_ms),
             )
         self.feed(events.CallReceived(**self.now, call=call, origin=origin))

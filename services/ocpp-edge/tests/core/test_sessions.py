@@ -17,6 +17,7 @@ from holdfast.contracts.session import (
 )
 from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.domain import events
+from ocpp_edge.domain.transactions import LOWEST
 
 
 def test_a_session_is_recorded_and_each_message_acknowledged(bench):
@@ -146,10 +147,23 @@ def test_an_id_that_could_be_of_an_earlier_life_of_the_disk_is_recorded_under_it
     assert (bench.told("m1"), bench.told("m2")) == ({}, {})
 
 
-def test_an_id_that_was_never_given_out_is_acknowledged_and_kept_as_unmatched(bench):
-    bench.stop("m1", 2**31)
-    assert bench.facts(SessionMessageUnmatched)[0].action == "StopTransaction"
-    assert bench.told("m1") == {}
+@pytest.mark.parametrize("id", [1, 5, 999_999, LOWEST - 1, 2**31])
+def test_an_id_that_was_never_given_out_is_acknowledged_and_kept_as_unmatched(bench, id):
+    bench.meter("m0", id)
+    bench.stop("m1", id)
+    unmatched = bench.facts(SessionMessageUnmatched)
+    assert [one.action for one in unmatched] == ["MeterValues", "StopTransaction"]
+    assert not bench.facts(SessionStopped)
+    assert (bench.told("m0"), bench.told("m1")) == ({}, {})
+
+
+def test_an_id_of_a_clock_that_stood_in_the_past_is_known_to_the_site_that_gave_it_out(bench):
+    bench.at_ms = 0
+    bench.start("m1")
+    assert bench.told("m1")["transactionId"] == 1
+    bench.at_ms = 1_750_000_000_000
+    bench.stop("m2", 1)
+    assert bench.facts(SessionStopped)[0].transaction_id == 1
 
 
 def test_another_charge_points_transaction_is_never_touched(bench):
@@ -323,6 +337,47 @@ def test_without_an_id_a_reading_is_the_open_sessions_of_its_connector_and_of_no
     metered = [(one.message_id, one.transaction_id) for one in bench.facts(SessionMetered)]
     assert metered == [("a", ids[2]), ("b", ids[1]), ("c", ids[2])]
     assert [one.message_id for one in bench.facts(SessionMessageUnmatched)] == ["d"]
+
+
+@pytest.mark.parametrize("life", ["one", "another"])
+def test_a_stop_without_an_id_never_ends_a_session_that_goes_by_its_own_id(bench, life):
+    """The charge point knows that id: its -1 is another session's, whose start never came here."""
+    bench.start("m1", token="ONE")
+    transaction = bench.told("m1")["transactionId"]
+    bench.meter("m2", transaction)
+    if life == "another":
+        bench.crash()
+        bench.connect()
+    bench.stop("m3", -1, wh=5_000)
+    bench.meter("m4", -1, wh=5_000)
+    bench.meter("m5", transaction, wh=200)
+    bench.stop("m6", transaction, wh=300, token="ONE")
+    assert [one.message_id for one in bench.facts(SessionMessageUnmatched)] == ["m3", "m4"]
+    assert [one.message_id for one in bench.facts(SessionMetered)] == ["m2", "m5"]
+    assert [one.message_id for one in bench.facts(SessionStopped)] == ["m6"]
+    assert not bench.facts(SessionStopRepeated)
+    assert all(bench.told(one) == {} for one in ("m3", "m4"))
+
+
+def test_without_an_id_it_is_the_one_session_whose_id_was_never_used(bench):
+    bench.start("m1", connector=1)
+    bench.start("m2", connector=2)
+    bench.meter("m3", bench.told("m1")["transactionId"], connector=1)
+    bench.meter("m4", -1, connector=2)
+    bench.stop("m5", -1)
+    (stopped,) = bench.facts(SessionStopped)
+    assert stopped.transaction_id == bench.told("m2")["transactionId"]
+
+
+def test_an_id_is_used_in_readings_that_say_nothing_of_energy_too(bench):
+    bench.start("m1")
+    transaction = bench.told("m1")["transactionId"]
+    sample = {"value": "21", "measurand": "Temperature"}
+    values = [{"timestamp": "2025-06-15T15:05:00Z", "sampledValue": [sample]}]
+    payload = {"connectorId": 1, "transactionId": transaction, "meterValue": values}
+    bench.call("MeterValues", payload, "m2")
+    bench.stop("m3", -1)
+    assert len(bench.facts(SessionMessageUnmatched)) == 1
 
 
 @pytest.mark.parametrize("stop", [{"token": "ANOTHER"}, {"wh": 99}], ids=str)

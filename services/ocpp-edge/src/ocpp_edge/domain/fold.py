@@ -8,6 +8,7 @@ twice changes nothing that counts.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 
 from holdfast import local_state
@@ -230,6 +231,9 @@ def _metered(known: Known, seq: int, at_ms: int, fact: SessionMetered, local: Lo
     """All at once, for it is folded more often than all others together."""
     sessions = known.sessions
     session = sessions.get(fact.transaction_id)
+    if session is not None and not session.named and _named(fact):
+        session = replace(session, named=True)
+        sessions = {**sessions, session.transaction_id: session}
     if session is not None and fact.readings:
         highest_wh = max(reading.energy_wh for reading in fact.readings)
         session = replace(
@@ -247,6 +251,12 @@ def _metered(known: Known, seq: int, at_ms: int, fact: SessionMetered, local: Lo
         sessions=sessions,
         others=known.others.remembering(other_key(fact.raw), "{}"),
     )
+
+
+def _named(fact: SessionMetered) -> bool:
+    """Said under the session's own id, not -1; looked at until it was once."""
+    said = json.loads(fact.raw).get("transactionId")
+    return bool(said == fact.transaction_id)
 
 
 def _thinned(known: Known, seq: int, fact: SessionMetered) -> Known:

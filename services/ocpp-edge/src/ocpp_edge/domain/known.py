@@ -20,7 +20,7 @@ from ocpp_edge.domain import consequences, dedupe
 from ocpp_edge.domain.dedupe import Memory, no_memory
 from ocpp_edge.domain.installed import NOTHING_INSTALLED, Installed
 
-FOLD_VERSION = 7
+FOLD_VERSION = 8
 """Raised with every change that gives the same facts another `Known`: then the journal is folded anew."""
 
 OPEN_SESSIONS_MAX = 32
@@ -97,6 +97,8 @@ class Session:
     """2.x: the last that was journaled."""
     begun: bool = True
     """False: its start is not known here (2.x: it goes by the station's own id all the same)."""
+    named: bool = False
+    """1.6: the charge point has used its id, so it is none of those that it means by -1."""
     thinned: Thinned | None = None
     """Its last reading, if some may have been left out behind it."""
 

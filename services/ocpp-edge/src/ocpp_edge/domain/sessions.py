@@ -2,9 +2,10 @@
 
     fact_of(known, call, ...) -> the fact to store, with its id        (None: a repeat, nothing to store)
 
-A positive id that this charge point does not know may be of an earlier life of the site's disk: it is
-recorded under that id, so that the cloud can join the parts. Every message is acknowledged; what belongs
-to no session is kept as unmatched.
+A positive id that this charge point does not know may be of an earlier life of the site's disk: where it can be,
+it is recorded under that id, so that the cloud can join the parts. -1 means a session whose id the charge point
+never got: none of those that it has used the id of. Every message is acknowledged; what belongs to no session is
+kept as unmatched.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
     owner: str | None
     """The charge point that the id was given to; None when the site does not know it."""
+    lowest: int
     highest: int
-    """No id above it was ever given out here."""
+    """No id below or above them was ever given out here."""
 
 
 class Unmatched(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +123,7 @@ def _bound(
         return transaction_id
     if origin.owner not in (None, charge_point):
         return Unmatched(reason="the transaction is another charge point's")
-    if transaction_id > origin.highest:
+    if not origin.lowest <= transaction_id <= origin.highest:
         return Unmatched(reason="no such transaction was ever begun here")
     return transaction_id
 
@@ -132,18 +134,22 @@ def _bound_without_id(known: Known, request: Meter | Stop) -> TransactionId | Un
         session = known.session_on(request.connector)
         if session is None or isinstance(session.transaction_id, str):
             return Unmatched(reason=f"no session is open on connector {request.connector}")
+        if session.named:
+            reason = f"the session on connector {request.connector} was metered under its own id"
+            return Unmatched(reason=reason)
         return session.transaction_id
     running = [one for one in known.running() if isinstance(one.transaction_id, int)]
-    candidates = [one for one in running if _may_end(one, request)]
+    candidates = [one for one in running if not one.named and _may_end(one, request)]
     if len(candidates) == 1:
         return candidates[0].transaction_id
     return Unmatched(
-        reason=f"{len(running)} sessions are open, and the stop does not say which it ends"
+        reason=f"the stop does not say which session it ends: {len(candidates)} of the {len(running)} "
+        "that are open can be meant"
     )
 
 
 def _may_end(session: Session, stop: Stop) -> bool:
-    """Its start may never have come here: then it is none of those that are open."""
+    """The start that the stop belongs to may never have come here: then it is none of those that are open."""
     if (
         stop.driver_token
         and stop.driver_token.casefold() != (session.driver_token or "").casefold()

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 
 EPOCH_MS = 1_704_067_200_000
 """2024-01-01T00:00:00Z."""
+LOWEST = 31_622_400
+"""The seconds at 2025-01-01: no site ran before it, so a smaller id was never given out, in no life of the disk. But
+for those of a clock that stood in the past: this life knows its own, and an earlier life's are quarantined."""
 SECONDS_MAX = 2**30
 """A clock gone mad must not lead beyond 2^31: many charge points hold 32 bits. Reached in 2058."""
 AHEAD_MAX = 86_400
