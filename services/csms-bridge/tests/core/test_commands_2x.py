@@ -135,6 +135,24 @@ def test_every_action_goes_to_the_site_and_its_answer_comes_back_as_it_was(scene
     assert scene_2x.texts[-1] == '[3,"x1",{"own" : "payload"}]'
 
 
+def test_variables_of_which_a_newer_command_took_the_place_are_told_as_rejected(scene_2x):
+    payload = PAYLOADS["SetVariables"]
+    scene_2x.call("SetVariables", payload)
+    (command,) = scene_2x.to_site()
+    taken = {"attributeStatus": "Accepted", "component": COMPONENT, "variable": VARIABLE}
+    why = "without what newer commands set: ocppcommctrlr.other (command c2)"
+    answer = json.dumps({"setVariableResult": [taken]})
+    scene_2x.end_command(command.id, answer=answer, reason=why)
+    said = scene_2x.answers()[-1][2]
+    validator(V201, "SetVariables").validate(said)
+    assert said["setVariableResult"][0] == taken
+    (_, left) = said["setVariableResult"]
+    assert (left["variable"]["name"], left["attributeStatus"]) == ("Other", "Rejected")
+    assert left["attributeStatusInfo"]["additionalInfo"] == why
+    for nonsense in ('{"setVariableResult":7}', "[]", "{"):
+        assert refusals.completed(nonsense, payload, why) == nonsense
+
+
 def test_desired_state_is_kept_for_a_site_that_is_away(scene_2x):
     scene_2x.reach(False)
     scene_2x.call("ChangeAvailability", {"operationalStatus": "Inoperative"})

@@ -87,6 +87,10 @@ def clear(**payload):
     return command("ClearChargingProfile", **payload)
 
 
+def display(id, text="hello"):
+    return command("SetDisplayMessage", message={"id": id, "message": {"content": text}})
+
+
 FIRST = (SUPERSEDED, None)
 NEITHER_TOUCHED = (None, None)
 
@@ -131,6 +135,12 @@ NEITHER_TOUCHED = (None, None)
         (cancel(5), reserve(5), NEITHER_TOUCHED),
         (command("Reset", type="Hard"), command("Reset", type="Soft"), FIRST),
         (command("UpdateFirmware", location="a"), command("UpdateFirmware", location="b"), FIRST),
+        (display(1), display(1, "other"), FIRST),
+        (display(1), display(2), NEITHER_TOUCHED),
+        (display(1), command("ClearDisplayMessage", id=1), FIRST),
+        (command("ClearDisplayMessage", id=1), display(1), FIRST),
+        (command("ClearDisplayMessage", id=2), display(1), NEITHER_TOUCHED),
+        (command("ClearDisplayMessage"), command("ClearDisplayMessage"), NEITHER_TOUCHED),
         (command("GetConfiguration"), command("GetConfiguration"), NEITHER_TOUCHED),
         (command("DataTransfer"), command("DataTransfer"), NEITHER_TOUCHED),
         (command("TriggerMessage"), command("TriggerMessage"), NEITHER_TOUCHED),

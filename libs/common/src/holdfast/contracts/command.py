@@ -145,6 +145,10 @@ class CommandDispatched(Fact):
     charge_point: str
     command: Command
     message_id: str
+    payload: Payload | None = None
+    """What of it is sent, where newer commands took the place of parts of it; None: all of it."""
+    reason: str = ""
+    """What is not sent, and which commands set that."""
 
 
 class CommandSettled(Fact):

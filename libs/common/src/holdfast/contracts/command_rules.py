@@ -62,7 +62,8 @@ class Precondition(StrEnum):
     LIST_NEWER = "list-newer"
     """Its version is above the installed one, and changes come on top of what they are changes to."""
     WITHIN_ITS_DATES = "within-its-dates"
-    """expiryDate, validTo, the end of the schedule, retrieveDate (with an hour's grace) have not passed."""
+    """expiryDate, validTo, the end of the schedule, retrieveDate (with an hour's grace) have not passed; the session
+    that a display message is for runs."""
 
 
 def _several(value: Any) -> Any:

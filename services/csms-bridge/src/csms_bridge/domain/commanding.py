@@ -111,7 +111,10 @@ def ended(state: State, event: CommandEnded) -> Step:
         told = transactions.status(state, waits.payload, event.answer)
         frame = frames.result(waits.message_id, told)
     else:
-        frame = frames.result(waits.message_id, event.answer)
+        whole = event.answer
+        if event.reason and waits.action == "SetVariables":
+            whole = refusals.completed(whole, waits.payload, event.reason)
+        frame = frames.result(waits.message_id, whole)
     return _forgotten(state, event.command_id), [_answer(waits.connection, frame)]
 
 

@@ -206,6 +206,31 @@ def _answer(
     return {"status": status, "statusInfo": info}
 
 
+def completed(answer: str, payload: Mapping[str, Any], why: str) -> str:
+    """Of a SetVariables that was sent in part: each variable that was asked for has its result."""
+    try:
+        said: dict[str, Any] = json.loads(answer)
+        results = list(said["setVariableResult"])
+        known = [_variable(one) for one in results]
+        info = {"reasonCode": REASON, "additionalInfo": why[:WHY_CHARACTERS_MAX]}
+        for one in payload["setVariableData"]:
+            if _variable(one) not in known:
+                named = {name: one[name] for name in _NAMES if name in one}
+                results.append(
+                    {**named, "attributeStatus": "Rejected", "attributeStatusInfo": info}
+                )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return answer
+    return json.dumps({**said, "setVariableResult": results}, separators=(",", ":"))
+
+
+_NAMES = ("component", "variable", "attributeType")
+
+
+def _variable(one: Mapping[str, Any]) -> tuple[Any, ...]:
+    return one["component"], one["variable"], one.get("attributeType", "Actual")
+
+
 def error(message_id: str, code: CallErrorCode, why: str) -> str:
     said = [4, message_id, code, why[:WHY_CHARACTERS_MAX], {}]
     return json.dumps(said, separators=(",", ":"))

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TypeVar
 
 from holdfast.contracts.command import (
+    Command,
     CommandDispatched,
     CommandHeld,
     CommandObserved,
@@ -21,7 +22,7 @@ from holdfast.contracts.envelope import Fact
 from holdfast.contracts.session import SessionMetered, SessionStopped
 from holdfast.local_state.late import in_its_place
 from holdfast.records import replace
-from ocpp_edge.domain import consequences, energy_cap, identity, installed, supersession
+from ocpp_edge.domain import consequences, energy_cap, identity, installed, parts, supersession
 from ocpp_edge.domain.known import UNCERTAIN_MAX, Known, Pending
 
 Key = TypeVar("Key")
@@ -40,13 +41,28 @@ def command_folded(
                 known = _with_stop(known, at_ms, fact)
             if command.id in known.settled or command.id in known.commands:
                 return known
+            known = _overtaking(known, command)
         case CommandDispatched():
-            pending = replace(pending, dispatched_ms=at_ms)
+            pending = replace(
+                pending, dispatched_ms=at_ms, sent=fact.payload, sent_without=fact.reason
+            )
         case CommandSettled():
             if command.issuer is Issuer.SITE:
                 known = _with_stop(known, at_ms, fact)
             return watched(settled(known, fact), fact)
     return replace(known, commands={**known.commands, command.id: pending})
+
+
+def _overtaking(known: Known, newer: Command) -> Known:
+    """Of what waits, the parts that this one sets anew."""
+    changed = {}
+    for id, pending in known.commands.items():
+        parts_taken = parts.shared(pending.command, newer)
+        waits = pending.dispatched_ms is None
+        if parts_taken and waits and supersession.may_supersede(pending.command, newer):
+            overtaken = {**pending.overtaken, **dict.fromkeys(sorted(parts_taken), newer.id)}
+            changed[id] = replace(pending, overtaken=overtaken)
+    return replace(known, commands={**known.commands, **changed}) if changed else known
 
 
 def _with_stop(known: Known, at_ms: int, fact: CommandReceived | CommandSettled) -> Known:
@@ -144,7 +160,7 @@ def watched(known: Known, fact: Fact) -> Known:
             continue  # an earlier life may have sent it at any time, after this reading, too
         # One that an earlier life of the disk may have sent was sent after it was issued.
         sent_ms = pending.dispatched_ms or pending.command.issued_at_ms
-        seen = consequences.observed(pending.command, sent_ms, fact)
+        seen = consequences.observed(pending.as_sent, sent_ms, fact)
         known = _due(known, seen)
     return known
 

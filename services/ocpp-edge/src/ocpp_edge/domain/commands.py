@@ -35,6 +35,7 @@ from ocpp_edge.domain import (
     consequences,
     energy_cap,
     from_known,
+    parts,
     supersession,
     words,
 )
@@ -49,6 +50,7 @@ from ocpp_edge.domain.events import (
     Stored,
 )
 from ocpp_edge.domain.express import FRAME_CHARACTERS_MAX
+from ocpp_edge.domain.known import Pending
 from ocpp_edge.domain.state import Outstanding, Policy, State, record
 
 Step = tuple[State, list[Effect]]
@@ -86,8 +88,19 @@ def admitted(policy: Policy, state: State, event: Admitted) -> Step:
         return _from_known(state, event, command), []
     if state.live.connection is None:
         return state.with_live(held=state.live.held | {command.id}), []
+    return _dispatch(state, pending, decision)
+
+
+def _dispatch(state: State, pending: Pending, decision: str) -> Step:
+    command = pending.command
+    if parts.is_gone(pending):  # while the rules were asked
+        return _superseded(state, pending, decision), []
     fact = CommandDispatched(
-        charge_point=state.charge_point, command=command, message_id=message_id_of(command)
+        charge_point=state.charge_point,
+        command=command,
+        message_id=message_id_of(command),
+        payload=parts.left_of(pending),
+        reason=parts.without(pending),
     )
     state = state.with_live(sending=command.id)
     state, effect = record(state, fact, _dispatched_id(command), cause=decision)
@@ -142,7 +155,8 @@ def dispatched(policy: Policy, state: State, event: Stored, fact: CommandDispatc
         since_mono_ms=event.mono_ms,
         answer_ms_max=policy.answer_ms_max * _patience(version, command.action),
     )
-    payload = json.dumps(command.payload, separators=(",", ":"))
+    sent = command.payload if fact.payload is None else fact.payload
+    payload = json.dumps(sent, separators=(",", ":"))
     frame = frames.call(message_id, command.action, payload)
     send = SendCall(connection=connection, frame=frame, command=command)
     return state.with_live(outstanding=outstanding), [send]
@@ -164,10 +178,12 @@ def answered(state: State, event: CallAnswered) -> Step:
         outstanding=None,
         answered=state.live.answered.remembering(message_id, outstanding.command_id),
     )
-    command = state.known.commands[outstanding.command_id].command
+    pending = state.known.commands[outstanding.command_id]
+    command = pending.command
     match event.answer:
         case frames.Result(raw=raw):
-            return _settle(state, command, Disposition.DELIVERED, "", answer=raw), []
+            without = pending.sent_without
+            return _settle(state, command, Disposition.DELIVERED, without, answer=raw), []
         case frames.Error(code=code, description=description):
             reason = f"the charge point answered {code} {description}".strip()[:500]
             return _settle(state, command, Disposition.DELIVERED, reason), []
@@ -253,6 +269,14 @@ def _settle(
     return state.with_live(settling={**state.live.settling, command.id: fact})
 
 
+def _superseded(state: State, pending: Pending, decision: str | None = None) -> State:
+    """Part by part."""
+    by = list(dict.fromkeys(pending.overtaken.values()))
+    reason = f"by command{'s' if len(by) > 1 else ''} {', '.join(by[: parts.NAMED_MAX])}"
+    command = pending.command
+    return _settle(state, command, Disposition.SUPERSEDED, reason, decision=decision)
+
+
 def _answered_late(state: State, event: CallAnswered) -> Step:
     """By its message id it is the answer of a command that was given up; else nobody asked for it. Never an error."""
     answer = event.answer
@@ -309,7 +333,8 @@ def _uncertain(state: State) -> State:
             continue
         waited_for = live.outstanding is not None and live.outstanding.command_id == command_id
         if not waited_for and live.sending != command_id:
-            reason = live.uncertain_because
+            without = f"; sent {pending.sent_without}" if pending.sent_without else ""
+            reason = live.uncertain_because + without
             state = _settle(state, pending.command, Disposition.UNCERTAIN, reason)
     return state
 
@@ -332,6 +357,8 @@ def _pointless(policy: Policy, state: State) -> State:
         if pending.cancelled_by is not None:
             reason = f"cancelled by {pending.cancelled_by}"
             state = _settle(state, pending.command, Disposition.SUPERSEDED, reason)
+        elif parts.is_gone(pending):
+            state = _superseded(state, pending)
     waiting = [pending.command for pending in asking.waiting(state)]
     ends = supersession.ends(state.known, waiting)
     kept = 0

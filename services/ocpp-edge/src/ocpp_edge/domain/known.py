@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, PlainSerializer
 
 from holdfast.contracts.command import Command
+from holdfast.contracts.numbers import Payload
 from holdfast.contracts.rules import TokenType
 from holdfast.contracts.session import SessionAuthorised, session_key
 from holdfast.contracts.transaction import TransactionId
@@ -153,6 +154,17 @@ class Pending:
     """For an operator's word."""
     confirmed_by: str | None = None
     cancelled_by: str | None = None
+    overtaken: Mapping[str, str] = field(default_factory=nothing)
+    """Parts of it that newer commands set, each with the command's id."""
+    sent: Payload | None = None
+    """Where that is not all of it."""
+    sent_without: str = ""
+
+    @property
+    def as_sent(self) -> Command:
+        if self.sent is None:
+            return self.command
+        return self.command.model_copy(update={"payload": self.sent})
 
 
 NOTHING_LOCAL = LocalState()

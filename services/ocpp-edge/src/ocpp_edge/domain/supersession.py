@@ -17,6 +17,7 @@ from holdfast.ocpp import payloads
 from holdfast.ocpp.actions import same_as
 from holdfast.ocpp.payloads import WHOLE
 from holdfast.ocpp.profiles import is_cleared, place_cleared, profile_of, replaces
+from ocpp_edge.domain import certificates, parts
 from ocpp_edge.domain.consequences import answered_status
 from ocpp_edge.domain.known import Known
 
@@ -27,7 +28,7 @@ SUPERSEDES: Mapping[str, str] = {
     "Reset": "a newer Reset",
     "UnlockConnector": "a newer one of the connector",
     "ChangeAvailability": "a newer one of the connector, or of the whole charge point",
-    "ChangeConfiguration": "a newer one of the key (of 2.x: of all its variables)",
+    "ChangeConfiguration": "a newer one of the key (of 2.x: variable by variable; what is left is sent)",
     "ClearCache": "a newer one",
     "SendLocalList": "a newer full list that is not older in version",
     "ReserveNow": "a newer one of the reservation; with its CancelReservation neither is sent",
@@ -35,8 +36,8 @@ SUPERSEDES: Mapping[str, str] = {
     "SetChargingProfile": "a newer one in its place (id, or connector, purpose and stack level), or a clear of it",
     "ClearChargingProfile": "a newer set in the very place, or a newer clear of the same",
     "UpdateFirmware": "a newer one",
-    "InstallCertificate": "the same again",
-    "DeleteCertificate": "the same again",
+    "InstallCertificate": "the same again, or the deletion of its certificate",
+    "DeleteCertificate": "the same again, or the installation of its certificate",
     "SetNetworkProfile": "a newer one of its slot",
     **dict.fromkeys(
         ("SetMonitoringBase", "SetMonitoringLevel", "AFRRSignal", "PublishFirmware"), "a newer one"
@@ -51,8 +52,8 @@ SUPERSEDES: Mapping[str, str] = {
     "SetDefaultTariff": "a newer one of the EVSE",
     "ClearTariffs": "the same again",
     "AdjustPeriodicEventStream": "a newer one of the stream",
-    "ClearDisplayMessage": "the same again",
-    "SetDisplayMessage": "the same again",
+    "ClearDisplayMessage": "a newer set or clear of its message",
+    "SetDisplayMessage": "a newer set or clear of its message",
     "CertificateSigned": "a newer one of its kind",
     "SetVariableMonitoring": "the same again",
     "ClearVariableMonitoring": "the same again",
@@ -73,7 +74,7 @@ def ends(known: Known, waiting: Sequence[Command]) -> dict[str, End]:
     found: dict[str, End] = {}
     for place, older in enumerate(waiting):
         for newer in waiting[place + 1 :]:
-            if newer.id in found or (_is_local(older) and not _is_local(newer)):
+            if newer.id in found or not may_supersede(older, newer):
                 continue
             if _annihilates(older, newer):
                 found |= _neither(known, older, newer)
@@ -101,6 +102,10 @@ def _is_set_anew(older: Command, newer: Command) -> bool:
     """Of ChangeAvailability, by place. The whole of 1.6 is all its connectors; in 2.x each EVSE keeps its own."""
     after, before = (payloads.connector_of(one.action, one.payload) for one in (newer, older))
     return after == before or (after == WHOLE and "type" in newer.payload)
+
+
+def may_supersede(older: Command, newer: Command) -> bool:
+    return _is_local(newer) or not _is_local(older)
 
 
 def _is_local(command: Command) -> bool:
@@ -139,13 +144,29 @@ def _is_pointless(known: Known, older: Command, newer: Command) -> bool:
         case "ChangeAvailability":
             return same_action and _covers(newer, older)
         case "ChangeConfiguration":
-            return same_action and set(_keys(older)) <= set(_keys(newer))
+            return same_action and set(parts.keys(older)) <= set(parts.keys(newer))
         case "SendLocalList":
             return same_action and _list_is_pointless(older, newer)
         case "Reset":
             return same_action and _wide(newer) in (WHOLE, _wide(older))
         case _:
-            return same_action and _is_alike(means, older, newer)
+            return (same_action and _is_alike(means, older, newer)) or _is_undoing(older, newer)
+
+
+def _is_undoing(older: Command, newer: Command) -> bool:
+    """The newer leaves what it leaves whatever the older did: it may be another action about the same thing."""
+    match older.action, newer.action:
+        case "InstallCertificate", "DeleteCertificate":
+            return certificates.is_named_by(older.payload, newer.payload)
+        case "DeleteCertificate", "InstallCertificate":
+            return certificates.is_named_by(newer.payload, older.payload)
+        case (
+            "SetDisplayMessage" | "ClearDisplayMessage",
+            "SetDisplayMessage" | "ClearDisplayMessage",
+        ):
+            return _message(older) is not None and _message(older) == _message(newer)
+        case _:
+            return False
 
 
 def _is_alike(means: str, older: Command, newer: Command) -> bool:
@@ -185,9 +206,7 @@ _BY = {
     "SetDefaultTariff": ("evseId",),
     "ClearTariffs": ("tariffIds", "evseId"),
     "AdjustPeriodicEventStream": ("id",),
-    "ClearDisplayMessage": ("id",),
     "CertificateSigned": ("certificateType",),
-    "SetDisplayMessage": ("message",),
     "SetVariableMonitoring": ("setMonitoringData",),
     "ClearVariableMonitoring": ("id",),
     "CustomerInformation": ("clear", "customerIdentifier", "idToken", "customerCertificate"),
@@ -287,13 +306,13 @@ def _reservation(command: Command) -> int | None:
     return payloads.reservation_of(command.action, command.payload)
 
 
-def _keys(command: Command) -> tuple[str, ...]:
-    """Of a SetVariables with its attribute: Actual and Target are two."""
-    data = command.payload.get("setVariableData")
-    kinds = (
-        [str(one.get("attributeType", "Actual")) for one in data if isinstance(one, dict)]
-        if isinstance(data, list)
-        else [""]
-    )
-    names = payloads.keys_set(command.payload)
-    return tuple(f"{name} {kind}".casefold() for name, kind in zip(names, kinds, strict=False))
+def _message(command: Command) -> object:
+    """Id of a display message; None: of another command."""
+    match command.action:
+        case "ClearDisplayMessage":
+            return command.payload.get("id")
+        case "SetDisplayMessage":
+            message = command.payload.get("message")
+            return message.get("id") if isinstance(message, dict) else None
+        case _:
+            return None

@@ -139,6 +139,9 @@ def _within_its_dates(case: Case) -> Obstacle:
     message, firmware = payload.get("message"), payload.get("firmware", payload)
     if isinstance(message, dict):
         ends["endDateTime"] = moment_ms(message.get("endDateTime"))
+        session = message.get("transactionId")
+        if session is not None and case.inputs.target.transaction_id != session:
+            return f"session {session}, which it is for, does not run"
     if same_as(case.command.action) == "UpdateFirmware" and isinstance(firmware, dict):
         for name in ("retrieveDate", "retrieveDateTime"):
             retrieve_ms = moment_ms(firmware.get(name))

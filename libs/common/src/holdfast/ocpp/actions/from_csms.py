@@ -294,7 +294,7 @@ ROWS = (
     told("PublishFirmware", SINCE_201, D, "requestId", obsolete=NEWER),
     told("UnpublishFirmware", SINCE_201, D, "checksum", obsolete=NEWER),
     # Certificates
-    told("CertificateSigned", ALL, X, obsolete="a newer CSR than the one it answers"),
+    told("CertificateSigned", ALL, X, obsolete="its age; a newer one of its kind"),
     told("InstallCertificate", ALL, D, "certificate", obsolete="the same one's deletion"),
     told(
         "DeleteCertificate",
