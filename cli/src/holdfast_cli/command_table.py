@@ -39,7 +39,10 @@ _PRECONDITIONS = {
     Precondition.CONNECTOR_UNCHANGED: "the connector's status is the one that stood when it was issued",
     Precondition.RESERVATION_NOT_OVER: "as far as the site knows, the reservation has not ended",
     Precondition.LIST_NEWER: "the version is above the installed one, and changes have what they are changes to",
-    Precondition.WITHIN_ITS_DATES: "expiryDate, validTo, the schedule's end, or retrieveDate (by an hour) are ahead; the session that a display message is for runs",
+    Precondition.WITHIN_ITS_DATES: (
+        "expiryDate, validTo, the schedule's end, or retrieveDate (by an hour) are ahead; "
+        "the session that a display message is for runs"
+    ),
 }
 _HEAD = """\
 # Commands of OCPP 1.6, 2.0.1 and 2.1, by the default rules
