@@ -41,7 +41,7 @@ _PRECONDITIONS = {
     Precondition.LIST_NEWER: "the version is above the installed one, and changes have what they are changes to",
     Precondition.WITHIN_ITS_DATES: (
         "expiryDate, validTo, the schedule's end, or retrieveDate (by an hour) are ahead; "
-        "the session that a display message is for runs"
+        "the session that a display message is for runs; a DER control's time is not over"
     ),
 }
 _HEAD = """\

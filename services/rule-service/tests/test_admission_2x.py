@@ -49,6 +49,11 @@ def profile(purpose="TxDefaultProfile", limit=16, **more):
     }
 
 
+def der(begins, seconds):
+    of = {"startTime": begins, "duration": seconds, "priority": 1}
+    return {"isDefault": False, "controlId": "a", "controlType": "FixedVar", "fixedVar": of}
+
+
 def decide(action, payload, mode=Mode.CONNECTED, *, age_ms=1_000, rules=None, **meets):
     command = Command(
         id="c1",
@@ -95,6 +100,10 @@ def decide(action, payload, mode=Mode.CONNECTED, *, age_ms=1_000, rules=None, **
         ("SetDisplayMessage", {"message": {"id": 1, "endDateTime": FUTURE}}, {}, None),
         ("SetDisplayMessage", {"message": {"id": 1, "transactionId": TX}}, RUNS, None),
         ("SetDisplayMessage", {"message": {"id": 1, "transactionId": TX}}, {}, OBSOLETE),
+        ("SetDERControl", der(PAST, 60), {}, OBSOLETE),
+        ("SetDERControl", der(PAST, 86_400), {}, None),
+        ("SetDERControl", der(FUTURE, 60), {}, None),
+        ("SetDERControl", {"isDefault": True, "controlId": "a", "fixedVar": {"setpoint": 3}}, {}, None),
         ("CostUpdated", {"totalCost": 3.5, "transactionId": TX}, RUNS, None),
         ("CostUpdated", {"totalCost": 3.5, "transactionId": TX}, {}, OBSOLETE),
         ("ChangeTransactionTariff", {"transactionId": TX, "tariff": {}}, RUNS, None),

@@ -143,7 +143,7 @@ def _of_2_x() -> dict[str, CommandRules]:
         "UsePriorityCharging": _expiring(LIVE, 60_000, _P.SESSION_RUNNING),
         "NotifyAllowedEnergyTransfer": _expiring(LIVE, 60_000, _P.SESSION_RUNNING),
         "AFRRSignal": _expiring(HERE, 5_000),
-        "SetDERControl": _desired(LIVE),
+        "SetDERControl": _desired(LIVE, _P.WITHIN_ITS_DATES),
         "ClearDERControl": _desired(LIVE),
         "GetDERControl": _query(),
         # Tariffs, displays

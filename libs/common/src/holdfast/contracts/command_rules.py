@@ -63,7 +63,7 @@ class Precondition(StrEnum):
     """Its version is above the installed one, and changes come on top of what they are changes to."""
     WITHIN_ITS_DATES = "within-its-dates"
     """expiryDate, validTo, the end of the schedule, retrieveDate (with an hour's grace) have not passed; the session
-    that a display message is for runs."""
+    that a display message is for runs; a DER control's own time is not over."""
 
 
 def _several(value: Any) -> Any:

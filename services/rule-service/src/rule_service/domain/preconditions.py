@@ -5,14 +5,15 @@ One function per precondition; the sentence that it gives says what stands in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from holdfast.contracts.command import Command, Disposition
 from holdfast.contracts.decision import ConnectorState
 from holdfast.contracts.rules import Precondition
 from holdfast.ocpp.actions import same_as
 from holdfast.ocpp.moments import moment_ms
-from holdfast.ocpp.payloads import connector_of, list_version_of, transaction_of
+from holdfast.ocpp.payloads import connector_of, is_number, list_version_of, transaction_of
 from holdfast.ocpp.profiles import profile_of
 from rule_service.domain.checks import Case, Finding
 
@@ -133,6 +134,16 @@ def list_obstacle(command: Command, target: ConnectorState) -> str | None:
     return None
 
 
+def _der_end(payload: Mapping[str, Any]) -> int | None:
+    """Of a control with a time of its own (2.1): it is in one of several fields, by its kind."""
+    for one in payload.values():
+        if isinstance(one, dict):
+            begins_ms, seconds = moment_ms(one.get("startTime")), one.get("duration")
+            if begins_ms is not None and is_number(seconds):
+                return begins_ms + seconds * 1000
+    return None
+
+
 def _within_its_dates(case: Case) -> Obstacle:
     payload, at_ms = case.command.payload, case.inputs.at_ms
     ends = {name: moment_ms(payload.get(name)) for name in ("expiryDate", "expiryDateTime")}
@@ -149,6 +160,8 @@ def _within_its_dates(case: Case) -> Obstacle:
     profile = profile_of(payload)
     if profile:
         ends["the profile's end"] = profile.ends_at_ms
+    if case.command.action == "SetDERControl":
+        ends["the control's end"] = _der_end(payload)
     for name, end_ms in ends.items():
         if end_ms is not None and end_ms <= at_ms:
             return f"{name} passed {at_ms - end_ms} ms ago"

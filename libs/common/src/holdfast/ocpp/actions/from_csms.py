@@ -246,7 +246,9 @@ ROWS = (
     told("UsePriorityCharging", (V21,), X, "transactionId", obsolete=ITS_END),
     told("NotifyAllowedEnergyTransfer", (V21,), X, "transactionId", obsolete=ITS_END),
     told("AFRRSignal", (V21,), X, "timestamp", obsolete="seconds: it is about now"),
-    told("SetDERControl", (V21,), D, "controlId", obsolete=OF_KEY),
+    told(
+        "SetDERControl", (V21,), D, "controlId", obsolete="a newer one of its key; its time's end"
+    ),
     told("ClearDERControl", (V21,), D, "controlId", obsolete=OF_KEY),
     told("GetDERControl", (V21,), Q, "requestId", obsolete=MOMENT),
     # Tariffs, displays
