@@ -5,6 +5,7 @@ Method: what a site's journal says is folded and looked at from the cloud; what 
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from holdfast.contracts.charge_point import (
     ChargePointDisconnected,
     ChargePointsStatus,
     ChargePointView,
+    ConnectorStatusChanged,
 )
 from holdfast.contracts.command import (
     Command,
@@ -304,6 +306,23 @@ def test_nobody_is_asked_to_look_after_a_charge_point_that_was_taken_out(facts, 
     )  # fmt: skip
     assert ("CP-02 has been disconnected" in str(must_act(shown))) is asks
     assert [row.charge_point for row in shown.charge_points.value] == ["CP-02"] * asks
+
+
+@pytest.mark.parametrize(("has", "asks"), [("2", True), ("42", False), ("many", False)])
+def test_s17_a_connector_that_the_charge_point_does_not_have_asks_for_a_look(has, asks):
+    question = command("c").model_copy(update={"action": "GetConfiguration", "payload": {}})
+    keys = [{"key": "NumberOfConnectors", "readonly": True, "value": has}]
+    answered = CommandSettled(
+        charge_point="CP-01", command=question, disposition=Disposition.DELIVERED,
+        answer=json.dumps({"configurationKey": keys}),
+    )  # fmt: skip
+    says = ConnectorStatusChanged(
+        charge_point="CP-01", connector=42, status="Charging", error_code="NoError", message_id="m",
+        raw="{}",
+    )  # fmt: skip
+    points = must_act(from_cloud(answered, says)).points
+    expected = "CP-01 speaks of connector 42, and says it has 2: check its configuration"
+    assert points == ((expected,) if asks else ())
 
 
 def samples(charge_points):

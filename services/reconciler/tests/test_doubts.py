@@ -73,6 +73,22 @@ def test_s15_figures_that_can_not_be_are_doubted(changes, says):
     assert any(one.startswith(says) for one in told), told
 
 
+@pytest.mark.parametrize(
+    ("connector", "connectors", "says"),
+    [
+        (0, None, "a session on connector 0 can't be"),
+        (-1, 2, "a session on connector -1 can't be"),
+        (42, 2, "a session on connector 42 of a charge point that says it has 2"),
+        (42, None, ""),
+        (2, 2, ""),
+        (None, 2, ""),
+    ],
+)
+def test_s17_a_session_where_there_is_no_plug_is_doubted(connector, connectors, says):
+    view = session(connector=connector, connectors=connectors)
+    assert [one.says for one in doubted(view, RULES).doubts] == [says][: bool(says)]
+
+
 @given(st.text(max_size=60), st.text(max_size=60), st.integers(), st.integers())
 def test_whatever_was_said_doubting_it_never_fails(started_at, stopped_at, begin_wh, end_wh):
     view = session(

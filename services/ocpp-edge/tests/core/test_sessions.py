@@ -41,6 +41,18 @@ def test_a_session_is_recorded_and_each_message_acknowledged(bench):
     assert not bench.state.known.sessions
 
 
+@pytest.mark.parametrize(
+    ("said", "known"), [("2", 2), ("0", None), ("two", None), ("9" * 5_000, None), ("²", None)]
+)
+def test_a_start_says_how_many_connectors_the_charge_point_said_it_has(bench, said, known):
+    bench.start("before")
+    bench.command("q", action="GetConfiguration")
+    keys = [{"key": "NumberOfConnectors", "readonly": True, "value": said}]
+    bench.answer(bench.sent[-1][0], {"configurationKey": keys})
+    bench.start("after", connector=42, meter=7)
+    assert [one.connectors for one in bench.facts(SessionStarted)] == [None, known]
+
+
 def test_a_start_that_is_not_accepted_is_recorded_and_answered_with_its_id(bench):
     bench.status = TokenStatus.BLOCKED
     bench.start("m1")

@@ -85,6 +85,8 @@ class SessionStarted(Fact):
     charge_point: str
     connector: int | None
     """1.6: connectorId. 2.x: evse.id; None where a station does not know it yet (token first, cable later)."""
+    connectors: int | None = None
+    """1.6: how many the charge point itself said it has (NumberOfConnectors) by then; None: it was not asked."""
     session: str
     transaction_id: TransactionId
     driver_token: str | None
@@ -278,6 +280,8 @@ class SessionView(Contract):
     session: str
     charge_point: str
     connector: int | None
+    connectors: int | None = None
+    """How many the charge point said it has, when the session started; None: not known."""
     transaction_id: TransactionId
     state: SessionState
     meter_start_wh: int | None

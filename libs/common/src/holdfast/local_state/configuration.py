@@ -7,8 +7,9 @@ from typing import Any
 
 from holdfast.contracts.command import Command
 from holdfast.local_state.payload import mapping, objects
-from holdfast.local_state.state import Told
+from holdfast.local_state.state import LocalState, Told
 
+CONNECTOR_DIGITS_MAX = 4
 AFTER_BOOT = " (after a boot)"
 """Behind a value that was set and does not hold yet."""
 
@@ -93,3 +94,10 @@ def variable(one: Mapping[str, Any]) -> str:
 def _name(of: Mapping[str, Any]) -> str:
     instance = of.get("instance")
     return f"{of.get('name')}" + (f"[{instance}]" if instance is not None else "")
+
+
+def connectors_of(state: LocalState) -> int | None:
+    """How many a charge point of 1.6 said it has when it was asked: nothing else tells."""
+    said = state.value("configuration/NumberOfConnectors") or ""
+    is_number = said.isascii() and said.isdigit() and len(said) <= CONNECTOR_DIGITS_MAX
+    return int(said) if is_number and int(said) else None

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from holdfast.contracts.journal import Gap, StorageLevel
 from holdfast.contracts.mode import Mode, OverrideKind, Reason
 from holdfast.contracts.registry import EntryProblem, EntryRefused
+from holdfast.local_state.configuration import connectors_of
 from monitor.domain.rows import CommandRow
 from monitor.domain.saying import announced, count, minutes, planned
 from monitor.domain.status import RulesNow, SiteStatus
@@ -242,6 +243,13 @@ def _on_charge_points(status: SiteStatus) -> Iterable[str]:
             yield (
                 f"two devices used the identity {row.charge_point}: find the second, "
                 "or give it a new password"
+            )
+        history = status.state.histories.get(row.charge_point)
+        has = connectors_of(history.state) if history else None
+        if has is not None and (most := max(row.connectors, default=0)) > has:
+            yield (
+                f"{row.charge_point} speaks of connector {most}, and says it has {has}: "
+                "check its configuration"
             )
         for number, connector in sorted(row.connectors.items()):
             if connector.status == FAULTED:

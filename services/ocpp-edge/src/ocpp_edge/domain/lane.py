@@ -9,6 +9,7 @@ open socket without answers is where charge points delete data.
 from __future__ import annotations
 
 from holdfast.contracts.rules import TokenType
+from holdfast.local_state.configuration import connectors_of
 from holdfast.ocpp import frames
 from ocpp_edge.domain import answers, sessions, thinning, transaction_events
 from ocpp_edge.domain.calls import Call, Start, Token, TransactionEvent
@@ -47,7 +48,8 @@ def authorised(policy: Policy, state: State, event: Authorised) -> Step:
             )
             fact = thinning.said(policy, state, event.at_ms, fact)
         case _ if event.transaction_id is not None:
-            fact = sessions.started(state.charge_point, call, verdict, event.transaction_id)
+            has = connectors_of(state.known.local)
+            fact = sessions.started(state.charge_point, call, verdict, event.transaction_id, has)
             id = event.request
         case _:
             return state, []

@@ -70,13 +70,20 @@ def start_id(known: Known, charge_point: str, start: Start) -> str:
     return digest("session.started", charge_point, key, *after)
 
 
-def started(charge_point: str, call: Call, verdict: Authorised, transaction_id: int) -> Fact:
+def started(
+    charge_point: str,
+    call: Call,
+    verdict: Authorised,
+    transaction_id: int,
+    connectors: int | None = None,
+) -> Fact:
     """Recorded whatever the verdict: it happened."""
     start = call.request
     assert isinstance(start, Start)
     return SessionStarted(
         charge_point=charge_point,
         connector=start.connector,
+        connectors=connectors,
         session=session_key(charge_point, transaction_id),
         transaction_id=transaction_id,
         driver_token=start.driver_token,

@@ -25,6 +25,7 @@ BEHIND_MS_MAX = 366 * 86_400_000
 
 def doubted(view: SessionView, rules: BillingRules) -> SessionView:
     found = (
+        *_place(view),
         *_energy(view, rules),
         *_figures(view),
         *_clock(view, rules),
@@ -34,6 +35,17 @@ def doubted(view: SessionView, rules: BillingRules) -> SessionView:
         *_sequence(view),
     )
     return view.model_copy(update={"doubts": found}) if found else view
+
+
+def _place(view: SessionView) -> Iterator[SessionDoubt]:
+    """Nobody charges where there is no plug."""
+    if view.connector is None:
+        return
+    if view.connector < 1:
+        yield SessionDoubt(clause="", says=f"a session on connector {view.connector} can't be")
+    elif view.connectors and view.connector > view.connectors:
+        says = f"a session on connector {view.connector} of a charge point that says it has {view.connectors}"
+        yield SessionDoubt(clause="", says=says)
 
 
 def _energy(view: SessionView, rules: BillingRules) -> Iterator[SessionDoubt]:

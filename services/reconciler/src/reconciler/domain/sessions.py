@@ -57,6 +57,8 @@ class Session:
     transaction_id: TransactionId
     connector: int | None = None
     """None while only a stop is known: StopTransaction names no connector."""
+    connectors: int | None = None
+    """The charge point said that it has so many."""
     meter_start_wh: int | None = None
     started_at: str | None = None
     status: TokenStatus | None = None
@@ -212,6 +214,7 @@ def join(site: str, parts: Sequence[tuple[str, Session]]) -> SessionView:
         session=whole.key,
         charge_point=whole.charge_point,
         connector=whole.connector,
+        connectors=whole.connectors,
         transaction_id=whole.transaction_id,
         state=whole.state,
         meter_start_wh=whole.meter_start_wh,
@@ -262,6 +265,7 @@ def _started(session: Session, fact: SessionStarted, seen_ms: int) -> Session:
     return replace(
         session,
         connector=_first(fact.connector, session.connector),
+        connectors=fact.connectors,
         meter_start_wh=fact.meter_start_wh,
         started_at=fact.at,
         status=fact.status or session.status,
@@ -338,6 +342,7 @@ def _joined(older: Session, newer: Session) -> Session:
     return replace(
         older,
         connector=_first(begin.connector, _first(older.connector, newer.connector)),
+        connectors=begin.connectors,
         meter_start_wh=begin.meter_start_wh,
         started_at=begin.started_at,
         status=vouched.status,
