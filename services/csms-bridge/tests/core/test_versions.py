@@ -224,6 +224,22 @@ def test_of_class_l_the_newest_of_each_key_goes_up_once(scene):
     assert scene.take_all() == []
 
 
+def test_of_more_keys_than_are_kept_those_that_are_told_are_forgotten_first(scene, open_2x):
+    from csms_bridge.domain.kept import LATEST_MAX
+
+    open_2x(scene)
+    for number in range(LATEST_MAX):
+        scene.journal(said("NotifyEvent", number, kind="L", key=f"a{number}"))
+    scene.take_all()
+    scene.lose()
+    scene.journal(said("NotifyChargingLimit", 1, kind="L", key="limit"), live=False)
+    for number in range(LATEST_MAX - 1):
+        scene.journal(said("NotifyEvent", 1_000 + number, kind="L", key=f"b{number}"), live=False)
+    assert len(scene.state.kept.latest) == LATEST_MAX
+    scene.reconnect()
+    assert sorted(scene.take_all()) == ["NotifyChargingLimit"] + ["NotifyEvent"] * (LATEST_MAX - 1)
+
+
 def test_the_newest_of_class_l_survives_the_loss_of_its_answer(scene):
     scene.journal(connected(), booted(), live=False)
     scene.journal(said("NotifyChargingLimit", 1, kind="L"), live=False)

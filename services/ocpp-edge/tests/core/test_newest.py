@@ -39,6 +39,8 @@ def test_the_first_is_recorded_at_once_and_of_those_that_follow_the_newest_when_
     assert said(bench) == [("Downloading", 0)]
     bench.tick(EVERY_MS - 1)
     assert said(bench) == [("Downloading", 0)]
+    waits = bench.state.waits
+    assert [waits(bench.now["mono_ms"] + ms) for ms in (0, 1)] == [False, True]
     bench.tick(1)
     assert said(bench) == [("Downloading", 0), ("Installing", 1)]
     one, other = bench.facts(ChargePointSaid)

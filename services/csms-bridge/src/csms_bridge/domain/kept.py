@@ -31,7 +31,7 @@ it is quarantined."""
 LEFT_OUT_MAX = 64
 """Ranges of seqNo that are named of one session; beyond it the last ones are joined."""
 LATEST_MAX = 64
-"""Keys of class L whose newest is kept; of more the oldest is forgotten, told or not."""
+"""Keys of class L whose newest is kept; of more the oldest that is told is forgotten, else the oldest."""
 NAMED_MAX = 100
 """Open deliveries named one by one; beyond it they are counted."""
 
@@ -220,7 +220,10 @@ def joined(known: tuple[SeqRange, ...], more: tuple[SeqRange, ...]) -> tuple[Seq
 
 def with_latest(kept: Kept, key: str, latest: Latest) -> Kept:
     others = {one: known for one, known in kept.latest.items() if one != key}
-    return replace(kept, latest=dict([*others.items(), (key, latest)][-LATEST_MAX:]))
+    if len(others) >= LATEST_MAX:
+        told = (one for one, known in others.items() if known.told)
+        del others[next(told, next(iter(others)))]
+    return replace(kept, latest={**others, key: latest})
 
 
 def told_latest(kept: Kept, key: str, place: Place) -> Kept:

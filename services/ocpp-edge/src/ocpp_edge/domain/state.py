@@ -182,7 +182,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     def waits(self, mono_ms: int) -> bool:
         """Something here ends by time; a CALL that came this very moment is not looked at yet."""
         live, known = self.live, self.known
-        if live.news or known.commands or known.due or live.settling or live.newest_waiting:
+        if live.news or known.commands or known.due or live.settling:
+            return True
+        until = live.newest_until
+        if any(until.get(key, mono_ms) <= mono_ms for key in live.newest_waiting):
             return True
         return bool(live.lane) and mono_ms - live.lane[0].mono_ms >= JUST_COME_MS
 
