@@ -286,10 +286,37 @@ def test_of_replayed_sends_the_newest_of_each_stream_goes_up_once(scene):
     sends = [one for one in scene.frames if one[0] == 6]
     assert [one[3] for one in sends] == [{"n": 2}, {"n": 2}]
     assert len({one[1] for one in sends}) == 2
+    scene.journal(said("SecurityEventNotification", 3, version=V21))
+    scene.take_all()  # the CSMS is heard: what went before came, too
     scene.lose()
     scene.reconnect()
     scene.take_all()
     assert [one for one in scene.frames if one[0] == 6] == sends
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_send_is_told_again_where_the_connection_ends_before_the_csms_is_heard(
+    scene, open_2x, live
+):
+    open_2x(scene, V21)
+    stream = "NotifyPeriodicEventStream"
+    for number in (1, 2):
+        scene.journal(said(stream, number, kind="L", key="a", version=V21), live=live)
+    scene.wait(SETTLE_MS)
+    before = [one for one in scene.frames if one[0] == 6]
+    assert [one[3]["n"] for one in before] == ([1, 2] if live else [2])
+    scene.lose()
+    scene.reconnect()
+    scene.take_all()
+    again = [one for one in scene.frames if one[0] == 6][len(before) :]
+    assert again == before[-1:], "the newest, under the id it had"
+    scene.journal(said("SecurityEventNotification", 3, version=V21))
+    scene.take_all()
+    scene.lose()
+    scene.journal(said(stream, 4, kind="L", key="a", version=V21), live=False)
+    scene.reconnect()
+    scene.take_all()
+    assert [one[3]["n"] for one in scene.frames if one[0] == 6][len(before) + 1 :] == [4]
 
 
 def test_the_security_whitepaper_of_1_6_goes_up_too(scene, facts):

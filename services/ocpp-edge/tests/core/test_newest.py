@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from holdfast.contracts.charge_point import ChargePointSaid, ChargePointSampled
 from holdfast.ocpp.versions import OcppVersion
 from holdfast.records import replace
-from ocpp_edge.domain.newest import EVERY_MS, KEYS_MAX, RECORDING_MAX
+from ocpp_edge.domain.newest import CHARACTERS_MAX, EVERY_MS, KEYS_MAX, RECORDING_MAX
 from ocpp_edge.domain.state import Policy
 
 FIRMWARE = "FirmwareStatusNotification"
@@ -137,6 +137,19 @@ def test_beyond_the_bound_of_keys_they_are_telemetry(bench):
         bench.tick()
     assert len(said(bench)) == 2 * KEYS_MAX
     assert len(bench.state.live.newest_until) <= KEYS_MAX
+
+
+def test_what_is_too_long_to_wait_is_recorded_at_once_or_telemetry(bench):
+    for wh in ("1", "9" * CHARACTERS_MAX, "2"):
+        value = {"timestamp": "2025-06-15T15:00:00Z", "sampledValue": [{"value": wh}]}
+        payload = {"connectorId": 1, "meterValue": [value]}
+        bench.call("MeterValues", payload, f"m{len(wh)}-{wh[0]}")
+    assert [one.message_id for one in bench.telemetry] == [f"m{CHARACTERS_MAX}-9"]
+    bench.tick(EVERY_MS)
+    assert said(bench) == [("m1-1", 0), ("m1-2", 0)]
+    bench.tick(EVERY_MS)
+    bench.call("MeterValues", payload | {"meterValue": [value] * 400}, "long")
+    assert said(bench)[-1] == ("long", 0)
 
 
 def test_above_the_soft_storage_limit_they_are_telemetry(bench):

@@ -234,6 +234,16 @@ def told_latest(kept: Kept, key: str, place: Place) -> Kept:
     return replace(kept, latest={**kept.latest, key: replace(known, told=True, raw="")})
 
 
+def untold_again(kept: Kept, sent: Mapping[str, Latest]) -> Kept:
+    """Nobody knows whether they came; a newer one of its key takes its place."""
+    again = {
+        key: latest
+        for key, latest in sent.items()
+        if key in kept.latest and kept.latest[key].place == latest.place
+    }
+    return replace(kept, latest={**kept.latest, **again}) if again else kept
+
+
 def with_open(kept: Kept, delivery: OpenDelivery) -> Kept:
     """What is in quarantine of one session is one matter, however many messages it is."""
     for place, one in enumerate(kept.open):

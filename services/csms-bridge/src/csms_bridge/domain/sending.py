@@ -13,7 +13,7 @@ from typing import Any
 from csms_bridge.domain import authorising, deliveries, taking
 from csms_bridge.domain.events import Effect, Happened, RelayAsked, Send
 from csms_bridge.domain.kept import Attempt, handled, told_latest
-from csms_bridge.domain.outgoing import Item, Part, is_send, message_id_of
+from csms_bridge.domain.outgoing import Item, Part, Place, is_send, message_id_of
 from csms_bridge.domain.payload import Malformed, with_transaction
 from csms_bridge.domain.state import Outstanding, Policy, State
 from csms_bridge.domain.talking import BOOT
@@ -98,6 +98,7 @@ def _after_transactions(policy: Policy, state: State, now: Happened) -> Step:
             )
             return state, [*sends, *sent]
         sends.append(_send(state, message_id_of(newest.place), newest.action, newest.raw))
+        state = _with_unproven(state, key, newest.place)
         state = state.with_kept(told_latest(state.kept, key, newest.place))
     if sends:
         return state, sends
@@ -199,8 +200,10 @@ def _of_transaction(
 
 
 def _for_good(state: State, item: Item) -> tuple[State, list[Effect]]:
-    """A SEND: written, and done."""
+    """A SEND: written, and done; unless the connection ends before the CSMS is heard again."""
     send = _send(state, item.message_id, item.action, item.raw)
+    if item.key is not None:
+        state = _with_unproven(state, item.key, item.place)
     return deliveries.sent_for_good(state, item), [send]
 
 
@@ -208,6 +211,14 @@ def _send(state: State, message_id: str, action: str, raw: str) -> Send:
     assert state.live.connection is not None
     frame = frames.send(message_id, action, raw)
     return Send(connection=state.live.connection, frame=frame, what=action)
+
+
+def _with_unproven(state: State, key: str, place: Place) -> State:
+    """Only what is its key's newest still: else that one is told."""
+    newest = state.kept.latest.get(key)
+    if newest is None or newest.place != place or newest.told:
+        return state
+    return state.with_live(unproven={**state.live.unproven, key: newest})
 
 
 def _boot(state: State, now: Happened) -> Step:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from csms_bridge.domain.events import AuthoriseAsked, RelayAsked
-from csms_bridge.domain.kept import Boot, Kept
+from csms_bridge.domain.kept import Boot, Kept, Latest
 from csms_bridge.domain.outgoing import Item, Place
 from holdfast.contracts.csms import Phase
 from holdfast.contracts.rules import UpstreamRules
@@ -123,6 +123,8 @@ class Live:
     """The boot that this connection last said."""
     told: frozenset[str] = frozenset()
     """Connectors whose newest status the CSMS has been told on this connection."""
+    unproven: Mapping[str, Latest] = field(default_factory=dict)
+    """SENDs given to the socket since the CSMS last answered, by key: told again where the connection ends first."""
     tried: Tried | None = None
     # the queue
     queue: tuple[Item, ...] = ()

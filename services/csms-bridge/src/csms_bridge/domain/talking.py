@@ -17,7 +17,7 @@ from csms_bridge.domain.events import (
     NotOpened,
     Opened,
 )
-from csms_bridge.domain.kept import told_latest
+from csms_bridge.domain.kept import told_latest, untold_again
 from csms_bridge.domain.outgoing import NEWEST, Part
 from csms_bridge.domain.payload import document_of, moment_ms, whole
 from csms_bridge.domain.state import Outstanding, Policy, State
@@ -124,7 +124,9 @@ def _without_connection(policy: Policy, state: State, now: Happened, why: str) -
     live = state.live
     outstanding = live.outstanding
     state, effects = authorising.unanswered(state)
+    state = state.with_kept(untold_again(state.kept, live.unproven))
     state = state.with_live(
+        unproven={},
         phase=Phase.CLOSED,
         since_ms=now.at_ms,
         connection=None,
@@ -149,6 +151,8 @@ def answered(
     state = state.with_live(
         outstanding=None, silent_since_mono_ms=None, heard_mono_ms=event.mono_ms
     )
+    if state.live.unproven:
+        state = state.with_live(unproven={})  # they went before the CALL that is answered now
     if outstanding.request is not None:
         return state, [authorising.answered(state, outstanding, answer)]
     if outstanding.action == BOOT:

@@ -22,6 +22,8 @@ Step = tuple[State, list[Effect]]
 EVERY_MS = 1_000
 KEYS_MAX = 64
 """Recorded in one second, and waiting: of each charge point."""
+CHARACTERS_MAX = 16_000
+"""Of one that waits: sixty-four of the largest frames would be too much for one charge point."""
 RECORDING_MAX = 8
 """Facts on their way to the journal: beyond, what only its newest counts of makes way for what matters."""
 
@@ -36,12 +38,12 @@ def key_of(call_action: str, request: Latest | Meter) -> str:
 
 
 def came(policy: Policy, state: State, event: CallReceived, key: str) -> Step | None:
-    """None: too many wait already."""
+    """None: too many wait already, or it is too long to wait."""
     waiting = state.live.newest_waiting
     before = waiting.get(key)
     if before is None and _is_due(state, key, event.mono_ms):
         return _recorded(policy, state, key, Waiting(event=event), event.mono_ms)
-    if before is None and len(waiting) >= KEYS_MAX:
+    if len(event.call.raw) > CHARACTERS_MAX or (before is None and len(waiting) >= KEYS_MAX):
         return None
     newer = Waiting(event=event, left_out=before.left_out + 1 if before else 0)
     return state.with_live(newest_waiting={**waiting, key: newer}), []
