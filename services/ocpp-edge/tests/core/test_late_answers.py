@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from holdfast.contracts.charge_point import AvailabilityChanged
 from holdfast.contracts.command import CommandSettled, Disposition
 from holdfast.local_state import History
-from holdfast.local_state.late import GIVEN_UP_MAX, LATER_MAX
+from holdfast.local_state.late import GIVEN_UP_MAX, LATER_MAX, TOLD_MAX
 from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.adapters.store import _KNOWN
 
@@ -292,6 +292,23 @@ def test_what_is_remembered_for_late_answers_is_bounded(bench, lists):
     late = bench.state.known.local.late
     assert (len(late.given_up), len(late.later)) == (0, 0)
     assert bench.state.known.local.value("list/version") == str(LATER_MAX + 2)
+
+
+def test_keys_told_while_an_answer_is_missing_are_bounded(bench):
+    message_id = given_up(bench, "u", "ChangeConfiguration", key="K1", value="old")
+    for number in range(3):
+        keys = [
+            {"key": f"K{number * 900 + one}", "value": "new", "readonly": False}
+            for one in range(900)
+        ]
+        bench.command(f"ask{number}", "GetConfiguration")
+        if number == 0:
+            keys = [one for one in keys if one["key"] != "K1"]  # it would settle the command
+        bench.answer(bench.sent[-1][0], {"configurationKey": keys})
+    assert len(bench.state.known.local.late.told) == TOLD_MAX
+    bench.answer(message_id, ACCEPTED)
+    assert bench.state.known.local.value("configuration/K1") == "old"
+    assert not bench.state.known.local.late.told
 
 
 def test_what_is_remembered_for_late_answers_survives_a_snapshot_and_keeps_no_list(bench):

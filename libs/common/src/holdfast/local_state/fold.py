@@ -34,7 +34,8 @@ def fold(state: LocalState, at_ms: int, fact: Fact) -> LocalState:
         return _observed(state, at_ms, fact).passed(at_ms)
     after = _folded(state, at_ms, fact)
     if state.late.given_up or isinstance(fact, CommandSettled):
-        told = _configuration_told(state, after) if state.late.given_up else frozenset()
+        tells = state.late.given_up and isinstance(fact, CommandSettled | ChargePointSaid)
+        told = _configuration_told(state, after) if tells else frozenset()
         after = replace(after, late=late.watching(state.late, fact, told))
     return after.passed(at_ms)
 

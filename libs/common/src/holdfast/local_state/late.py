@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from holdfast.contracts.charge_point import ChargePointSaid
 from holdfast.contracts.command import Command, CommandObserved, CommandSettled, Disposition
@@ -22,6 +23,8 @@ from holdfast.ocpp.payloads import is_number
 GIVEN_UP_MAX = 32
 LATER_MAX = 64
 """Beyond it the oldest goes, and with it what was given up before it: its answer then only settles it."""
+TOLD_MAX = 1_000
+"""Keys of configurations. Beyond it a late answer may put back what a newer one had told."""
 
 BY_KEY = frozenset({"ChangeConfiguration", "GetConfiguration", "SetVariables", "GetVariables"})
 """What these tell stands key by key: which key was told since is enough to know."""
@@ -93,9 +96,7 @@ def watching(late: Late, fact: Fact, told: frozenset[str]) -> Late:
             late = replace(late, number=late.number + 1)
         case _:
             return late
-    if told:
-        late = replace(late, told={**late.told, **dict.fromkeys(told, late.number)})
-    return _pruned(late)
+    return _pruned(_telling(late, dict.fromkeys(told, late.number)))
 
 
 def in_its_place(
@@ -136,7 +137,16 @@ def answered(
         late = _logged(late, settled, given.number)
     newly = {key: given.number for key in told if late.told.get(key, -1) < given.number}
     left = {id: one for id, one in late.given_up.items() if id != fact.command_id}
-    return _pruned(replace(late, given_up=left, told={**late.told, **newly}))
+    return _pruned(_telling(replace(late, given_up=left), newly))
+
+
+def _telling(late: Late, keys: Mapping[str, int]) -> Late:
+    """What was told longest ago is forgotten first."""
+    if not keys:
+        return late
+    left = {key: number for key, number in late.told.items() if key not in keys}
+    told = {**left, **keys}
+    return replace(late, told=dict(islice(told.items(), max(0, len(told) - TOLD_MAX), None)))
 
 
 def _tells(command: Command, fact: CommandObserved) -> bool:
