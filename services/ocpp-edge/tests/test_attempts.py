@@ -78,6 +78,30 @@ def test_an_address_from_which_many_identities_fail_is_not_listened_to_but_for_w
     assert attempts.wait_ms("a", "CP-9", 10_000) == 0
 
 
+@given(st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 30)), max_size=200))
+def test_from_one_address_at_most_25_tries_a_minute_are_looked_at_under_whatever_identities(tries):
+    attempts, now_ms, looked_at = Attempts(), 0, []
+    for step_ms, number in tries:
+        now_ms += step_ms
+        if not attempts.wait_ms("a", f"CP-{number}", now_ms):
+            fail(attempts, "a", f"CP-{number}", now_ms)
+            looked_at.append(now_ms)
+    for at in looked_at:
+        assert sum(at <= other < at + WINDOW_MS for other in looked_at) <= 25
+
+
+def test_an_identity_tried_from_many_addresses_is_known_and_not_kept_out():
+    attempts = Attempts()
+    for number in range(FAILURES_MAX):
+        assert not attempts.is_spread("CP-1", 1_000)
+        fail(attempts, f"10.0.0.{number}", "CP-1", number)
+        fail(attempts, f"10.0.0.{number}", "CP-1", number)
+    assert attempts.is_spread("CP-1", 1_000)
+    assert not attempts.is_spread("CP-2", 1_000)
+    assert not attempts.is_spread("CP-1", WINDOW_MS)
+    assert attempts.wait_ms("10.0.0.9", "CP-1", 1_000) == 0
+
+
 def test_memory_is_bounded_whoever_comes():
     attempts = Attempts()
     for number in range(3 * TRUSTED_MAX):
@@ -85,7 +109,7 @@ def test_memory_is_bounded_whoever_comes():
         attempts.came_in(f"b-{number}", f"CP-{number}")
         attempts.came_in(f"c-{number}", "CP-1")
     assert len(attempts._pairs._at_ms) == PAIRS_MAX
-    assert len(attempts._addresses) == ADDRESSES_MAX
+    assert len(attempts._addresses) == len(attempts._identities) == ADDRESSES_MAX
     assert len(attempts._trusted) == TRUSTED_MAX
     assert len(attempts._trusted["CP-1"]) == 4
 

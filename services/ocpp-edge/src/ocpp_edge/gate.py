@@ -178,6 +178,9 @@ class Gate:
             attempts.came_in(address, identity)
         else:
             attempts.failed(address, identity, self._mono_ms)
+            if registered and attempts.is_spread(identity, self._mono_ms):
+                detail = "from many addresses: nobody is kept out for that, and it is not either"
+                self.notices.noticed(EntryProblem.TOO_MANY_FAILURES, identity, None, detail)
         return right
 
     async def _is_right_beyond(self, offer: Offer, password: bytes) -> bool:

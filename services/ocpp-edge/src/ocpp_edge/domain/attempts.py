@@ -2,6 +2,8 @@
 
 At the limit nobody there is listened to until the oldest failure is a minute old. Attempts that were refused unheard
 are no failures. An address counts identities, each once: one charge point with a wrong password keeps no other one out.
+So from one address at most 25 tries a minute are looked at. An identity that fails from many addresses is not kept out,
+or anybody could keep it out: it is told.
 Who has come in from an address before is measured by its own failures only, so that others behind the same NAT do not
 keep it out.
 """
@@ -26,6 +28,8 @@ class Attempts:
         self._pairs = _Failures(PAIRS_MAX)
         self._addresses: dict[str, dict[str, int]] = {}
         """When each identity failed last, of the newest."""
+        self._identities: dict[str, dict[str, int]] = {}
+        """And from where each of them did."""
         self._trusted: dict[str, tuple[str, ...]] = {}
         """Where each came in from last."""
 
@@ -52,14 +56,13 @@ class Attempts:
 
     def failed(self, address: str, identity: str, now_ms: int) -> None:
         network = network_of(address)
-        names = self._addresses.pop(network, {})
-        names.pop(identity, None)
-        names[identity] = now_ms
-        if len(names) > FAILURES_MAX:
-            del names[next(iter(names))]
-        self._addresses[network] = names
-        if len(self._addresses) > ADDRESSES_MAX:
-            del self._addresses[next(iter(self._addresses))]
+        _newest(self._addresses, network, identity, now_ms)
+        _newest(self._identities, identity, network, now_ms)
+
+    def is_spread(self, identity: str, now_ms: int) -> bool:
+        """It failed from as many addresses within a minute as an address may have identities that fail."""
+        found = self._identities.get(identity, {}).values()
+        return sum(now_ms - at < WINDOW_MS for at in found) >= FAILURES_MAX
 
     def withdrawn(self, address: str, identity: str) -> None:
         """It was right, or not checked after all."""
@@ -72,6 +75,18 @@ class Attempts:
         self._trusted[identity] = (*others, network)[-ADDRESSES_EACH_MAX:]
         if len(self._trusted) > TRUSTED_MAX:
             del self._trusted[next(iter(self._trusted))]
+
+
+def _newest(of: dict[str, dict[str, int]], key: str, name: str, now_ms: int) -> None:
+    """Each name once, of as many as count."""
+    names = of.pop(key, {})
+    names.pop(name, None)
+    names[name] = now_ms
+    if len(names) > FAILURES_MAX:
+        del names[next(iter(names))]
+    of[key] = names
+    if len(of) > ADDRESSES_MAX:
+        del of[next(iter(of))]
 
 
 class _Failures:

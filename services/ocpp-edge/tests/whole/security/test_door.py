@@ -120,6 +120,20 @@ async def test_s2_one_password_tried_on_many_identities_is_stopped_by_the_addres
     assert {it.address for it in doors.place.facts(EntryRefused)} == {ATTACKER}
 
 
+async def test_s2_one_identity_tried_from_many_addresses_is_told_and_not_kept_out(doors, call):
+    await doors.open()
+    for number in range(5):
+        assert (await doors.refused("CP-1", "guess", local=f"127.0.7.{number}")).status_code == 401
+    async with doors.dial(local=HONEST) as client:
+        assert (await call(client))[0] == 3
+    await eventually(lambda: doors.place.facts(EntryRefused))
+    (fact,) = doors.place.facts(EntryRefused)
+    assert (fact.problem, fact.claimed, fact.address) == (
+        EntryProblem.TOO_MANY_FAILURES, "CP-1", None,
+    )  # fmt: skip
+    assert "from many addresses" in fact.detail
+
+
 async def test_s2_behind_one_nat_who_came_in_before_is_kept_out_by_nobody_else(doors, call):
     await doors.open()
     async with doors.dial("CP-2", local=ATTACKER) as client:
