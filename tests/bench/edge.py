@@ -406,6 +406,7 @@ def report(measured: Measured, arguments: argparse.Namespace) -> None:
         "targets": {
             name: {"bound": f"{sign} {bound:g}", "met": verdicts[name]}
             for name, (sign, bound) in TARGETS.items()
+            if name in verdicts
         },
     }
     REPORT.parent.mkdir(parents=True, exist_ok=True)

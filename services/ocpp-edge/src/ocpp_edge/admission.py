@@ -12,7 +12,7 @@ import asyncio
 import random
 from collections import deque
 
-HOLD_S = 0.1
+HOLD_S = 0.25
 """A permit is given back so long after the handshake at the latest: a charge point may be far away, or have
 nothing to say, and others must not wait for it."""
 COME_AGAIN_S = 3

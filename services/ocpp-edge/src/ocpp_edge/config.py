@@ -58,8 +58,10 @@ class Config(ServiceConfig):
     ping_timeout_s: int = Field(20, ge=1)
     handshake_s: int = Field(10, ge=1)
     """From the first byte to the upgrade, password included."""
-    handshakes_at_once: int = Field(64, ge=1)
-    """From the request to the first answer; the others wait in the order they came."""
+    handshakes_at_once: int = Field(256, ge=1)
+    """From the request to the first answer; the others wait in the order they came. Enough for whole batches of
+    facts (ADR 0019), and few enough that those who came first are served first.
+    """
     handshakes_waiting_max: int = Field(2_000, ge=0)
     """Further ones, and who would wait for over 0.8 of handshake_s, are answered 503 with Retry-After."""
     half_open_max: int = Field(2_000, ge=1)
