@@ -392,3 +392,25 @@ async def test_no_payload_brings_a_charge_point_down(csms, charge_points, payloa
         await asyncio.sleep(0)
         await program.ask("status", "status")
     assert csms.connections == 1
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.0.1", "2.1"])
+async def test_an_answer_that_is_lost_leaves_the_command_obeyed(
+    csms, charge_points, ledger, version
+):
+    """And only that one: the next is answered."""
+    of_16 = {"connectorId": 1, "type": "Inoperative"}
+    of_2x = {"evse": {"id": 1}, "operationalStatus": "Inoperative"}
+    payload = of_16 if version == "1.6" else of_2x
+    async with charge_points(version=version) as program:
+        await program.event("online")
+        await program.tell("lose-answer", charge_point="CP-1", action="ChangeAvailability")
+        await program.ask("status", "status")  # it has read what it was told before
+        ordering = asyncio.ensure_future(csms.order("CP-1", "ChangeAvailability", payload))
+        await program.event("answer-lost", action="ChangeAvailability")
+        await program.event("disconnected")
+        await program.event("online")
+        assert not ordering.done()
+        ordering.cancel()
+        assert (await csms.order("CP-1", "ChangeAvailability", payload))["status"] == "Accepted"
+    assert ledger("SELECT executed FROM command") == [{"executed": 1}] * 2

@@ -22,7 +22,7 @@ from fuzz.memory import Memory
 from holdfast.ocpp import frames
 from holdfast.ocpp.actions import Sender, rows
 from holdfast.ocpp.versions import OcppVersion
-from holdfast_simulators.hostile.frames import ATTACKS
+from holdfast_simulators.hostile.frames import attacks
 from holdfast_testkit.ocpp_negatives import good, negatives
 from ocpp_edge.adapters.schemas import Schemas, read_call
 from ocpp_edge.domain import calls
@@ -63,7 +63,8 @@ class Maker:
                 *(one.payload for one in negatives(version, row.action, 20)),
             )
         ]
-        self._bases += [one for each in ATTACKS for one in each.frames if isinstance(one, str)]
+        hostile = [one for each in attacks(version) for one in each.frames]
+        self._bases += [one for one in hostile if isinstance(one, str)]
 
     def frame(self, number: int) -> str:
         rng = self._rng

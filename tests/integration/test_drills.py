@@ -10,9 +10,12 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -134,7 +137,16 @@ def test_every_class_of_command_comes_to_its_own_end(tmp_path: Path):
     assert document["expect"]["dispositions"].items() <= ends.items()
     assert {"delivered", "refused", "expired", "superseded", "obsolete"} <= set(ends.values())
     of_1_6 = {one.action for one in rows(OcppVersion.V16, Sender.CSMS)}
-    assert {command["action"] for command in report["commands"]} == of_1_6
+    versions = {name: version for name, (version, _) in report["charge_points"].items()}
+    commands = [one for one in report["commands"] if versions[one["charge_point"]] == "1.6"]
+    assert {command["action"] for command in commands} == of_1_6
+    assert set(versions.values()) == {"1.6", "2.0.1", "2.1"}
+    # Obeyed once, whoever missed its answer: an uncertain command is never sent again.
+    ledger = tmp_path / "world" / "charge-points" / "berlin01" / "CP-12.db"
+    with closing(sqlite3.connect(ledger)) as memory:
+        obeyed = Counter(memory.execute("SELECT action FROM command WHERE executed").fetchall())
+    assert (obeyed["SetVariables",], obeyed["ChangeAvailability",]) == (1, 1)
+    assert obeyed["SetChargingProfile",] == 2, "one in time, one whose answer was lost"
     # Told no at the bound, while it waited for an operator; nobody said a word, and so it was never done.
     of_csms = [one for one in report["commands"] if one["id"].startswith("csms-")]
     (held,) = [one for one in of_csms if one["action"] == "Reset"]

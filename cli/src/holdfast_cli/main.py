@@ -8,10 +8,12 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 from holdfast.bus import BusError
+from holdfast_cli.drill import fleet
 from holdfast_cli.drill.account import AccountError
 from holdfast_cli.drill.run import drill
 from holdfast_cli.drill.scenario import Scenario, ScenarioError, load_scenario, shipped
@@ -22,7 +24,7 @@ from holdfast_cli.operator.arguments import parse
 from holdfast_cli.operator.problem import CANNOT, OperatorError
 from holdfast_cli.operator.verbs import add_verbs
 from holdfast_cli.provision.certificates import revoke_client_certificate
-from holdfast_cli.provision.layout import CSMS, ProvisionError, World, load_world
+from holdfast_cli.provision.layout import CSMS, ProvisionError, World, charge_point_id, load_world
 from holdfast_cli.provision.rules import default_rules_text
 from holdfast_cli.provision.step import provision
 from holdfast_cli.provision.streams import provision_streams, server_listens
@@ -30,6 +32,7 @@ from holdfast_cli.world import pipe, simulated
 from holdfast_cli.world.lock import held
 from holdfast_cli.world.ports import check_ports_free
 from holdfast_cli.world.running import RunningWorld, WorldError, running
+from holdfast_cli.world.simulated import Kind
 from holdfast_cli.world.talk import TalkError
 
 EXPECTED = (
@@ -139,7 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     _world_arguments(it)
     it.add_argument("--simulate", action="store_true",
-                    help="simulated charge points at each site, with drivers who come and go")  # fmt: skip
+                    help="simulated charge points at each site, with drivers who come and go: versions and "
+                    "security profiles as `make demo` has them, in turn")  # fmt: skip
     it.set_defaults(run=_up)
 
     it = commands.add_parser(
@@ -199,19 +203,34 @@ def _rules_text(path: Path | None) -> str:
         raise ProvisionError(f"{path}: can't be read ({error}): give --rules FILE") from error
 
 
-def _provisioned(arguments: argparse.Namespace) -> tuple[World, list[str]]:
+def _sites(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(arguments.site or ["berlin01"])
+
+
+def _provisioned(
+    arguments: argparse.Namespace, kinds: Mapping[str, Kind]
+) -> tuple[World, list[str]]:
     return provision(
         arguments.world.resolve(),
-        sites=tuple(arguments.site or ["berlin01"]),
+        sites=_sites(arguments),
         charge_points=arguments.charge_points,
         rules_text=_rules_text(arguments.rules),
         rules_name=str(arguments.rules or "the rule bundle"),
+        security_profiles={name: kind.security_profile for name, kind in kinds.items()},
     )
+
+
+def _mixed(arguments: argparse.Namespace) -> dict[str, Kind]:
+    """The kinds of charge points that `make demo` has, in turn."""
+    of_demo = load_scenario(shipped()["standard"]).charge_points
+    kinds = cycle([Kind(it.version, it.security_profile) for it in of_demo])
+    numbers = range(1, len(_sites(arguments)) * arguments.charge_points + 1)
+    return {charge_point_id(number): next(kinds) for number in numbers}
 
 
 async def _provision(arguments: argparse.Namespace) -> int:
     with held(arguments.world.resolve()):
-        world, changes = _provisioned(arguments)
+        world, changes = _provisioned(arguments, {})
         if await server_listens(world):
             changes += await provision_streams(world)
         else:
@@ -241,12 +260,13 @@ async def _up(arguments: argparse.Namespace) -> int:
     with held(root):
         if (root / "world.json").exists():
             check_ports_free(load_world(root))
-        world, changes = _provisioned(arguments)
+        kinds = _mixed(arguments) if arguments.simulate else {}
+        world, changes = _provisioned(arguments, kinds)
         print("\n".join(changes) or f"{arguments.world}: nothing to do")
-        return await _keep_running(world, simulate=arguments.simulate)
+        return await _keep_running(world, kinds)
 
 
-async def _keep_running(world: World, *, simulate: bool) -> int:
+async def _keep_running(world: World, simulated_kinds: Mapping[str, Kind]) -> int:
     timeline = Timeline()
     async with (
         running(world, timeline.supervisor, timeline.csms) as up,
@@ -254,8 +274,10 @@ async def _keep_running(world: World, *, simulate: bool) -> int:
     ):
         print(_addresses(up), flush=True)
         group.create_task(pipe.obey(world.csms_pipe, up.csms.child))
-        for site in world.plan.sites if simulate else ():
-            devices = simulated.calm_devices(world, site)
+        for site in world.plan.sites if simulated_kinds else ():
+            devices = simulated.calm_devices(world, site, simulated_kinds)
+            came = {it["id"]: (it["version"], it["security_profile"]) for it in devices}
+            timeline.say("simulators", f"{site}: charge points: {fleet.sentence(came)}")
             talk = simulated.charge_points(
                 world, site, devices, timeline.supervisor, timeline.simulator
             )
@@ -276,9 +298,10 @@ def _addresses(up: RunningWorld) -> str:
         lines.append(f"  {scope:<12} {world.api(scope)}/   credential in {credential}")
     for site in world.plan.sites:
         passwords = world.secrets / f"{site}.charge-points.json"
-        lines.append(
-            f"  {site:<12} charge points connect to {world.ocpp_url(site)}/<id>, passwords in {passwords}"
-        )
+        lines += [
+            f"  {site:<12} charge points connect to {world.ocpp_url(site)}/<id>, passwords in {passwords}",
+            f"  {'':<12} or by TLS to {world.ocpp_tls_url(site)}/<id>, certificates in {world.ocpp_tls(site)}",
+        ]
     csms = f"{CSMS:<12}"
     lines += [
         f"  {csms} a simulated one at {world.csms_url}/<id>; its ledger (SQLite) is {world.csms_ledger}",

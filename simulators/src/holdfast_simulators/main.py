@@ -9,6 +9,7 @@ from pathlib import Path
 
 from holdfast_simulators import charge_points, control, csms, document, wan
 from holdfast_simulators.hostile import program as hostile
+from holdfast_simulators.hostile.forms import VERSIONS
 from holdfast_simulators.hostile.player import Target
 from holdfast_simulators.oracle import account
 from holdfast_simulators.oracle import program as oracle
@@ -67,7 +68,9 @@ async def _hostile(arguments: argparse.Namespace) -> int:
         password = arguments.password_file.read_text("utf-8").strip()
     except OSError as error:
         raise control.CannotStart(f"{arguments.password_file}: {error.strerror}") from error
-    target = Target(url=arguments.url, identity=arguments.id, password=password)
+    target = Target(
+        url=arguments.url, identity=arguments.id, password=password, version=arguments.version
+    )
     return await hostile.run(
         target, arguments.check, arguments.rounds, arguments.flood_s, tell_all=arguments.all
     )
@@ -126,6 +129,7 @@ def _add_hostile(programs: argparse._SubParsersAction[argparse.ArgumentParser]) 
     point.add_argument("--url", required=True, help="ws://HOST:PORT/PATH, without the identity")
     point.add_argument("--id", required=True, help="as which charge point it comes")
     point.add_argument("--password-file", type=Path, required=True)
+    point.add_argument("--version", choices=VERSIONS, default="1.6", help="of OCPP")
     point.add_argument("--check", action="append", help="S11, S12, ...; without it, all of them")
     point.add_argument("--rounds", type=int, default=1)
     point.add_argument("--flood-s", type=float, default=5.0, help="how long it floods; 0: not")

@@ -23,17 +23,17 @@ class HostileOnes:
         self._begun: list[Process] = []
 
     async def begins(self, step: Hostile) -> None:
-        """The last of the site's identities is its own."""
-        identity = self._world.plan.charge_point_ids(self._site)[-1]
+        """Each has one of the site's last identities."""
+        identity = self._world.plan.charge_point_ids(self._site)[-1 - len(self._begun)]
         passwords = json.loads(
             (self._world.secrets / f"{self._site}.charge-points.json").read_text()
         )
-        password = self._world.secrets / f"{self._site}.hostile.password"
+        password = self._world.secrets / f"{self._site}.hostile.{identity}.password"
         write_private(password, passwords[identity].encode())
         command: list[str | Path] = [
             Path(sys.executable).with_name("holdfast-sim"), "hostile",
             "--url", self._world.ocpp_url(self._site), "--id", identity, "--password-file", password,
-            "--rounds", str(step.rounds), "--flood-s", str(step.flood_s),
+            "--version", step.version, "--rounds", str(step.rounds), "--flood-s", str(step.flood_s),
             *(word for check in step.checks for word in ("--check", check)),
         ]  # fmt: skip
         self._begun.append(

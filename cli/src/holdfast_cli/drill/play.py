@@ -29,6 +29,7 @@ from holdfast_cli.drill.steps import (
     Heal,
     Hostile,
     Kill,
+    LoseAnswer,
     Plug,
     PublishRules,
     Reboot,
@@ -88,7 +89,7 @@ class Player:
 
     async def _perform(self, step: AnyStep) -> None:
         match step:
-            case Plug() | Stop() | Reboot() | DropLink():
+            case Plug() | Stop() | Reboot() | DropLink() | LoseAnswer():
                 await self._charge_points.say(step.model_dump(exclude={"at_s"}))
             case Hostile():
                 await self.hostile.begins(step)

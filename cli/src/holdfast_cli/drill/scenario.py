@@ -217,8 +217,8 @@ class Scenario(Part):
 
     @property
     def provisioned(self) -> int:
-        """Charge points that may connect: a hostile one is the last of them."""
-        return len(self.charge_points) + any(isinstance(step, Hostile) for step in self.steps)
+        """Charge points that may connect: the hostile ones are the last of them."""
+        return len(self.charge_points) + sum(isinstance(step, Hostile) for step in self.steps)
 
     @property
     def ordered(self) -> list[AnyStep]:

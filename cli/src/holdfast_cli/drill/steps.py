@@ -66,17 +66,30 @@ class DropLink(Step):
         return f"{self.charge_point} loses its own connection"
 
 
+class LoseAnswer(Step):
+    """The next command of that action is obeyed, and its answer is lost with the charge point's connection."""
+
+    do: Literal["lose-answer"]
+    charge_point: str
+    action: Action
+
+    def sentence(self) -> str:
+        return f"{self.charge_point} will lose its connection before it answers {self.action}"
+
+
 class Hostile(Step):
     """One more charge point, beyond those of the scenario, sends what none should: `holdfast-sim hostile`."""
 
     do: Literal["hostile"]
     checks: tuple[Literal["S11", "S12", "S13", "S18"], ...] = ("S11", "S12", "S13", "S18")
     """Those that begin no session: the oracle knows only of sessions that cars had."""
+    version: Literal["1.6", "2.0.1", "2.1"] = "1.6"
+    """Of OCPP."""
     rounds: int = Field(1, ge=1, le=100)
     flood_s: float = Field(5, ge=0, le=60)
 
     def sentence(self) -> str:
-        return f"a hostile charge point begins: {', '.join(self.checks)}"
+        return f"a hostile charge point of {self.version} begins: {', '.join(self.checks)}"
 
 
 class Disruption(Step):
@@ -280,6 +293,7 @@ AnyStep = Annotated[
     | Stop
     | Reboot
     | DropLink
+    | LoseAnswer
     | Hostile
     | Cut
     | Flap

@@ -64,7 +64,11 @@ class WorldPlan(BaseModel):
     def charge_point_ids(self, site: str) -> list[str]:
         """CP-01 and so on, counted through the world: a CSMS knows a charge point by its identity alone."""
         before = self.sites.index(site) * self.charge_points
-        return [f"CP-{before + number:02d}" for number in range(1, self.charge_points + 1)]
+        return [charge_point_id(before + number) for number in range(1, self.charge_points + 1)]
+
+
+def charge_point_id(number: int) -> str:
+    return f"CP-{number:02d}"
 
 
 class World:

@@ -81,9 +81,9 @@ def provision(
 ) -> tuple[World, list[str]]:
     """Idempotent. Returns the world and one line per thing made or changed.
 
-    `rules_name` is for people: the file that the rules came from. `security_profiles` are charge points' own, where it
-    is not 1 (or what an operator made of it). `csms` and `bridge` are laid over the simulated
-    CSMS's configuration and the csms-bridge's.
+    `rules_name` is for people: the file that the rules came from. `security_profiles` are those of charge points that
+    are made now, where it is not 1: of one that is there already, an operator has the say. `csms` and `bridge` are laid
+    over the simulated CSMS's configuration and the csms-bridge's.
     """
     root = root.resolve()
     try:
@@ -199,8 +199,8 @@ def _charge_points(
             registered[charge_point] = {
                 "password_scrypt": hash_password(known[charge_point]), "password_random": True,
             }  # fmt: skip
-        if charge_point in registered and charge_point in security_profiles:
-            registered[charge_point]["security_profile"] = security_profiles[charge_point]
+            if charge_point in security_profiles:
+                registered[charge_point]["security_profile"] = security_profiles[charge_point]
     changes.write(secret_path, json.dumps(known, indent=2) + "\n", private=True)
     changes.write(path, json.dumps(registered, indent=2) + "\n", private=True)
 

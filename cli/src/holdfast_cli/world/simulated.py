@@ -6,7 +6,8 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,14 @@ DRIVERS = [*(f"DRIVER-{number:02d}" for number in range(1, 21)), "DRIVER-BLOCKED
 CERTIFIED = 3
 """The security profile of charge points that show a certificate."""
 CALM = {"power_w": 11_000, "meter_interval_s": 10}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Of a charge point."""
+
+    version: str
+    security_profile: int
 
 
 def charge_points(
@@ -66,11 +75,29 @@ def ledgers(world: World, site: str) -> Path:
     return world.root / "charge-points" / site
 
 
-def calm_devices(world: World, site: str) -> list[dict[str, Any]]:
+def calm_devices(world: World, site: str, kinds: Mapping[str, Kind]) -> list[dict[str, Any]]:
+    """Of the given kinds, but by the security profile that stands in the registry: a world that was made for one's own
+    charge points, or that an operator changed, stays as it is.
+    """
+    registered = json.loads((world.conf / site / "charge-points.json").read_text())
     return [
-        {"id": it, "vendor": "Holdfast", "model": "Sim-1", "connectors": 1, "behaviour": CALM}
-        for it in world.plan.charge_point_ids(site)
+        {
+            "id": name,
+            "version": kinds[name].version,
+            "security_profile": _profile(registered.get(name)) or kinds[name].security_profile,
+            "vendor": "Holdfast",
+            "model": "Sim-1",
+            "connectors": 1,
+            "behaviour": CALM,
+        }
+        for name in world.plan.charge_point_ids(site)
     ]
+
+
+def _profile(entry: dict[str, Any] | None) -> int:
+    """0: somebody removed it, or lets it in without anything; then it shows what its kind has."""
+    profile: int = 0 if entry is None else entry.get("security_profile", 1)
+    return profile
 
 
 async def drivers(conversation: Conversation, ids: Sequence[str]) -> None:

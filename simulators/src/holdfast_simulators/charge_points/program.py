@@ -143,6 +143,8 @@ class ChargePoints:
                 self._point(command).reboot(RESTARTS[kind])
             case "drop-link":
                 self._point(command).drop_link(command.seconds("for_s", 0))
+            case "lose-answer":
+                self._point(command).lose_answer(command.text("action"))
             case "status":
                 states = [point.status() for point in self._points.values()]
                 self._console.report("status", charge_points=states)

@@ -15,13 +15,17 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from holdfast_simulators.hostile.frames import ANY, NONE, OK, Attack, Frame, Text
+from holdfast_simulators.hostile.forms import ANY, NONE, OK
+from holdfast_simulators.hostile.frames import Attack, Frame, Text
 
 ANSWER_S = 15.0
+UNREAD = "-1"
+"""The id under which 2.x answers a CALL whose own can't be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +34,8 @@ class Target:
     """Without the identity."""
     identity: str
     password: str
-    subprotocol: str = "ocpp1.6"
+    version: str = "1.6"
+    """Of OCPP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +53,7 @@ async def dialled(target: Target) -> AsyncIterator[Player]:
     credentials = b64encode(f"{target.identity}:{target.password}".encode()).decode()
     async with connect(
         f"{target.url}/{quote(target.identity, safe='')}",
-        subprotocols=[target.subprotocol],  # type: ignore[list-item]
+        subprotocols=[f"ocpp{target.version}"],  # type: ignore[list-item]
         additional_headers={"Authorization": f"Basic {credentials}"},
         compression=None,
         proxy=None,
@@ -61,23 +66,25 @@ class Player:
     def __init__(self, client: ClientConnection) -> None:
         self._client = client
         self._ids = count(1)
-        self.transaction = 0
+        self.transaction: int | str = 0
         """Its own newest one."""
-        self.others = 1
+        self.others: int | str = 1
+        self._events = count()
+        """Of that transaction: 2.x counts them."""
 
     async def plays(self, attack: Attack) -> Outcome:
         """Send it, then ask for the time: whoever answers that is still there."""
         answers: dict[str, Any] = {}
-        last = ""
+        last = UNREAD
         try:
             for frame in attack.frames:
                 last = await self._sends(frame)
-                if last and frame is not attack.frames[-1]:
+                if last != UNREAD and frame is not attack.frames[-1]:
                     await self._hears(last, answers)
             probe = f"probe-{next(self._ids)}"
             await self._client.send(json.dumps([2, probe, "Heartbeat", {}]))
             await self._hears(probe, answers)
-            if last and last not in answers and attack.answer not in (NONE, ANY):
+            if last not in answers and attack.answer not in (NONE, ANY):
                 await self._hears(last, answers)  # a slower lane than the probe's
         except ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd else 1006
@@ -102,21 +109,30 @@ class Player:
         return sent
 
     async def _sends(self, frame: Frame) -> str:
-        """The message id that is answered, if one was asked for."""
+        """The message id that is answered, if there is one."""
         if isinstance(frame, Text):
             await self._client.send(frame.data, text=True)
-            return ""
+            return UNREAD
         if isinstance(frame, bytes):
             await self._client.send(frame)
-            return ""
+            return UNREAD
         id = f"x-{next(self._ids)}"
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        replaced = (("$TX", str(self.transaction)), ("$OTHERS", str(self.others)), ("$NOW", now))
-        text = frame.replace("$ID", id)
+        if "$NEW" in frame:
+            self.transaction, self._events = str(uuid4()), count()
+        replaced = (
+            ("$ID", id),
+            ("$NEW", str(self.transaction)),
+            ("$TX", str(self.transaction)),
+            ("$OTHERS", str(self.others)),
+            ("$NOW", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")),
+        )
+        text = frame
         for name, value in replaced:
             text = text.replace(name, value)
+        if '"$SEQ"' in text:
+            text = text.replace('"$SEQ"', str(next(self._events)))
         await self._client.send(text)
-        return id if "$ID" in frame else ""
+        return id if "$ID" in frame else UNREAD
 
     async def _hears(self, id: str, answers: dict[str, Any]) -> None:
         async with asyncio.timeout(ANSWER_S):

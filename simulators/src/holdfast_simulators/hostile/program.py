@@ -14,7 +14,7 @@ from typing import Any
 from websockets.exceptions import InvalidHandshake
 
 from holdfast_simulators.control import CannotStart
-from holdfast_simulators.hostile.frames import ATTACKS, FLOODS, Attack
+from holdfast_simulators.hostile.frames import Attack, attacks, floods
 from holdfast_simulators.hostile.player import Outcome, Target, dialled
 
 RECONNECT_S = 0.2
@@ -23,7 +23,7 @@ RECONNECT_S = 0.2
 async def run(
     target: Target, checks: list[str] | None, rounds: int, flood_s: float, *, tell_all: bool
 ) -> int:
-    chosen = [one for one in ATTACKS if not checks or one.check in checks]
+    chosen = [one for one in attacks(target.version) if not checks or one.check in checks]
     otherwise = 0
     for _ in range(rounds):
         async for outcome in _played(target, chosen):
@@ -31,11 +31,11 @@ async def run(
             if tell_all or not outcome.as_due:
                 _tell("attack", **asdict(outcome))
     if flood_s and (not checks or "S18" in checks):
-        for frame, name, every_s in FLOODS:
+        for frame, name, every_s in floods(target.version):
             async with dialled(target) as player:
                 sent = await player.floods(frame, every_s, flood_s)
             _tell("flood", check="S18", name=name, sent=sent)
-    _tell("summary", attacks=len(chosen) * rounds, otherwise=otherwise)
+    _tell("summary", version=target.version, attacks=len(chosen) * rounds, otherwise=otherwise)
     return 1 if otherwise else 0
 
 

@@ -11,14 +11,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from holdfast.clock import SystemClock
+from holdfast.ocpp.versions import OcppVersion
+from holdfast_simulators.hostile.forms import FORMS, authorize
+from holdfast_simulators.hostile.frames import call
 from holdfast_testkit.eventually import eventually
 
 PASSWORD = "secret"
+
+
+@pytest.fixture(params=list(OcppVersion), ids=str)
+def version(request: pytest.FixtureRequest) -> OcppVersion:
+    """Whatever is due to a frame is due to it in every version."""
+    found: OcppVersion = request.param
+    return found
 
 
 def _free_port() -> int:
@@ -62,12 +73,13 @@ async def opened(new_place) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
 class Honest:
     """A charge point that does as it should: one CALL at a time."""
 
-    def __init__(self, client: ClientConnection) -> None:
+    def __init__(self, client: ClientConnection, version: OcppVersion) -> None:
         self.client = client
+        self.form = FORMS[version]
         self._ids = iter(range(1, 1_000_000))
 
     async def call(self, action: str, payload: dict[str, Any], message_id: str = "") -> Any:
-        message_id = message_id or f"h{next(self._ids)}"
+        message_id = message_id or self._id()
         await self.client.send(json.dumps([2, message_id, action, payload]))
         return await self.answer()
 
@@ -82,28 +94,39 @@ class Honest:
     async def is_served(self) -> bool:
         return (await self.call("Heartbeat", {}))[0] == 3
 
-    async def start(self, **changes: Any) -> Any:
-        payload = {
-            "connectorId": 1,
-            "idTag": "TAG",
-            "meterStart": 0,
-            "timestamp": "2025-06-15T15:00:00Z",
-            **changes,
-        }
-        return (await self.call("StartTransaction", payload))[2]["transactionId"]
+    async def authorize(self, token: str) -> Any:
+        return await self.said(call(authorize(self.form, token), self._id()))
+
+    async def start(self, token: str = "TAG", *, reads: int = 0) -> Any:
+        """A transaction's id: given, or of its own."""
+        own = str(uuid4())
+        begin = call(self.form.begins(token=token, reads=reads), self._id())
+        answer = await self.said(begin.replace("$NEW", own).replace('"$SEQ"', "0"))
+        assert answer[0] == 3, answer
+        return answer[2].get("transactionId", own)
+
+    async def stop(self, transaction: Any) -> Any:
+        """Acknowledged by the kind of its answer."""
+        end = call(self.form.ends(of=str(transaction)), self._id())
+        return (await self.said(end.replace('"$SEQ"', "1")))[0]
+
+    def _id(self) -> str:
+        return f"h{next(self._ids)}"
 
 
 @asynccontextmanager
-async def _honest(place: Any, identity: str = "CP-1") -> AsyncIterator[Honest]:
+async def _honest(
+    place: Any, identity: str = "CP-1", *, version: OcppVersion = OcppVersion.V16
+) -> AsyncIterator[Honest]:
     async with connect(
         f"ws://127.0.0.1:{place.port}/ocpp/{identity}",
-        subprotocols=["ocpp1.6"],
+        subprotocols=[f"ocpp{version}"],
         additional_headers={"Authorization": _authorization(identity)},
         compression=None,
         proxy=None,
         max_size=None,
     ) as client:
-        yield Honest(client)
+        yield Honest(client, version)
 
 
 class Raw:
@@ -144,7 +167,13 @@ class Raw:
         return loop.time() - begun_s
 
 
-def _request(identity: str, path: str | None = None, user: str | None = None) -> bytes:
+def _request(
+    identity: str,
+    path: str | None = None,
+    user: str | None = None,
+    *,
+    version: OcppVersion = OcppVersion.V16,
+) -> bytes:
     lines = (
         f"GET {path or '/ocpp/' + identity} HTTP/1.1",
         "Host: localhost",
@@ -152,20 +181,22 @@ def _request(identity: str, path: str | None = None, user: str | None = None) ->
         "Connection: Upgrade",
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
         "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Protocol: ocpp1.6",
+        f"Sec-WebSocket-Protocol: ocpp{version}",
         f"Authorization: {_authorization(user or identity)}",
     )
     return "\r\n".join((*lines, "", "")).encode()
 
 
 @asynccontextmanager
-async def _raw(place: Any, identity: str | None = None) -> AsyncIterator[Raw]:
+async def _raw(
+    place: Any, identity: str | None = None, *, version: OcppVersion = OcppVersion.V16
+) -> AsyncIterator[Raw]:
     """With an identity: after its handshake."""
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
     raw = Raw(reader, writer)
     try:
         if identity:
-            writer.write(_request(identity))
+            writer.write(_request(identity, version=version))
             answer = await reader.readuntil(b"\r\n\r\n")
             assert b" 101 " in answer, answer
         yield raw

@@ -41,13 +41,13 @@ IDENTITIES = (
 )
 
 
-async def test_s9_an_identity_that_is_none_gets_nowhere(opened, hard, tmp_path):
+async def test_s9_an_identity_that_is_none_gets_nowhere(opened, hard, tmp_path, version):
     place = await opened()
     files_before = {path.name for path in tmp_path.rglob("*")}
-    async with hard.honest(place) as honest:
+    async with hard.honest(place, version=version) as honest:
         for identity in IDENTITIES:
             async with hard.raw(place) as raw:
-                await raw.sends(hard.request("CP-1", path=f"/ocpp/{identity}"))
+                await raw.sends(hard.request("CP-1", path=f"/ocpp/{identity}", version=version))
                 async with asyncio.timeout(5):
                     status = await raw.reader.readline()
                 # No answer at all: the request is not HTTP.
@@ -78,9 +78,12 @@ async def test_s10_a_handshake_of_one_byte_a_second_is_cut(opened, hard):
 
 
 @pytest.mark.parametrize("how", ["payload", "header", "fragments", "ping"])
-async def test_s10_a_frame_of_one_byte_at_a_time_is_cut(opened, hard, how):
+async def test_s10_a_frame_of_one_byte_at_a_time_is_cut(opened, hard, how, version):
     place = await opened(frame_s=2)
-    async with hard.raw(place, "CP-2") as raw, hard.honest(place) as honest:
+    async with (
+        hard.raw(place, "CP-2", version=version) as raw,
+        hard.honest(place, version=version) as honest,
+    ):
         text = json.dumps([2, "m", "Heartbeat", {}]).encode()
         match how:
             case "payload":
@@ -105,9 +108,12 @@ async def test_s10_a_frame_of_one_byte_at_a_time_is_cut(opened, hard, how):
         assert await honest.is_served()
 
 
-async def test_s10_an_idle_connection_and_a_slow_but_steady_one_stay(opened, hard):
+async def test_s10_an_idle_connection_and_a_slow_but_steady_one_stay(opened, hard, version):
     place = await opened(frame_s=2)
-    async with hard.honest(place) as idle, hard.raw(place, "CP-2") as steady:
+    async with (
+        hard.honest(place, version=version) as idle,
+        hard.raw(place, "CP-2", version=version) as steady,
+    ):
         frame = steady.frame(json.dumps([2, "m", "Heartbeat", {}]).encode())
         for _ in range(4):
             middle = len(frame) // 2

@@ -16,7 +16,9 @@ from websockets.exceptions import ConnectionClosed
 from holdfast.contracts.charge_point import ChargePointThrottled
 from holdfast.contracts.session import SessionStarted
 from holdfast.entries import read
-from holdfast_simulators.hostile.frames import FLOODS
+from holdfast.ocpp.versions import OcppVersion
+from holdfast_simulators.hostile.forms import FORMS, authorize
+from holdfast_simulators.hostile.frames import call, floods
 from holdfast_testkit.eventually import eventually
 
 OURS = tuple(
@@ -35,7 +37,7 @@ def throttled(place):
     return [fact for fact in found if isinstance(fact, ChargePointThrottled)]
 
 
-async def floods(client, frame, count):
+async def flooded(client, frame, count):
     """Sent without waiting; what is answered is read and counted."""
     answered = 0
 
@@ -66,11 +68,14 @@ async def slowest(honest, count):
     return worst
 
 
-async def test_s18_who_floods_is_slowed_down_alone(opened, hard):
+async def test_s18_who_floods_is_slowed_down_alone(opened, hard, version):
     place = await opened(frames_per_s=50, frames_burst=50, authorize_per_min=60, authorize_burst=10)
-    (authorize, _, _), (heartbeat, _, _) = FLOODS
-    async with hard.honest(place) as honest, hard.honest(place, "CP-2") as hostile:
-        reading, answered = await floods(hostile.client, authorize, 1_000)
+    (authorize, _, _), (heartbeat, _, _) = floods(version)
+    async with (
+        hard.honest(place, version=version) as honest,
+        hard.honest(place, "CP-2", version=version) as hostile,
+    ):
+        reading, answered = await flooded(hostile.client, authorize, 1_000)
         await eventually(lambda: answered() >= 10)
         before = answered()
         await slowest(honest, 50)  # takes a second and more
@@ -83,42 +88,48 @@ async def test_s18_who_floods_is_slowed_down_alone(opened, hard):
         assert len(throttled(place)) == 1  # coalesced
         assert {fact.charge_point for fact in throttled(place)} == {"CP-2"}
         reading.cancel()
-    async with hard.honest(place, "CP-2") as again:
-        reading, answered = await floods(again.client, heartbeat, 500)
+    async with hard.honest(place, "CP-2", version=version) as again:
+        reading, answered = await flooded(again.client, heartbeat, 500)
         await asyncio.sleep(1)
         assert answered() < 500
         reading.cancel()
 
 
-async def test_s18_transactional_messages_are_slowed_and_never_refused(opened, hard):
+async def test_s18_transactional_messages_are_slowed_and_never_refused(opened, hard, version):
     place = await opened(frames_per_s=5, frames_burst=10)
-    async with hard.honest(place) as honest:
-        given = [await honest.start(connectorId=1, meterStart=number) for number in range(20)]
+    async with hard.honest(place, version=version) as honest:
+        given = [await honest.start(reads=number) for number in range(20)]
     assert len(set(given)) == len(place.facts(SessionStarted)) == 20
     assert hard.counted(place, "throttled_frames", because="frames") >= 5
 
 
-async def test_s18_a_new_connection_is_no_new_burst(opened, hard):
+async def test_s18_a_new_connection_is_no_new_burst(opened, hard, version):
     place = await opened(frames_per_s=1, frames_burst=5)
     loop = asyncio.get_running_loop()
     begun_s = loop.time()
     for _ in range(4):
-        async with hard.honest(place) as honest:
+        async with hard.honest(place, version=version) as honest:
             for _ in range(2):
                 assert await honest.is_served()
     assert loop.time() - begun_s > 1.5
 
 
-async def test_huge_frames_of_one_do_not_hold_up_the_others(opened, hard):
+async def test_huge_frames_of_one_do_not_hold_up_the_others(opened, hard, version):
     place = await opened(frames_per_s=1_000_000, frames_burst=1_000_000)
     values = [
-        {"timestamp": "2025-06-15T15:00:00Z", "sampledValue": [{"value": str(number)}]}
+        {
+            "timestamp": "2025-06-15T15:00:00Z",
+            "sampledValue": [{"value": str(number) if version is OcppVersion.V16 else number}],
+        }
         for number in range(850)
     ]
-    huge = json.dumps([2, "$ID", "MeterValues", {"connectorId": 1, "meterValue": values}])
+    huge = call(FORMS[version].array(json.dumps(values)))
     assert 50_000 < len(huge) < 64 * 1024
-    async with hard.honest(place) as honest, hard.honest(place, "CP-2") as hostile:
-        reading, answered = await floods(hostile.client, huge, 20)
+    async with (
+        hard.honest(place, version=version) as honest,
+        hard.honest(place, "CP-2", version=version) as hostile,
+    ):
+        reading, answered = await flooded(hostile.client, huge, 20)
         meanwhile = []
         while answered() < 20 and len(meanwhile) < 50:
             before = answered()
@@ -142,15 +153,15 @@ async def drained(hostile):
         pass
 
 
-async def test_a_flood_leaves_no_memory_behind(opened, hard):
+async def test_a_flood_leaves_no_memory_behind(opened, hard, version):
     """Counted by Python itself, which knows every object, and not what the allocator keeps for later."""
     place = await opened(frames_per_s=1_000_000, authorize_per_min=1_000_000)
-    wrong = '[2,"$ID","Authorize",{"idTag":"' + "x" * 2_000 + '"}]'
+    wrong = call(authorize(FORMS[version], "x" * 2_000))
     unknown = '[2,"$ID","Fly$ID",{}]'
     unread = '[3,"$ID",{}]'
 
     async def rounds(count):
-        async with hard.honest(place, "CP-2") as hostile:
+        async with hard.honest(place, "CP-2", version=version) as hostile:
             for number in range(count):
                 for frame in (wrong, unknown, unread, "not json"):
                     await hostile.client.send(frame.replace("$ID", f"f{number}"))

@@ -12,7 +12,7 @@ import ssl
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -44,6 +44,8 @@ class Reconnecting(ABC, Generic[D, E]):
         self._offline_until_ms = 0
         self._failures = 0
         self._is_failure_said = False
+        self._lost_answers: set[str] = set()
+        """Actions whose next command is obeyed, and its answer never arrives."""
 
     @abstractmethod
     def _power_on(self, reason: str) -> None: ...
@@ -59,6 +61,18 @@ class Reconnecting(ABC, Generic[D, E]):
         self._offline_until_ms = self._now_ms() + round(for_s * 1_000)
         if self._attempt is not None:
             self._attempt.cancel()
+
+    def lose_answer(self, action: str) -> None:
+        self._lost_answers.add(action)
+
+    async def _answers(self, link: Link, call: Call, payload: dict[str, Any]) -> None:
+        """The central system never learns how it went, where the link is lost in that moment."""
+        if call.action in self._lost_answers:
+            self._lost_answers.discard(call.action)
+            self.body.report("answer-lost", action=call.action)
+            self.drop_link(0)
+        else:
+            await link.reply(call.message_id, payload)
 
     def _restart_with(self, restart: Restart) -> None:
         """The power is off already."""

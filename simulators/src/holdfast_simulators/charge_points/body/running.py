@@ -175,7 +175,7 @@ class Running(Reconnecting[D, E]):
             await link.refuse(call.message_id, reply.code, f"{call.action} is not served here")
             return
         try:
-            await link.reply(call.message_id, reply.payload)
+            await self._answers(link, call, reply.payload)
         finally:
             self._follow(reply)
 
