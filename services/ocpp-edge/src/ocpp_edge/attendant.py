@@ -66,7 +66,7 @@ from ocpp_edge.domain.left_out import Untold
 from ocpp_edge.domain.sessions import Origin
 from ocpp_edge.domain.state import State
 from ocpp_edge.domain.transactions import LOWEST
-from ocpp_edge.link import Link
+from ocpp_edge.link import Link, Reader
 from ocpp_edge.receipts import Receipts
 from ocpp_edge.services import Services
 from ocpp_edge.throttle import Throttle
@@ -180,9 +180,13 @@ class Attendant:
             self._door.release()
         reason = "ocpp-edge stops"
         try:
-            reason = await link.run(
-                self._taker(link), lambda: self.state.has_room, self._throttle.wait_ms
+            reader = Reader(
+                take=self._taker(link),
+                has_room=lambda: self.state.has_room,
+                is_late=self._throttle.is_late,
+                wait_ms=self._throttle.wait_ms,
             )
+            reason = await link.run(reader)
         finally:
             self.handle(
                 Disconnected(
@@ -254,8 +258,9 @@ class Attendant:
         """What takes the frames of this connection, one by one."""
 
         def take(frame: str | bytes) -> None:
-            self.heard_at_ms, link.heard_mono_ms = self._at_ms, self._mono_ms
-            self._throttle.took(len(frame))
+            at_ms, mono_ms = self._at_ms, self._mono_ms
+            self.heard_at_ms, link.heard_mono_ms = at_ms, mono_ms
+            self._throttle.took(len(frame), mono_ms)
             parsed = frames.parse(frame)
             match parsed:
                 case frames.Send() | frames.ResultError() if wrong := frames.not_served(
@@ -271,15 +276,15 @@ class Attendant:
                         self._refuse(link, call, frame)
                         return
                     event: Event = CallReceived(
-                        at_ms=self._at_ms,
-                        mono_ms=self._mono_ms,
+                        at_ms=at_ms,
+                        mono_ms=mono_ms,
                         call=call,
-                        origin=self._origin(call.request),
+                        origin=self._origin(call.request, at_ms),
                     )
                 case frames.Result() | frames.Error():
                     event = CallAnswered(
-                        at_ms=self._at_ms,
-                        mono_ms=self._mono_ms,
+                        at_ms=at_ms,
+                        mono_ms=mono_ms,
                         connection=link.id,
                         answer=parsed,
                     )
@@ -313,14 +318,14 @@ class Attendant:
             )
         )
 
-    def _origin(self, request: Request) -> Origin | None:
+    def _origin(self, request: Request, at_ms: int) -> Origin | None:
         if not isinstance(request, Meter | Stop) or request.transaction_id is None:
             return None
         transactions = self._services.transactions
         return Origin(
             owner=transactions.owner(request.transaction_id),
             lowest=LOWEST,
-            highest=transactions.highest(self._at_ms),
+            highest=transactions.highest(at_ms),
         )
 
     # --- effects ---

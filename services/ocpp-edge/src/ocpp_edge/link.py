@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 from holdfast.clock import Clock
 from holdfast.ocpp.websocket import ConnectionEnded
 from ocpp_edge.adapters.connection import GOING_AWAY, POLICY, Connection
+
+log = logging.getLogger(__name__)
 
 OUTBOX_MAX = 128
 """Frames a charge point may leave unread; beyond it, it is too slow and its connection closed."""
@@ -17,15 +21,29 @@ TURN_BYTES, TURN_FRAME_BYTES = 16 * 1024, 512
 """Read from one charge point at a time, before others have their turn; a frame counts as so much at least."""
 
 
+class Reader(NamedTuple):
+    """Whoever reads what comes over a link."""
+
+    take: Callable[[str | bytes], None]
+    has_room: Callable[[], bool]
+    is_late: Callable[[], bool]
+    """It may have to wait before the next frame is read."""
+    wait_ms: Callable[[], int]
+    """How long."""
+
+
 class Link:
     """Idle, it is one task that waits in `receive`: no queue, no task of its own to send."""
 
     __slots__ = (
         "_clock",
         "_end",
+        "_fault",
         "_outbox",
+        "_reader",
         "_reading",
         "_sending",
+        "_turn",
         "_waits",
         "alive_until_mono_ms",
         "connection",
@@ -59,6 +77,10 @@ class Link:
         self._reading: asyncio.Task[None] | None = None
         self._waits: asyncio.Future[None] | None = None
         """For room."""
+        self._reader: Reader | None = None
+        self._turn = TURN_BYTES
+        self._fault: Exception | None = None
+        """Of ours, while a frame was taken."""
         self._end: tuple[int, str] | None = None
 
     @property
@@ -91,24 +113,24 @@ class Link:
         if self._reading and self._reading is not asyncio.current_task():
             self._reading.cancel()
 
-    async def run(
-        self,
-        take: Callable[[str | bytes], None],
-        has_room: Callable[[], bool],
-        wait_ms: Callable[[], int],
-    ) -> str:
-        """Until the connection is over; the reason. `wait_ms`: how long the next frame is left unread."""
+    async def run(self, reader: Reader) -> str:
+        """Until the connection is over; the reason."""
         lost = "connection lost"
         task = asyncio.current_task()
         assert task is not None
         cancelled_before = task.cancelling()
         self._reading = task if self._end is None else None
+        self._reader = reader
+        self.connection.offer_to(self._taken)
         try:
             while self._end is None:
-                await self._turn(take, has_room, wait_ms)
+                await self._read(reader)
         except ConnectionEnded as ended:
             lost = str(ended)
         except asyncio.CancelledError:
+            if self._fault:
+                task.uncancel()
+                raise self._fault from None
             if self._end is None or task.uncancel() > cancelled_before:
                 raise  # not by `close`
         finally:
@@ -125,27 +147,42 @@ class Link:
         if self._waits and not self._waits.done():
             self._waits.set_result(None)
 
-    async def _turn(
-        self,
-        take: Callable[[str | bytes], None],
-        has_room: Callable[[], bool],
-        wait_ms: Callable[[], int],
-    ) -> None:
-        turn = TURN_BYTES
-        while self._end is None:
-            late_ms = wait_ms()
-            if late_ms or turn <= 0:
-                await self._clock.sleep_ms(late_ms)
-                turn = TURN_BYTES
-            # Room first: else each of many short connections would bring one frame beyond the bound.
-            while not has_room() or len(self._outbox) >= OUTBOX_FULL:
-                self._waits = asyncio.get_running_loop().create_future()
-                await self._waits
-            frame = await self.connection.receive()
-            if self._end:
-                return  # not taken, so not acknowledged: the charge point keeps it
-            take(frame)
-            turn -= max(len(frame), TURN_FRAME_BYTES)
+    async def _read(self, reader: Reader) -> None:
+        """What is not taken at once."""
+        late_ms = reader.wait_ms()
+        if late_ms or self._turn <= 0:
+            await self._clock.sleep_ms(late_ms)
+            self._turn = TURN_BYTES
+        # Room first: else each of many short connections would bring one frame beyond the bound.
+        while not self._has_room(reader):
+            self._waits = asyncio.get_running_loop().create_future()
+            await self._waits
+        frame = await self.connection.receive()
+        if self._end is None:  # else not taken, so not acknowledged: the charge point keeps it
+            self._takes(reader, frame)
+
+    def _taken(self, frame: str | bytes) -> bool:
+        """At once, in the moment it comes. False: it has to wait for something."""
+        reader = self._reader
+        if self._end or self._fault or reader is None or self._turn <= 0:
+            return False
+        if reader.is_late() or not self._has_room(reader):
+            return False
+        try:
+            self._takes(reader, frame)
+        except Exception as fault:
+            log.exception("a fault of ours")
+            self._fault = fault
+            if self._reading:
+                self._reading.cancel()
+        return True
+
+    def _has_room(self, reader: Reader) -> bool:
+        return len(self._outbox) < OUTBOX_FULL and reader.has_room()
+
+    def _takes(self, reader: Reader, frame: str | bytes) -> None:
+        self._turn -= max(len(frame), TURN_FRAME_BYTES)
+        reader.take(frame)
 
     async def _send(self) -> None:
         """What is in the outbox, in its order, as fast as the other end reads."""

@@ -52,6 +52,10 @@ class Bucket:
             self._at_ms = mono_ms
         self._tokens -= cost
 
+    @property
+    def is_overdrawn(self) -> bool:
+        return self._tokens < 0
+
     def wait_ms(self, mono_ms: int) -> int:
         if self._tokens >= 0:
             return 0
@@ -87,6 +91,11 @@ class Pace:
 
     def took_authorize(self, mono_ms: int) -> None:
         self._authorize.take(1, mono_ms)
+
+    @property
+    def is_late(self) -> bool:
+        """More was taken than there was; time may have mended it since."""
+        return self._frames.is_overdrawn or self._authorize.is_overdrawn
 
     def wait_ms(self, mono_ms: int) -> int:
         """How long the next frame is left where it is; 0: not at all."""

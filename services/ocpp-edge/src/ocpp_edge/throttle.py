@@ -22,8 +22,11 @@ class Throttle:
         self.was_late = False
         """There may be something to tell."""
 
-    def took(self, size: int) -> None:
-        self._pace.took(size, self._services.clock.monotonic_ms())
+    def took(self, size: int, mono_ms: int) -> None:
+        self._pace.took(size, mono_ms)
+
+    def is_late(self) -> bool:
+        return self._pace.is_late
 
     def took_authorize(self) -> None:
         self._pace.took_authorize(self._services.clock.monotonic_ms())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from holdfast.ocpp.versions import OcppVersion, version_of
@@ -19,6 +19,10 @@ class Connection(Protocol):
 
     async def receive(self) -> str | bytes:
         """The next frame. Raise holdfast.ocpp.websocket.ConnectionEnded."""
+        ...
+
+    def offer_to(self, taker: Callable[[str | bytes], bool]) -> None:
+        """While somebody waits in `receive`, a frame may be offered here first: False, and `receive` returns it."""
         ...
 
     def send_now(self, frame: str) -> bool:

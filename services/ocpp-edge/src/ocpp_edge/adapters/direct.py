@@ -9,7 +9,7 @@ else goes the library's way, and nobody sees a difference: `test_direct.py` comp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from websockets.asyncio.server import Server
@@ -59,6 +59,7 @@ class DirectSocket(WatchedSocket):
         "_receiver",
         "ping_due_s",
         "pinged_s",
+        "taker",
     )
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -69,6 +70,8 @@ class DirectSocket(WatchedSocket):
         self._is_text = True
         """Of the message in `_fragments`."""
         self._receiver: asyncio.Future[None] | None = None
+        self.taker: Callable[[str | bytes], bool] | None = None
+        """While somebody waits for a frame, it goes here first: no future, no task that wakes for each."""
         self._is_held = False
         """Too much has arrived: the transport reads no more."""
         self._has_failed = False
@@ -153,10 +156,14 @@ class DirectSocket(WatchedSocket):
 
     def _arrive(self, data: bytes, *, is_text: bool) -> None:
         try:
-            self._arrived.append(data.decode() if is_text else data)
+            frame = data.decode() if is_text else data
         except UnicodeDecodeError as error:
             self._fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
             return
+        receiver = self._receiver
+        if receiver and not receiver.done() and self.taker and self.taker(frame):
+            return
+        self._arrived.append(frame)
         if len(self._arrived) > FRAMES_AHEAD_MAX and not self._is_held:
             self._is_held = True
             self.transport.pause_reading()

@@ -6,6 +6,7 @@ edge_end, charge_point_end = pair()
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from holdfast.ocpp.versions import OcppVersion
 from holdfast.ocpp.websocket import ConnectionEnded
@@ -43,6 +44,9 @@ class InMemoryConnection:
         if frame.cancelled():
             raise ConnectionEnded(self.close_reason or "connection lost")
         return frame.result()
+
+    def offer_to(self, taker: Callable[[str | bytes], bool]) -> None:
+        """Never: everything is received, in the order of a simulation."""
 
     def send_now(self, frame: str | bytes) -> bool:
         if self._ended.is_set() or self.is_silent or self._peer.is_silent:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from random import Random
@@ -93,6 +93,9 @@ class WebSocketConnection(FrameSocket[Socket]):
             return await self._socket.next_frame()
         except ConnectionClosed as closed:
             raise ConnectionEnded(how_it_ended(closed)) from None
+
+    def offer_to(self, taker: Callable[[str | bytes], bool]) -> None:
+        self._socket.taker = taker
 
     def send_now(self, frame: str) -> bool:
         sent = self._socket.send_now(frame)
