@@ -99,7 +99,7 @@ def test_memory_keeps_the_newest(keys):
     memory = Memory(limit=5)
     for key in keys:
         memory = memory.remembering(key, key)
-    kept = [*memory.held, *memory.newest]
+    kept = list(memory.all())
     assert kept == keys[-len(kept) :] if kept else not keys
     assert min(5, len(keys)) <= len(kept) <= 5 + NEWEST_MAX
     assert all(memory.get(key) == key for key in kept)

@@ -427,7 +427,7 @@ class Edge:
             if one.state.known.seq > one.snapshot_seq
         }
         nobodys = self._strangers.ids
-        news = None if nobodys is self._nobodys_saved else nobodys
+        news = None if nobodys == self._nobodys_saved else nobodys
         self._store.save(seq, self.downlink_seq, changed, news)
         self._nobodys_saved = nobodys
         self.saved = seq

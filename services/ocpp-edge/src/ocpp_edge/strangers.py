@@ -67,8 +67,8 @@ class Strangers:
 
     @property
     def ids(self) -> Mapping[str, str]:
-        """With what each command was. Another object when it has changed."""
-        return self._ended.held
+        """With what each command was."""
+        return self._ended.all()
 
     def restore(self, ids: Mapping[str, str]) -> None:
         self._ended = Memory(limit=IDS_MAX, held=ids)

@@ -49,6 +49,10 @@ class Memory:
         answer = self.newest.get(key)
         return self.held.get(key) if answer is None else answer
 
+    def all(self) -> Mapping[str, str]:
+        """The oldest first."""
+        return {**self.held, **self.newest} if self.newest else self.held
+
     def __contains__(self, key: str) -> bool:
         return key in self.newest or key in self.held
 
@@ -62,7 +66,7 @@ class Memory:
         return Memory(self.limit, dict(islice(held.items(), max(0, len(held) - self.limit), None)))
 
     def without(self, keys: Collection[str]) -> Memory:
-        held = {**self.held, **self.newest}
+        held = self.all()
         left = {key: answer for key, answer in held.items() if key not in keys}
         return Memory(self.limit, left)
 
