@@ -22,6 +22,7 @@ from holdfast_testkit.facts_2x import (
     booted,
     connected,
     metered,
+    said,
     started,
     stopped,
 )
@@ -221,6 +222,14 @@ def test_messages_wait_until_the_last_of_the_transaction_is_answered(scene_2x):
     }
 
 
+def test_what_is_of_no_transaction_does_not_count(scene_2x):
+    scene_2x.journal(said("SecurityEventNotification"))
+    assert not scene_2x.is_idle, "it is under way"
+    assert transaction_status(scene_2x) == {"messagesInQueue": False}
+    scene_2x.journal(started())
+    assert transaction_status(scene_2x) == {"messagesInQueue": True}
+
+
 def test_what_a_site_that_is_away_may_hold_waits_too(scene_2x):
     scene = scene_2x
     scene.journal(started(), started("over"), stopped(1, "over"))
@@ -264,8 +273,8 @@ def test_the_station_s_own_queue_counts_with_ours(scene_2x):
     scene = scene_2x
     scene.journal(started())
     scene.take_all()
-    for said, wanted in ((True, True), (False, False)):
-        scene.call("GetTransactionStatus", {"transactionId": TX}, message_id=f"s{said}")
-        answer = json.dumps({"messagesInQueue": said, "ongoingIndicator": True})
+    for waits, wanted in ((True, True), (False, False)):
+        scene.call("GetTransactionStatus", {"transactionId": TX}, message_id=f"s{waits}")
+        answer = json.dumps({"messagesInQueue": waits, "ongoingIndicator": True})
         scene.end_command(scene.to_site()[-1].id, answer=answer)
         assert scene.answers()[-1][2] == {"messagesInQueue": wanted, "ongoingIndicator": True}

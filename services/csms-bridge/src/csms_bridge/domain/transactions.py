@@ -40,11 +40,14 @@ def _said(raw: str | None) -> dict[str, Any]:
 
 
 def _waits(state: State, transaction: str | None) -> bool:
-    """Here, in the stream, on the way here, or at a site that can't be reached."""
+    """Messages of it, or, where none is named, of any transaction (E14): here, in the stream, on the way here, or at a
+    site that can't be reached.
+    """
     live = state.live
     if live.spilled_after is not None:
         return True
-    if any(transaction in (None, item.transaction) for item in _waiting(state)):
+    of_any = [item.transaction for item in _waiting(state) if item.transaction is not None]
+    if transaction in of_any or (transaction is None and of_any):
         return True
     return _may_be_elsewhere(state) and not _has_ended(state, transaction)
 
