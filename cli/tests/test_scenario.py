@@ -207,3 +207,11 @@ def test_every_step_says_what_it_does(tmp_path: Path):
 def test_a_missing_file_says_which_option_to_give(tmp_path: Path):
     with pytest.raises(ScenarioError, match="--scenario FILE"):
         load_scenario(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", sorted(shipped().keys() - {"thinning"}))
+def test_every_shipped_scenario_has_charge_points_of_each_version(name: str):
+    """`thinning` is about TransactionEvents, which 1.6 does not have."""
+    charge_points = load_scenario(shipped()[name]).charge_points
+    assert {it.version for it in charge_points} == {"1.6", "2.0.1", "2.1"}
+    assert {1, 2} <= {it.security_profile for it in charge_points}
