@@ -30,17 +30,18 @@ class Store(Outbox, ABC, Generic[D]):
     # --- what each version keeps
 
     @abstractmethod
-    def _device(
-        self,
-        rows: dict[int, tuple[sqlite3.Row | None, sqlite3.Row | None]],
-        memory: dict[str, Any] | None,
-        monotonic_ms: int,
-        sessions_begun: int,
-    ) -> D:
-        """Of the rows of each connector and of the session that is open there."""
+    def _connector_rows(self) -> sqlite3.Cursor: ...
 
     @abstractmethod
-    def _connector_rows(self) -> sqlite3.Cursor: ...
+    def _connector(self, row: sqlite3.Row | None, session: sqlite3.Row | None, **kept: Any) -> Any:
+        """Of its row and that of the session that is open there; `kept`: what is the same in every version."""
+
+    @abstractmethod
+    def _remembered(self, document: dict[str, Any] | None) -> Memory:
+        """None: nothing was ever kept."""
+
+    @abstractmethod
+    def _device(self, **kept: Any) -> D: ...
 
     @abstractmethod
     def _save_connectors(self, device: D) -> None:
@@ -66,10 +67,18 @@ class Store(Outbox, ABC, Generic[D]):
         numbers = sorted({*range(1, connectors + 1), *running})
         memory = self._db.execute("SELECT memory FROM charge_point").fetchone()[0]
         device = self._device(
-            {number: (known.get(number), running.get(number)) for number in numbers},
-            None if memory is None else json.loads(memory),
-            monotonic_ms,
-            self._count("SELECT count(*) FROM session"),
+            connectors=tuple(
+                self._connector(
+                    known.get(number),
+                    running.get(number),
+                    number=number,
+                    **_of_connector(known.get(number)),
+                )
+                for number in numbers
+            ),
+            metered_to_ms=monotonic_ms,
+            sessions_begun=self._count("SELECT count(*) FROM session"),
+            memory=self._remembered(None if memory is None else json.loads(memory)),
         )
         self._saved = device.memory
         return device
@@ -110,7 +119,7 @@ def reservation_text(connector: Connector[Any]) -> str | None:
     return None if connector.reservation is None else json.dumps(asdict(connector.reservation))
 
 
-def connector_of(row: sqlite3.Row | None) -> dict[str, Any]:
+def _of_connector(row: sqlite3.Row | None) -> dict[str, Any]:
     """What is kept of a connector in every version."""
     if row is None:
         return {}
@@ -123,13 +132,13 @@ def connector_of(row: sqlite3.Row | None) -> dict[str, Any]:
     }
 
 
-def session_of(row: sqlite3.Row, monotonic_ms: int) -> dict[str, Any]:
-    """What is kept of a session in every version; it is read anew at once."""
+def session_of(row: sqlite3.Row) -> dict[str, Any]:
+    """What is kept of a session in every version; its next reading is due at once."""
     return {
         "key": row["key"],
         "transaction_id": row["transaction_id"],
         "driver_token": row["driver_token"],
         "meter_start_wh": row["meter_start_wh"],
         "started_ms": row["started_at_ms"],
-        "next_reading_ms": monotonic_ms,
+        "next_reading_ms": 0,
     }

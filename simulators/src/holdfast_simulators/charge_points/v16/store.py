@@ -9,7 +9,7 @@ from typing import Any
 from holdfast_simulators.charge_points.body import store
 from holdfast_simulators.charge_points.body.events import BeginSession
 from holdfast_simulators.charge_points.body.outbox import Queued
-from holdfast_simulators.charge_points.body.store import connector_of, reservation_text, session_of
+from holdfast_simulators.charge_points.body.store import reservation_text, session_of
 from holdfast_simulators.charge_points.v16.device import Connector, Device, Session
 from holdfast_simulators.charge_points.v16.memory import Memory, remembered
 from holdfast_simulators.charge_points.v16.outbox import Action
@@ -37,22 +37,16 @@ class Store(store.Store[Device]):
     def _connector_rows(self) -> sqlite3.Cursor:
         return self._db.execute("SELECT * FROM connector")
 
-    def _device(
-        self,
-        rows: dict[int, tuple[sqlite3.Row | None, sqlite3.Row | None]],
-        memory: dict[str, Any] | None,
-        monotonic_ms: int,
-        sessions_begun: int,
-    ) -> Device:
-        return Device(
-            connectors=tuple(
-                _connector(number, row, None if open is None else _session(open, monotonic_ms))
-                for number, (row, open) in rows.items()
-            ),
-            metered_to_ms=monotonic_ms,
-            sessions_begun=sessions_begun,
-            memory=Memory() if memory is None else remembered(memory),
-        )
+    def _connector(self, row: sqlite3.Row | None, session: sqlite3.Row | None, **kept: Any) -> Any:
+        is_used = row is not None and bool(row["is_used"])
+        running = None if session is None else _session(session)
+        return Connector(is_used=is_used, session=running, **kept)
+
+    def _remembered(self, document: dict[str, Any] | None) -> Memory:
+        return Memory() if document is None else remembered(document)
+
+    def _device(self, **kept: Any) -> Device:
+        return Device(**kept)
 
     def _save_connectors(self, device: Device) -> None:
         self._db.executemany(
@@ -109,10 +103,5 @@ class Store(store.Store[Device]):
         )
 
 
-def _connector(number: int, row: sqlite3.Row | None, session: Session | None) -> Connector:
-    is_used = row is not None and bool(row["is_used"])
-    return Connector(number=number, is_used=is_used, session=session, **connector_of(row))
-
-
-def _session(row: sqlite3.Row, monotonic_ms: int) -> Session:
-    return Session(is_energised=bool(row["is_energised"]), **session_of(row, monotonic_ms))
+def _session(row: sqlite3.Row) -> Session:
+    return Session(is_energised=bool(row["is_energised"]), **session_of(row))

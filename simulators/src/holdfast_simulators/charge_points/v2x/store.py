@@ -9,7 +9,7 @@ from typing import Any
 from holdfast_simulators.charge_points.body import store
 from holdfast_simulators.charge_points.body.events import BeginSession, EndSession
 from holdfast_simulators.charge_points.body.outbox import Queued
-from holdfast_simulators.charge_points.body.store import connector_of, reservation_text, session_of
+from holdfast_simulators.charge_points.body.store import reservation_text, session_of
 from holdfast_simulators.charge_points.v2x.device import ChargingState, Device, Evse, Transaction
 from holdfast_simulators.charge_points.v2x.memory import Memory, remembered
 
@@ -38,27 +38,14 @@ class Store(store.Store[Device]):
     def _connector_rows(self) -> sqlite3.Cursor:
         return self._db.execute("SELECT * FROM evse")
 
-    def _device(
-        self,
-        rows: dict[int, tuple[sqlite3.Row | None, sqlite3.Row | None]],
-        memory: dict[str, Any] | None,
-        monotonic_ms: int,
-        sessions_begun: int,
-    ) -> Device:
-        return Device(
-            id=self._id,
-            connectors=tuple(
-                Evse(
-                    number=number,
-                    session=None if open is None else _transaction(open, monotonic_ms),
-                    **connector_of(row),
-                )
-                for number, (row, open) in rows.items()
-            ),
-            metered_to_ms=monotonic_ms,
-            sessions_begun=sessions_begun,
-            memory=Memory() if memory is None else remembered(memory),
-        )
+    def _connector(self, row: sqlite3.Row | None, session: sqlite3.Row | None, **kept: Any) -> Any:
+        return Evse(session=None if session is None else _transaction(session), **kept)
+
+    def _remembered(self, document: dict[str, Any] | None) -> Memory:
+        return Memory() if document is None else remembered(document)
+
+    def _device(self, **kept: Any) -> Device:
+        return Device(id=self._id, **kept)
 
     def _save_connectors(self, device: Device) -> None:
         self._db.executemany(
@@ -132,12 +119,12 @@ class Store(store.Store[Device]):
         return frozenset(row[0] for row in rows)
 
 
-def _transaction(row: sqlite3.Row, monotonic_ms: int) -> Transaction:
+def _transaction(row: sqlite3.Row) -> Transaction:
     return Transaction(
         next_seq_no=row["next_seq_no"],
         said=ChargingState(row["said"]),
         is_authorised=bool(row["is_authorised"]),
         is_refused=bool(row["is_refused"]),
         remote_start_id=row["remote_start_id"],
-        **session_of(row, monotonic_ms),
+        **session_of(row),
     )
