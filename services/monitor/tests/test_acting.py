@@ -31,7 +31,11 @@ from holdfast.contracts.driver_tokens import DriverTokensInstalled, DriverTokens
 from holdfast.contracts.envelope import Envelope, body_of
 from holdfast.contracts.journal import CopyStatus, IncarnationOpened, StorageLevel
 from holdfast.contracts.mode import CsmsState, Mode, ModeChanged, Reason
-from holdfast.contracts.registry import ChargePointUnregistered
+from holdfast.contracts.registry import (
+    ChargePointUnregistered,
+    DoorCondition,
+    DoorConditionsChanged,
+)
 from holdfast.contracts.rules import Desired, RulesActivated
 from holdfast.contracts.session import SessionCapNotKept, SessionStopped
 from monitor.domain.acting import HELD_SHOWN
@@ -277,6 +281,23 @@ def test_a_list_that_was_taken_since_ends_it_as_does_a_new_disk():
 
 
 # --- energy caps ---
+
+
+def test_what_is_not_well_with_a_door_is_to_be_seen_to_from_the_cloud_too_until_it_is_mended():
+    wrong = DoorCondition(name="registry", holds=False, why="is not JSON: correct the file")
+    ends = DoorCondition(name="certificates", holds=True, why="server ends on 2025-07-01")
+    act = must_act(from_cloud(DoorConditionsChanged(conditions=(ends, wrong))))
+    assert act.verdict is Verdict.YES
+    assert [point.partition(":")[0] for point in act.points] == [
+        "the door for charge points, certificates",
+        "the door for charge points, registry",
+    ]
+    told_twice = (DoorConditionsChanged(conditions=(wrong,)), DoorConditionsChanged(conditions=()))
+    for facts in (
+        told_twice,
+        (told_twice[0], IncarnationOpened(cause="new disk", previous=None)),
+    ):
+        assert not must_act(from_cloud(*facts)).points
 
 
 CAME = ChargePointConnected(

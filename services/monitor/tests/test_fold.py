@@ -61,6 +61,7 @@ from holdfast.contracts.registry import (
     ChargePointUnregistered,
     EntryProblem,
     EntryRefused,
+    PendingEnded,
 )
 from holdfast.contracts.rules import RulesActivated, RulesRefused
 from monitor.domain.fold import outcome_of, skip, take
@@ -292,6 +293,15 @@ def test_one_problem_at_the_door_hides_no_other_of_its_kind() -> None:
         other = refused[0].model_copy(update={"claimed": f"X-{number}"})
         state = folded(other, state=state)
     assert len(state.entries_refused) == ENTRIES_MAX
+
+
+def test_a_charge_point_that_waits_no_longer_asks_for_nobody() -> None:
+    refused = [
+        EntryRefused(problem=EntryProblem.PENDING, claimed=name, address="10.0.0.9")
+        for name in ("CP-08", "CP-09")
+    ]
+    ended = PendingEnded(claimed="CP-09", why="rejected", by="anna")
+    assert [key[1] for key in folded(*refused, ended).entries_refused] == ["CP-08"]
 
 
 def test_coming_in_by_the_right_profile_from_there_mends_what_was_wrong_but_no_guessing() -> None:

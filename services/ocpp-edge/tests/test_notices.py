@@ -60,6 +60,26 @@ async def test_the_first_is_told_at_once_and_its_like_are_counted_for_a_minute()
 
 
 @virtual_time
+async def test_what_is_mended_before_it_was_told_again_is_not_told_as_if_it_stood():
+    wrong, guessed = EntryProblem.SECURITY_PROFILE, EntryProblem.TOO_MANY_FAILURES
+    async with running() as (notices, clock, told):
+        for _ in range(2):
+            for problem in (wrong, guessed):
+                notices.noticed(problem, "CP-1", "10.0.0.9", "registered with 2, came with 1")
+            notices.noticed(wrong, "CP-1", "10.0.0.8")
+            await clock.sleep_ms(5_000)
+        notices.mended("CP-1", (wrong,), "10.0.0.9")
+        await clock.sleep_ms(125_000)
+        assert sorted((it.problem, it.address) for it in told()[3:]) == [
+            (wrong, "10.0.0.8"),
+            (guessed, "10.0.0.9"),
+        ]
+        notices.noticed(wrong, "CP-1", "10.0.0.9", "again")
+        await clock.sleep_ms(2_000)
+        assert told()[-1].detail == "again"
+
+
+@virtual_time
 async def test_of_very_many_claims_the_journal_gets_few_and_none_is_lost_from_the_count():
     async with running() as (notices, clock, told):
         for number in range(10_000):

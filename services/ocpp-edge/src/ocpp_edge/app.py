@@ -27,6 +27,7 @@ from ocpp_edge.adapters import ocpp_websocket
 from ocpp_edge.adapters.connection import Reception
 from ocpp_edge.adapters.schemas import Schemas
 from ocpp_edge.adapters.store import Store
+from ocpp_edge.conditions import DoorConditions
 from ocpp_edge.config import Config
 from ocpp_edge.domain.state import Policy
 from ocpp_edge.domain.transactions import Transactions
@@ -48,6 +49,8 @@ from ocpp_edge.telemetry import Telemetry
 log = logging.getLogger(__name__)
 
 TICK_MS = 500
+LAST_GOOD = "charge-points.last-good.json"
+"""In `data_dir`: the registry, for starts at which its file is broken."""
 UNSAVED_MAX = 40_000
 """So many entries may be folded and not yet in a snapshot (a second or two of a restart); at half of them the next
 one is taken early."""
@@ -62,7 +65,8 @@ async def run(
 ) -> None:
     """`listen` brings the connections: WebSockets, or a simulation's own, whose end may be a SIGKILL (`is_killed`)."""
     config, bus, clock = context.config, context.bus, context.clock
-    registry, metrics = Registry(config.charge_points_file), Metrics(context.health.registry)
+    metrics, conditions = Metrics(context.health.registry), DoorConditions(context.health)
+    registry = Registry(config.charge_points_file, config.data_dir / LAST_GOOD)
     incarnation = await wait_for_incarnation(bus, clock, config.site)
     recorder = Recorder(bus, clock, context.ids, incarnation, SOURCE)
     store = Store(open_store(sqlite_url(config.data_dir, SOURCE)), incarnation.name)
@@ -91,13 +95,14 @@ async def run(
         group.create_task(strictness.run())
         onboarding = Onboarding(config, services.schemas, clock, services.notices)
         registrar = Registrar(
-            registry, onboarding, recorder, clock, edge.turn_out, edge.told,
+            registry, onboarding, recorder, clock, edge.turn_out, edge.told, conditions,
             any_identity=config.identities == "any",
         )  # fmt: skip
         group.create_task(registrar.run())
+        group.create_task(conditions.run(recorder, bus, clock))
         subject = subjects.rpc(config.site, "charge-point-registry")
         await rpc.serve(bus, subject, RegistryRequest, registrar.handle)
-        gate = Gate(config, registry, metrics, context.health, clock, services.notices, onboarding)
+        gate = Gate(config, registry, metrics, conditions, clock, services.notices, onboarding)
         try:
             await listen(config, gate, edge)
         finally:

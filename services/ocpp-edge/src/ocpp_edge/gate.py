@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from holdfast.clock import Clock
 from holdfast.contracts.registry import EntryProblem
-from holdfast.health import Health
+from ocpp_edge.conditions import DoorConditions
 from ocpp_edge.config import Config
 from ocpp_edge.domain.attempts import Attempts
 from ocpp_edge.domain.door import (
@@ -27,6 +27,7 @@ from ocpp_edge.registry import Registered, Registry, RegistryProblem, TooManyWai
 
 log = logging.getLogger(__name__)
 
+MENDED_BY_COMING_IN = (EntryProblem.SECURITY_PROFILE, EntryProblem.CERTIFICATE)
 BEYOND_EVERY_MS, BEYOND_MAX = 250, 16
 """How often a machine-made password is looked at though others failed there, and how many wait for that: with a hash's
 10 ms, a flood of guesses costs 4 % of a core, and the last one waits 4 s."""
@@ -59,12 +60,13 @@ class Gate:
         config: Config,
         registry: Registry,
         metrics: Metrics,
-        health: Health,
+        conditions: DoorConditions,
         clock: Clock,
         notices: Notices,
         onboarding: Onboarding,
     ) -> None:
-        self.registry, self.metrics, self.health, self.clock = registry, metrics, health, clock
+        self.registry, self.metrics, self.clock = registry, metrics, clock
+        self.conditions = conditions
         self.notices, self.onboarding = notices, onboarding
         self._organisation = config.client_organisation
         self._attempts = Attempts()
@@ -113,6 +115,7 @@ class Gate:
         return self._let_in(offer, registered, profile) if right else _unauthorised("password")
 
     def _let_in(self, offer: Offer, registered: Registered, profile: int) -> LetIn:
+        self.notices.mended(offer.identity, MENDED_BY_COMING_IN, offer.address)
         if profile == registered.next_security_profile:
             upgraded = {"security_profile": profile, "next_security_profile": None}
             try:

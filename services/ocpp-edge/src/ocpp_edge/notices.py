@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -53,6 +54,14 @@ class Notices:
         kind.waiting += 1
         kind.detail = detail
         self._news.set()
+
+    def mended(
+        self, claimed: str, problems: Collection[EntryProblem], address: str | None = None
+    ) -> None:
+        """What waits to be told of these is over, and would be read as if it were not. None: from wherever it came."""
+        for (problem, who, where), kind in self._kinds.items():
+            if who == claimed and problem in problems and address in (None, where):
+                kind.waiting = 0
 
     async def run(self) -> None:
         """Tell, for ever. Raise IncarnationChanged."""

@@ -53,9 +53,10 @@ class Onboarding:
         self.is_on = config.onboarding
         self._organisation = config.client_organisation
         self._pending_max, self._interval_s = config.onboarding_max, config.onboarding_interval_s
-        self._schemas, self._clock, self._notices = schemas, clock, notices
+        self._schemas, self._clock, self.notices = schemas, clock, notices
         self._pending: dict[str, Pending] = {}
         self._rejected: dict[str, int] = {}
+        self._gone: list[str] = []
         self._thread = asyncio.Semaphore(1)
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -98,7 +99,7 @@ class Onboarding:
         how = "TLS and password" if profile == TLS else "password"
         how = "certificate" if profile == MUTUAL else how
         detail = f"by {how}: `holdfast charge-points pending`"
-        self._notices.noticed(EntryProblem.PENDING, offer.identity, offer.address, detail)
+        self.notices.noticed(EntryProblem.PENDING, offer.identity, offer.address, detail)
         return True
 
     # --- inside ---
@@ -170,11 +171,18 @@ class Onboarding:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
+    def gone(self) -> tuple[str, ...]:
+        """Who was forgotten since this was asked last."""
+        self._forget()
+        gone, self._gone = tuple(self._gone), []
+        return gone
+
     def _forget(self) -> None:
         now_ms = self._clock.now_ms()
         for identity, one in list(self._pending.items()):
             if one.connection is None and now_ms - one.heard_ms > GONE_MS:
                 del self._pending[identity]
+                self._gone.append(identity)
         for identity, at_ms in list(self._rejected.items()):
             if now_ms - at_ms > REJECTED_MS:
                 del self._rejected[identity]

@@ -17,11 +17,14 @@ from holdfast.bus import AppendRefused
 from holdfast.clock import Clock
 from holdfast.contracts.registry import (
     ChargePointUnregistered,
+    EntryProblem,
+    PendingEnded,
     RegistryReply,
     RegistryRequest,
     RegistryVerb,
 )
 from holdfast.recorder import Recorder
+from ocpp_edge.conditions import DoorConditions
 from ocpp_edge.domain.door import MUTUAL, PLAIN_IDENTITY
 from ocpp_edge.onboarding import Onboarding
 from ocpp_edge.registry import Registered, Registry, RegistryProblem
@@ -30,6 +33,8 @@ from ocpp_edge.told import RegistryFact, Told, registered_as
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_MS = 2_000
+CONDITION = "registry"
+ENDED_MAX = 256
 TurnOut = Callable[[str, Callable[[int], bool], str], None]
 """Close the connection of this identity, unless its security profile is still right; with this reason."""
 
@@ -43,13 +48,16 @@ class Registrar:
         clock: Clock,
         turn_out: TurnOut,
         told: Told,
+        conditions: DoorConditions,
         *,
         any_identity: bool,
     ) -> None:
         self._registry, self._onboarding = registry, onboarding
         self._recorder, self._clock, self._turn_out = recorder, clock, turn_out
         self._any_identity = any_identity
-        self._told = told
+        self._told, self._conditions = told, conditions
+        self._ended: dict[str, PendingEnded] = {}
+        """Who waits no longer and was not accepted, and the journal does not say so yet."""
         self._untold: dict[str, RegistryFact] = {
             fact.charge_point: fact for fact in told.differences(registry.entries())
         }
@@ -62,8 +70,26 @@ class Registrar:
         """Look at the file, and tell the journal. Raise IncarnationChanged."""
         while True:
             self._registry.refresh()
+            self._judge()
+            for identity in self._onboarding.gone():
+                self._ends(PendingEnded(claimed=identity, why="gone", by="an hour without it"))
             await self._tell()
             await self._clock.sleep_ms(LOOK_EVERY_MS)
+
+    def _judge(self) -> None:
+        problem = self._registry.problem
+        if problem:
+            self._conditions.wrong(
+                CONDITION, f"{problem}: what it said before counts on: correct the file"
+            )
+        else:
+            self._conditions.ok(CONDITION)
+
+    def _ends(self, fact: PendingEnded) -> None:
+        self._onboarding.notices.mended(fact.claimed, (EntryProblem.PENDING,))
+        self._ended[fact.claimed] = fact
+        if len(self._ended) > ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
 
     async def handle(self, request: RegistryRequest, _: str) -> RegistryReply:
         """`rpc.charge-point-registry`."""
@@ -83,6 +109,7 @@ class Registrar:
             if self._onboarding.entry_of(identity) is None:
                 raise RegistryProblem(f"{identity!r} is not pending")
             self._onboarding.leave(identity, "rejected", rejected=True)
+            self._ends(PendingEnded(claimed=identity, why="rejected", by=by))
             return "done"
         before = self._registry.now(identity)
         after = self._wanted(request, before)
@@ -138,6 +165,7 @@ class Registrar:
         self, identity: str, before: Registered | None, after: Registered | None, by: str
     ) -> None:
         log.info("registry changed", extra={"charge_point": identity, "by": by})
+        self._onboarding.notices.mended(identity, tuple(EntryProblem))
         if after is None:
             self._untold[identity] = ChargePointUnregistered(charge_point=identity, by=by)
             self._turn_out(identity, lambda _: False, "not registered any more")
@@ -157,6 +185,10 @@ class Registrar:
                 self._told.folds(fact)
                 if self._untold.get(identity) is fact:
                     del self._untold[identity]
+            for identity, ended in list(self._ended.items()):
+                await self._recorder.record(ended)
+                if self._ended.get(identity) is ended:
+                    del self._ended[identity]
         except AppendRefused as error:
             log.warning("registry's change not journaled yet", extra={"why": str(error)})
         finally:

@@ -72,9 +72,13 @@ class TooManyWaiting(Exception):
 
 
 class Registry:
-    def __init__(self, path: Path) -> None:
-        """Raise ConfigError."""
-        self._path = path
+    def __init__(self, path: Path, last_good: Path | None = None) -> None:
+        """`last_good`: where a copy is kept, of what was sound the last time; a start at which the file is broken goes
+        on with that. Raise ConfigError, where there is none.
+        """
+        self._path, self._last_good = path, last_good
+        self.problem = ""
+        """Why what the file says now does not count; empty: it does."""
         self._read_as: tuple[int, ...] = ()
         self._document: dict[str, Any] = {}
         """As it stands in the file, with what this build does not know."""
@@ -85,7 +89,12 @@ class Registry:
         self._nobody = hash_password(secrets.token_hex(16))
         self._threads = asyncio.Semaphore(VERIFYING_MAX)
         self._waiting = 0
-        self._read()
+        try:
+            self._read()
+        except ConfigError as error:
+            if not self._goes_on():
+                raise
+            self._is_broken(error)
 
     def __contains__(self, identity: str) -> bool:
         return identity in self._registered
@@ -111,12 +120,20 @@ class Registry:
         return self._registered
 
     def refresh(self) -> None:
-        """Take over a changed file; a broken one changes nothing but the log."""
+        """Take over a changed file; a broken one changes nothing, and is a `problem` until it is mended."""
         try:
             if self._stands_as() != self._read_as:
                 self._read()
-        except (OSError, ConfigError) as error:
-            log.warning("charge point registry not taken over", extra={"why": str(error)})
+        except OSError as error:
+            self._read_as = ()  # if it comes back as it was, that is news
+            self._is_broken(ConfigError(f"{self._path}: can't be read ({error.strerror})"))
+        except ConfigError as error:
+            self._is_broken(error)
+
+    def _is_broken(self, error: ConfigError) -> None:
+        if self.problem != str(error):
+            self.problem = str(error)
+            log.error("charge point registry not taken over", extra={"why": self.problem})
 
     def remembers(self, identity: str, password: str | bytes) -> bool:
         """It was found right before, and is still: told in no time. False says nothing."""
@@ -142,6 +159,7 @@ class Registry:
             write_whole(self._path, (json.dumps(document, indent=2) + "\n").encode())
             self._read(by)
         except ConfigError as error:
+            self._is_broken(error)
             raise RegistryProblem(f"{error}: correct the file first") from None
         except OSError as error:
             raise RegistryProblem(f"{self._path}: can't be written ({error.strerror})") from None
@@ -198,6 +216,13 @@ class Registry:
             raise ConfigError(f"{self._path}: {field}: {problem['msg']}") from None
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"{self._path}: is not JSON: {error}") from None
+        self.problem = ""
+        self._take(document, registered, by)
+        self._keep(document)
+
+    def _take(
+        self, document: dict[str, Any], registered: Mapping[str, Registered], by: str
+    ) -> None:
         before, self._document, self._registered = self._registered, document, registered
         self._right = {one: digest for one, digest in self._right.items() if one in registered}
         like = next((it.password_scrypt for it in registered.values() if it.password_scrypt), None)
@@ -207,6 +232,30 @@ class Registry:
                 was, now = before.get(identity), registered.get(identity)
                 if was != now:
                     self.on_change(identity, was, now, by)
+
+    def _keep(self, document: dict[str, Any]) -> None:
+        if self._last_good is None:
+            return
+        data = json.dumps({"of": str(self._path.absolute()), "charge_points": document}).encode()
+        try:
+            if self._last_good.exists() and self._last_good.read_bytes() == data:
+                return
+            self._last_good.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self._last_good, data)
+        except OSError as error:
+            log.warning("no copy of the charge point registry kept", extra={"why": str(error)})
+
+    def _goes_on(self) -> bool:
+        """With the copy, if there is a sound one of this file."""
+        try:
+            kept = json.loads(self._last_good.read_text("utf-8")) if self._last_good else {}
+            if kept.get("of") != str(self._path.absolute()):
+                return False
+            document, registered = _parsed(json.dumps(kept["charge_points"]))
+        except (OSError, ValueError, KeyError, AttributeError, RecursionError):
+            return False
+        self._take(document, registered, "the registry's file")
+        return True
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -67,6 +67,39 @@ class ChargePointUnregistered(Fact):
     by: str
 
 
+class PendingEnded(Fact):
+    """A charge point waits no longer to be accepted, and was not. One that was accepted is registered."""
+
+    TYPE: ClassVar[str] = "charge-point.pending-ended"
+
+    claimed: str
+    """The identity that was claimed; nothing proves it."""
+    why: Literal["rejected", "gone"]
+    by: str
+
+
+class DoorCondition(Contract):
+    """Of a site's door for charge points: one that does not hold, or will not for long."""
+
+    name: str
+    """`certificates`, `registry`."""
+    holds: bool
+    """Still."""
+    why: str
+    """And what now."""
+
+
+class DoorConditionsChanged(Fact):
+    """What is not well with a site's door for charge points: nobody there is turned away for it yet, but somebody must
+    see to it.
+    """
+
+    TYPE: ClassVar[str] = "charge-point.door-conditions-changed"
+
+    conditions: tuple[DoorCondition, ...]
+    """All of them; empty: all is well."""
+
+
 class RegistryVerb(StrEnum):
     ADD = "add"
     REMOVE = "remove"

@@ -257,7 +257,9 @@ def _on_charge_points(status: SiteStatus) -> Iterable[str]:
 
 
 def _on_the_door(status: SiteStatus) -> Iterable[str]:
-    """Of each problem the newest few are named."""
+    """Of each problem with who comes the newest few are named."""
+    for condition in status.state.door:
+        yield f"the door for charge points, {condition.name}: {condition.why[:300]}"
     by_problem: dict[EntryProblem, list[EntryRefused]] = {}
     for at_ms, refused in status.state.entries_refused.values():
         if status.now_ms - at_ms <= DOOR_MS:

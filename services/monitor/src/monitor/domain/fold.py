@@ -49,8 +49,10 @@ from holdfast.contracts.recovery import (
 from holdfast.contracts.registry import (
     ChargePointRegistered,
     ChargePointUnregistered,
+    DoorConditionsChanged,
     EntryProblem,
     EntryRefused,
+    PendingEnded,
 )
 from holdfast.contracts.rules import RulesActivated, RulesRefused
 from holdfast.contracts.session import SessionCapNotKept, SessionStarted, SessionStopped
@@ -382,6 +384,12 @@ def _at_the_door(state: SiteState, at_ms: int, fact: Fact) -> SiteState:
                 next_security_profile=None,
             )
             return _seen_to(_with_charge_point(state, row), fact.charge_point)
+        case PendingEnded():
+            return _without_entries(
+                state, lambda key: key[:2] == (EntryProblem.PENDING, fact.claimed)
+            )
+        case DoorConditionsChanged():
+            return replace(state, door=fact.conditions)
         case _:
             return state
 
@@ -413,7 +421,7 @@ def _journal(state: SiteState, place: Place, at_ms: int, fact: Fact) -> SiteStat
             life = Life(incarnation=place.incarnation, opened_at_ms=at_ms, cause=fact.cause)
             # A new disk knows no override, and has refused nothing yet.
             lives = (*state.lives, life)[-KEPT_MAX:]
-            return replace(state, lives=lives, overrides=(), tokens_refused=None)
+            return replace(state, lives=lives, overrides=(), tokens_refused=None, door=())
         case OverrideBegun() | OverrideEnded():
             return replace(state, overrides=fact.standing)
         case SessionCapNotKept():

@@ -12,7 +12,7 @@ from holdfast.contracts.driver_tokens import DriverTokensRefused
 from holdfast.contracts.journal import StorageLevel
 from holdfast.contracts.mode import ModeChanged, Override
 from holdfast.contracts.recovery import DisruptionReported, OpenPoint, RecoveryStepped
-from holdfast.contracts.registry import EntryProblem, EntryRefused
+from holdfast.contracts.registry import DoorCondition, EntryProblem, EntryRefused
 from holdfast.contracts.session import SessionCapNotKept
 from holdfast.local_state import History
 from holdfast.ocpp.versions import OcppVersion
@@ -207,6 +207,8 @@ class SiteState:
     checkpoint_at_ms: int | None = None
     entries_refused: Mapping[EntryKey, tuple[int, EntryRefused]] = field(default_factory=dict)
     """What happened at the door and is not over: of each problem, claim and address the newest, with its time."""
+    door: tuple[DoorCondition, ...] = ()
+    """What is not well with the site's door, or will not be for long."""
     quarantined: tuple[Note, ...] = ()
     damaged: tuple[Note, ...] = ()
     decision_counts: Mapping[tuple[str, str, str], int] = field(default_factory=dict)

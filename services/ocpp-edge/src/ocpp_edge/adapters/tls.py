@@ -11,7 +11,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +186,7 @@ class Tls:
         """
         self._config, self._gate, self._turn_out = config, gate, turn_out
         self._metrics, self._notices = gate.metrics, gate.notices
-        self._health, self._clock = gate.health, gate.clock
+        self._conditions, self._clock = gate.conditions, gate.clock
         self._stood_as: object = None
         self._broken: str | None = None
         self._ends_ms: dict[str, int] = {}
@@ -248,22 +248,25 @@ class Tls:
         soonest, ends_ms = min(certificates.items(), key=lambda it: it[1])
         left_ms = ends_ms - now_ms
         days = f"the certificate of {soonest} ends in {left_ms // DAY_MS} days"
+        day = datetime.fromtimestamp(ends_ms // 1000, UTC).date()
+        told = f"the certificate of {soonest} ends on {day}: put a new one in its place"
         if left_ms <= 0:
             days = f"the certificate of {soonest} has ended"
+            told = f"{days}: put a new one in its place"
         if self._broken:
-            self._health.wrong(CONDITION, f"new files are not usable: {self._broken}")
+            self._conditions.wrong(CONDITION, f"new files are not usable: {self._broken}")
         elif self._ends_ms.get(CRL, now_ms + 1) <= now_ms:
-            self._health.wrong(
+            self._conditions.wrong(
                 CONDITION,
                 "the CRL of client certificates is out of date: what it took back stays so, what was taken back "
                 "since is not known: put a new one in its place",
             )
         elif left_ms <= WRONG_MS:
-            self._health.wrong(CONDITION, f"{days}: put a new one in its place")
+            self._conditions.wrong(CONDITION, f"{days}: put a new one in its place", told)
         elif left_ms <= WARN_MS:
-            self._health.warn(CONDITION, f"{days}: put a new one in its place")
+            self._conditions.warn(CONDITION, f"{days}: put a new one in its place", told)
         else:
-            self._health.ok(CONDITION)
+            self._conditions.ok(CONDITION)
 
     def _refused(self, why: str) -> None:
         self._metrics.tls_failures.labels(reason=_kind(why)).inc()

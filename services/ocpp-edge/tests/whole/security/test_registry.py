@@ -17,8 +17,10 @@ from holdfast.contracts.charge_point import ChargePointBooted, ChargePointConnec
 from holdfast.contracts.registry import (
     ChargePointRegistered,
     ChargePointUnregistered,
+    DoorConditionsChanged,
     EntryProblem,
     EntryRefused,
+    PendingEnded,
     RegistryReply,
     RegistryRequest,
     RegistryVerb,
@@ -187,6 +189,53 @@ async def test_a_broken_file_is_not_written_over(doors, call):
         assert (await call(client))[0] == 3
 
 
+@pytest.mark.parametrize("broken", [b'{"CP-1": ', b'{"CP-1": {}}', None])
+async def test_a_broken_file_is_a_condition_told_to_operators_and_a_restart_goes_on_without_it(
+    doors, call, broken
+):
+    await doors.open()
+    sound = doors.place.registry.read_bytes()
+    if broken is None:
+        doors.place.registry.unlink()
+    else:
+        doors.write("charge-points.json", broken)
+    await eventually(lambda: not doors.place.health.is_ok)
+    said = doors.place.health.report()["conditions"]["registry"]
+    assert "charge-points.json" in said
+    assert "what it said before counts on" in said
+    await eventually(lambda: doors.place.facts(DoorConditionsChanged))
+    assert not doors.place.facts(DoorConditionsChanged)[0].conditions[0].holds
+    for _ in range(2):
+        await doors.place.kill()
+        await doors.open()
+        async with doors.dial() as client:
+            assert (await call(client))[0] == 3
+        assert (await doors.refused("CP-9", OTHER)).status_code == 401
+        await eventually(lambda: not doors.place.health.is_ok)
+    doors.write("charge-points.json", sound)
+    await eventually(lambda: doors.place.health.is_ok)
+    await eventually(lambda: len(doors.place.facts(DoorConditionsChanged)) == 2)
+    (_, mended) = doors.place.facts(DoorConditionsChanged)
+    assert mended.conditions == ()
+    assert not doors.place.facts(ChargePointUnregistered)
+    await done(doors, "add", "CP-9", password_scrypt=OTHER_HASH)
+    async with doors.dial("CP-9", OTHER) as client:
+        assert (await call(client))[0] == 3
+
+
+async def test_the_copy_is_of_that_file_and_nobody_else_can_read_it(doors):
+    await doors.open()
+    (copy,) = doors.place.data_dir.glob("*.last-good.json")
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    await done(doors, "remove", "CP-2")
+    assert list(json.loads(copy.read_text())["charge_points"]) == ["CP-1"]
+    await doors.place.kill()
+    doors.place.registry = doors.folder / "another.json"
+    doors.place.begin(sockets=True)
+    ended = await doors.place.outcome()
+    assert "another.json" in str(ended)
+
+
 async def test_what_an_operator_does_keeps_what_others_wrote_into_the_file(doors):
     doors.register(CP_1={"note": "by the gate"}, CP_2={})
     doors.place.registry.chmod(0o640)
@@ -335,6 +384,8 @@ async def test_a_rejected_one_is_refused_like_any_unknown(doors, call):
         await call(client, "BootNotification", BOOT)
         await done(doors, "reject", "CP-9")
         assert (await closed(client)).reason == "rejected"
+    (ended,) = doors.place.facts(PendingEnded)
+    assert (ended.claimed, ended.why, ended.by) == ("CP-9", "rejected", "anna")
     assert (await doors.refused("CP-9", OTHER)).status_code == 401
     assert not await pending(doors)
 
@@ -369,6 +420,15 @@ async def test_without_a_plausible_credential_nobody_waits(doors, password):
     await doors.open(onboarding=True)
     assert (await doors.refused("CP-9", password)).status_code == 401
     assert not await pending(doors)
+
+
+async def test_one_that_waits_no_longer_is_forgotten_and_that_is_told(doors, call, monkeypatch):
+    monkeypatch.setattr("ocpp_edge.onboarding.GONE_MS", 0)
+    await doors.open(onboarding=True)
+    async with doors.dial("CP-9", OTHER) as client:
+        await call(client, "BootNotification", BOOT)
+    await eventually(lambda: doors.place.facts(PendingEnded))
+    assert [(it.claimed, it.why) for it in doors.place.facts(PendingEnded)] == [("CP-9", "gone")]
 
 
 async def test_only_so_many_wait(doors):

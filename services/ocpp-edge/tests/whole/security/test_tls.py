@@ -16,6 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 
 from holdfast.contracts.charge_point import ChargePointConnected
+from holdfast.contracts.registry import DoorConditionsChanged
 from holdfast.settings import ConfigError
 from holdfast_testkit.eventually import eventually
 
@@ -249,6 +250,11 @@ async def test_the_end_of_a_certificate_is_told_30_days_and_is_wrong_7_days_befo
     await doors.open()
     assert doors.place.health.is_ok is is_ok
     assert said in condition(doors)
+    if said:
+        await eventually(lambda: doors.place.facts(DoorConditionsChanged))
+        (told,) = doors.place.facts(DoorConditionsChanged)[0].conditions
+        assert (told.name, told.holds) == ("certificates", is_ok)
+        assert "server ends on 20" in told.why or "server has ended" in told.why
     ends = doors.counted("certificate_ends_timestamp_seconds", certificate="server")
     assert abs(ends - (time.time() + days * 86_400)) < 60
 
