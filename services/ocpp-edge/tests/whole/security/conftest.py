@@ -22,6 +22,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from holdfast.clock import SystemClock
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.passwords import hash_password
 from holdfast_testkit.eventually import eventually
 
@@ -113,6 +114,8 @@ class Doors:
     def __init__(self, place, folder):
         self.place = place
         self.folder = folder
+        self.version = OcppVersion.V16
+        """That charge points speak, unless they are told otherwise."""
         self.ca = Authority("site berlin01")
         self.write("ca.pem", self.ca.pem)
         self.serve_with(*self.ca.server())
@@ -180,7 +183,7 @@ class Doors:
         scheme = "wss" if tls else "ws"
         headers = {} if password is None else authorization(identity, password)
         options = {
-            "subprotocols": ["ocpp1.6"],
+            "subprotocols": [f"ocpp{self.version}"],
             "additional_headers": headers,
             "compression": None,
             "proxy": None,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from itertools import cycle
 
 import pytest
 
 from holdfast.contracts.charge_point import ChargePointConnected
 from holdfast.contracts.registry import EntryProblem, EntryRefused
+from holdfast.ocpp.versions import OcppVersion
 from holdfast.passwords import hash_password, matches
 from holdfast_testkit.eventually import eventually
 from ocpp_edge.gate import BEYOND_MAX
@@ -225,10 +227,11 @@ async def test_s8_without_a_subprotocol_of_ocpp_nobody_comes_in(doors, offered):
     assert not doors.place.facts(ChargePointConnected)
 
 
-async def test_s8_one_among_others_is_found(doors, call):
+@pytest.mark.parametrize("version", OcppVersion)
+async def test_s8_one_among_others_is_found(doors, call, version):
     await doors.open()
-    async with doors.dial(subprotocols=["mqtt", "ocpp1.6"]) as client:
-        assert client.subprotocol == "ocpp1.6"
+    async with doors.dial(subprotocols=["mqtt", f"ocpp{version}"]) as client:
+        assert client.subprotocol == f"ocpp{version}"
         assert (await call(client))[0] == 3
 
 
@@ -239,8 +242,12 @@ NOBODY = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("identity", NOBODY)
-async def test_s9_what_is_no_identity_is_not_found_and_reaches_no_file_or_subject(doors, identity):
+@pytest.mark.parametrize(
+    ("identity", "version"), list(zip(NOBODY, cycle(OcppVersion), strict=False))
+)
+async def test_s9_what_is_no_identity_is_not_found_and_reaches_no_file_or_subject(
+    doors, identity, version
+):
     await doors.open()
     files = sorted(doors.folder.rglob("*"))
     before = len(doors.place.bus.disk.streams[doors.place.journal].messages)
@@ -248,7 +255,7 @@ async def test_s9_what_is_no_identity_is_not_found_and_reaches_no_file_or_subjec
     lines = (
         f"GET /ocpp/{identity} HTTP/1.1", "Host: localhost", "Upgrade: websocket",
         "Connection: Upgrade", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: ocpp1.6",
+        "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Protocol: ocpp{version}",
     )  # fmt: skip
     writer.write("\r\n".join((*lines, "", "")).encode())
     assert (await reader.readline()).split()[1] == b"404"
@@ -271,7 +278,9 @@ async def test_s9_bytes_that_are_no_path_end_the_handshake(doors, raw):
     assert not doors.place.facts(ChargePointConnected)
 
 
-async def test_s9_what_ocpp_allows_in_an_identity_is_one_token_of_a_subject(doors, call):
+@pytest.mark.parametrize("version", OcppVersion)
+async def test_s9_what_ocpp_allows_in_an_identity_is_one_token_of_a_subject(doors, call, version):
+    doors.version = version
     names = ["DE*ICE*E1.2", "a=b+c|d@e_f-g", "CP.1"]
     entries = {name: {"password_scrypt": hash_password("a-password-of-20-ch.")} for name in names}
     doors.write("charge-points.json", json.dumps(entries).encode())

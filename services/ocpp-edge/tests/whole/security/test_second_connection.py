@@ -6,15 +6,44 @@ Method: the whole service on real sockets; a dead connection is one whose other 
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDisconnected
 from holdfast.contracts.registry import EntryProblem, EntryRefused
+from holdfast.ocpp.versions import OcppVersion
+from holdfast_simulators.hostile import frames
+from holdfast_simulators.hostile.forms import FORMS
 from holdfast_testkit.eventually import eventually
 
-START = {"connectorId": 1, "idTag": "TAG", "meterStart": 0, "timestamp": "2025-06-15T15:00:00Z"}
+
+@pytest.fixture(autouse=True, params=list(OcppVersion), ids=str)
+def of_each_version(request, doors):
+    doors.version = request.param
+
+
+def form_of(client):
+    return FORMS[client.subprotocol.removeprefix("ocpp")]
+
+
+async def says(client, said, number):
+    """The payload of the answer. `number`: of the event in its transaction, in 2.x."""
+    frame = frames.call(said, "m").replace('"$SEQ"', str(number)).replace("$NEW", "T-1")
+    await client.send(frame)
+    kind, _, payload = json.loads(await client.recv())
+    assert kind == 3
+    return payload
+
+
+async def starts(client):
+    """The id of the transaction: given, or its own."""
+    return (await says(client, form_of(client).begins(), 0)).get("transactionId", "T-1")
+
+
+async def stops(client, transaction):
+    assert await says(client, form_of(client).ends(of=str(transaction)), 1) == {}
 
 
 async def closed(client):
@@ -38,7 +67,7 @@ async def test_s3_while_the_first_is_alive_a_second_one_is_refused_and_told(door
         async with doors.dial(local="127.0.0.2") as second:
             how = await closed(second)
             assert (how.code, how.reason) == (1008, "this identity is connected already")
-        assert (await call(first, "StartTransaction", START))[2]["transactionId"] > 0
+        assert await starts(first)
         await eventually(lambda: doors.place.facts(EntryRefused))
         (fact,) = doors.place.facts(EntryRefused)
         assert (fact.problem, fact.claimed, fact.address) == (
@@ -109,20 +138,15 @@ async def test_s3_a_site_may_have_the_newest_one_win(doors, call):
     assert doors.counted("duplicate_connections_total", result="replaced") == 1
 
 
-async def test_s4_a_late_close_of_the_old_one_does_not_touch_the_new_one(doors, call):
+async def test_s4_a_late_close_of_the_old_one_does_not_touch_the_new_one(doors):
     await doors.open()
     first = await half_open(doors)
     await eventually(lambda: doors.place.facts(ChargePointConnected))
     async with doors.dial() as second:
-        _, _, started = await call(second, "StartTransaction", START)
+        transaction = await starts(second)
         first.transport.resume_reading()
         await first.close()
-        stop = {
-            "transactionId": started["transactionId"],
-            "meterStop": 9,
-            "timestamp": "2025-06-15T16:00:00Z",
-        }
-        assert await call(second, "StopTransaction", stop) == [3, "m", {}]
+        await stops(second, transaction)
         assert not doors.place.facts(ChargePointDisconnected)
     await eventually(lambda: doors.place.facts(ChargePointDisconnected))
     _, new = doors.place.facts(ChargePointConnected)
@@ -136,8 +160,7 @@ async def test_s4_the_close_of_a_refused_one_does_not_touch_the_first(doors, cal
         for _ in range(3):
             second = await doors.dial()
             await closed(second)
-        _, _, started = await call(first, "StartTransaction", START)
-        assert started["transactionId"] > 0
+        assert await starts(first)
         assert not doors.place.facts(ChargePointDisconnected)
 
 
