@@ -11,6 +11,7 @@ import logging
 
 import pytest
 
+from holdfast.contracts.command import Command, CommandReceipt, CommandSettled
 from holdfast.contracts.session import (
     SessionMessageUnmatched,
     SessionMetered,
@@ -20,6 +21,7 @@ from holdfast.contracts.session import (
 from holdfast.ocpp.versions import OcppVersion
 from holdfast_simulators.hostile.frames import TIMES, TOKENS, attacks
 from holdfast_simulators.hostile.player import Target, dialled
+from holdfast_testkit.eventually import eventually
 
 UNHURRIED = {"frames_per_s": 10_000, "authorize_per_min": 100_000}
 """How fast is another check, S18."""
@@ -65,6 +67,33 @@ async def test_s12_envelopes(opened, hard, version):
     for reason in ("not a message", "wrong arity", "no message id", "message type"):
         assert hard.counted(place, "refused_frames", reason=reason) > 0, reason
     assert [one.charge_point for one in place.facts(SessionStarted)] == ["CP-1"]
+
+
+async def test_s12_an_answer_to_another_charge_point_s_command_answers_nothing(
+    opened, hard, version
+):
+    place = await opened(**UNHURRIED)
+    async with (
+        hard.honest(place, version=version) as honest,
+        hard.honest(place, "CP-2", version=version) as hostile,
+    ):
+        assert await honest.is_served()
+        now_ms = place.clock.now_ms()
+        command = Command(
+            id="c1", charge_point="CP-1", action="TriggerMessage",
+            payload={"requestedMessage": "Heartbeat"}, issued_at_ms=now_ms,
+            deadline_ms=now_ms + 60_000,
+        )  # fmt: skip
+        assert (await place.ask("command", CommandReceipt, command)).accepted
+        _, id, action, _ = await honest.answer()
+        assert action == "TriggerMessage"
+        await hostile.client.send(json.dumps([3, id, {"status": "Accepted"}]))
+        assert await hostile.is_served()  # by then that was looked at
+        assert not place.facts(CommandSettled)
+        await honest.client.send(json.dumps([3, id, {"status": "Rejected"}]))
+        await eventually(lambda: place.facts(CommandSettled))
+    (settled,) = place.facts(CommandSettled)
+    assert json.loads(settled.answer) == {"status": "Rejected"}
 
 
 async def test_s13_unknown_actions_and_bad_payloads(opened, hard, version):
