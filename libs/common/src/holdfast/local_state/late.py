@@ -17,6 +17,7 @@ from holdfast.contracts.charge_point import ChargePointSaid
 from holdfast.contracts.command import Command, CommandObserved, CommandSettled, Disposition
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.session import SessionStarted, SessionStopped
+from holdfast.empty import nothing
 from holdfast.local_state.payload import object_of
 from holdfast.ocpp.payloads import is_number
 
@@ -68,12 +69,15 @@ class Later:
 class Late:
     """Empty while no command is uncertain."""
 
-    given_up: Mapping[str, GivenUp] = field(default_factory=dict)
+    given_up: Mapping[str, GivenUp] = field(default_factory=nothing)
     later: tuple[Later, ...] = ()
     """Answered after one of `given_up`, in order."""
-    told: Mapping[str, int] = field(default_factory=dict)
+    told: Mapping[str, int] = field(default_factory=nothing)
     """Keys of configurations told since, each with the place of what told it last."""
     number: int = 0
+
+
+NOTHING_LATE = Late()
 
 
 def watching(late: Late, fact: Fact, told: frozenset[str]) -> Late:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from holdfast.contracts.decision import ProfileInstalled
 from holdfast.empty import nothing
-from holdfast.local_state.late import Late
+from holdfast.local_state.late import NOTHING_LATE, Late
 from holdfast.masking import SECRET, in_text, is_secret
 
 STANDS_MAX = 1_000
@@ -71,9 +71,9 @@ class LocalState:
     """As structures, for what replaces and clears them."""
     offsets_ms: tuple[int, ...] = ()
     """Of the last few timestamps: said less heard."""
-    ends: Mapping[str, int] = field(default_factory=dict)
+    ends: Mapping[str, int] = field(default_factory=nothing)
     """When a reservation or profile that stands ends by itself, by key. By its own time, taken for the site's."""
-    late: Late = field(default_factory=Late)
+    late: Late = NOTHING_LATE
     """Commands given up as uncertain, whose answers may still come."""
 
     def value(self, key: str) -> str | None:

@@ -19,6 +19,7 @@ from holdfast.contracts.command import (
     CommandSettled,
     CommandWorded,
 )
+from holdfast.empty import NOTHING
 from holdfast.records import replace
 from ocpp_edge.domain import arrivals, commands, connections, express, lane, newest, relaying, words
 from ocpp_edge.domain.calls import Call, Meter, Start, Stop, TransactionEvent
@@ -192,5 +193,5 @@ def _landed(state: State, id: str, known: Known) -> tuple[State, Call | None]:
     recording = dict(live.recording)
     call = recording.pop(id, None)
     news = None if live.news_on_its_way == id else live.news_on_its_way
-    live = replace(live, recording=recording, news_on_its_way=news)
+    live = replace(live, recording=recording or NOTHING, news_on_its_way=news)
     return replace(state, known=known, live=live), call

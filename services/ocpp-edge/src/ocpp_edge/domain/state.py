@@ -6,6 +6,7 @@ state = known (a fold over the journal) + live (empty at each start)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace as structs_replace
@@ -16,9 +17,10 @@ from holdfast.contracts.decision import ConnectorState
 from holdfast.contracts.envelope import Fact
 from holdfast.contracts.session import SeqRange
 from holdfast.contracts.transaction import TransactionId
+from holdfast.empty import nothing
 from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.domain.calls import Call
-from ocpp_edge.domain.dedupe import Memory
+from ocpp_edge.domain.dedupe import Memory, no_memory
 from ocpp_edge.domain.events import CallReceived, Record
 from ocpp_edge.domain.known import Known
 from ocpp_edge.domain.left_out import Untold
@@ -118,11 +120,11 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     storing: str | None = None
     """Id of the transactional fact on its way: its outcome decides before the next one begins. It may
     belong to a connection that is gone."""
-    asked: Mapping[str, Call] = msgspec.field(default_factory=dict)
+    asked: Mapping[str, Call] = msgspec.field(default_factory=nothing)
     """Authorize questions by request."""
-    relayed: Mapping[str, Call] = msgspec.field(default_factory=dict)
+    relayed: Mapping[str, Call] = msgspec.field(default_factory=nothing)
     """Questions to the CSMS by request."""
-    recording: Mapping[str, Call | None] = msgspec.field(default_factory=dict)
+    recording: Mapping[str, Call | None] = msgspec.field(default_factory=nothing)
     """Facts on their way to the journal, and the CALL to answer once they are there."""
     news: tuple[ConnectionFact, ...] = ()
     """Facts of connections that wait to be recorded: see `connections.py`."""
@@ -130,30 +132,30 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     """Id of the one on its way to the journal."""
     left_out: int = 0
     """Facts of connections that were left out since the last one that was recorded."""
-    samples: Mapping[tuple[str, int], Kept] = msgspec.field(default_factory=dict)
+    samples: Mapping[tuple[str, int], Kept] = msgspec.field(default_factory=nothing)
     """Telemetry, by action and connector."""
-    metered: Mapping[TransactionId, Kept] = msgspec.field(default_factory=dict)
+    metered: Mapping[TransactionId, Kept] = msgspec.field(default_factory=nothing)
     """Meter values of open sessions, by transaction id."""
-    untold: Mapping[TransactionId, Untold] = msgspec.field(default_factory=dict)
+    untold: Mapping[TransactionId, Untold] = msgspec.field(default_factory=nothing)
     """What the store had, of the life before."""
-    newest_waiting: Mapping[str, Waiting] = msgspec.field(default_factory=dict)
+    newest_waiting: Mapping[str, Waiting] = msgspec.field(default_factory=nothing)
     """Of class L, by key: see `newest.py`."""
-    newest_until: Mapping[str, int] = msgspec.field(default_factory=dict)
+    newest_until: Mapping[str, int] = msgspec.field(default_factory=nothing)
     """Keys of class L that were recorded: until then (monotonic clock) a newer one waits."""
-    arriving: Mapping[str, str] = msgspec.field(default_factory=dict)
+    arriving: Mapping[str, str] = msgspec.field(default_factory=nothing)
     """Commands on their way to the journal, by id: what they are, see `identity.py`."""
     admitting: str | None = None
     """The command rule-service is asked about."""
     held: frozenset[str] = frozenset()
     """Commands admitted while the charge point was away: asked about anew when it comes, or at their end."""
-    parked: Mapping[str, Parked] = msgspec.field(default_factory=dict)
+    parked: Mapping[str, Parked] = msgspec.field(default_factory=nothing)
     """By command id."""
     sending: str | None = None
     """The command to send once its dispatch is stored."""
-    settling: Mapping[str, CommandSettled] = msgspec.field(default_factory=dict)
+    settling: Mapping[str, CommandSettled] = msgspec.field(default_factory=nothing)
     """Dispositions that are clear and not stored yet, by command."""
     outstanding: Outstanding | None = None
-    answered: Memory = msgspec.field(default_factory=lambda: Memory(limit=ANSWERED_MAX))
+    answered: Memory = msgspec.field(default_factory=partial(no_memory, ANSWERED_MAX))
     """Message ids of our own CALLs that were answered: a second answer is told from one to nothing."""
     uncertain_because: str = "ocpp-edge was restarted after the command was sent"
 
