@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -96,6 +97,10 @@ class Snapshot(NamedTuple):
     known: dict[str, Known]
     nobodys: dict[str, str]
     """Ids of commands to charge points that are not registered, oldest first, with what each was."""
+
+
+ROWS_AT_ONCE = 256
+"""In one transaction still: after a storm all have changed, and their JSON need not be in memory all together."""
 
 
 class Store:
@@ -223,11 +228,11 @@ class Store:
                 for place, (id, content) in enumerate(nobodys.items()):
                     row = {"place": place, "command_id": id, "content": content}
                     connection.execute(insert(_nobodys).values(row))
-            if changed:
-                gone = delete(_known).where(_known.c.charge_point == bindparam("name"))
-                connection.execute(gone, [{"name": name} for name in changed])
+            gone = delete(_known).where(_known.c.charge_point == bindparam("name"))
+            remaining = iter(changed.items())
+            while some := list(islice(remaining, ROWS_AT_ONCE)):
+                connection.execute(gone, [{"name": name} for name, _ in some])
                 rows = [
-                    {"charge_point": name, "state": _KNOWN.dump_json(known)}
-                    for name, known in changed.items()
+                    {"charge_point": name, "state": _KNOWN.dump_json(known)} for name, known in some
                 ]
                 connection.execute(insert(_known), rows)
