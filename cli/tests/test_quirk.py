@@ -106,3 +106,21 @@ def test_what_the_csms_refuses_is_refused_here_with_field_and_remedy(
     with pytest.raises(ValueError, match=re.escape(said)) as error:
         quirk.check(given)
     assert "\n" not in str(error.value)
+
+
+def test_a_deed_that_never_happened_is_told():
+    asked = [
+        {"name": "lose_answer", "action": "StartTransaction", "charge_point": "CP-01"},
+        {"name": "lose_answer", "action": "StartTransaction", "charge_point": "CP-01"},
+        {"name": "crash_on", "action": "TransactionEvent", "count": 3},
+        {"name": "ignore", "action": "Authorize", "count": 0},
+        {"name": "black_hole"},
+    ]
+    once = {"name": "lose_answer", "action": "StartTransaction", "charge_point": "CP-01"}
+    other = {"name": "crash_on", "action": "TransactionEvent", "charge_point": "CP-09"}
+    assert list(quirk.never_happened(asked, [once, once, other])) == []
+    missing = list(quirk.never_happened(asked, [once, {**once, "charge_point": "CP-02"}]))
+    assert missing == [
+        "the CSMS was to lose_answer StartTransaction of CP-01 2 times, and did 1 times",
+        "the CSMS was to crash_on TransactionEvent of * 1 times, and did 0 times",
+    ]

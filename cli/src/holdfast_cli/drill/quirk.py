@@ -8,6 +8,8 @@ The simulators share no code with us, so the table stands here again; what a sce
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -141,3 +143,31 @@ def check(quirk: dict[str, Any]) -> None:
         FORMS[name].model_validate(fields)
     except ValidationError as error:
         raise ValueError(problem(error)) from error
+
+
+def never_happened(
+    asked: Iterable[dict[str, Any]], happened: Iterable[dict[str, Any]]
+) -> Iterator[str]:
+    """Deeds that were asked for so often, and that the CSMS never did: what they were to show was not shown.
+
+    `asked` as the steps have them, `happened` as the CSMS told it (`did: happened`).
+    """
+    deeds = Counter(_selected(one) for one in asked if _is_deed(one))
+    told = list(happened)
+    for (name, action, charge_point), times in deeds.items():
+        done = sum(
+            one["name"] == name
+            and action in (EVERY, one["action"])
+            and charge_point in (EVERY, one["charge_point"])
+            for one in told
+        )
+        if done < times:
+            yield f"the CSMS was to {name} {action} of {charge_point} {times} times, and did {done} times"
+
+
+def _is_deed(quirk: dict[str, Any]) -> bool:
+    return issubclass(FORMS[quirk["name"]], Deed) and quirk.get("count", 1) != 0
+
+
+def _selected(quirk: dict[str, Any]) -> tuple[str, str, str]:
+    return quirk["name"], quirk.get("action", EVERY), quirk.get("charge_point", EVERY)

@@ -6,16 +6,18 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE
+from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from holdfast_cli.drill import bridge, fleet
+from holdfast_cli.drill import bridge, fleet, quirk
 from holdfast_cli.drill.account import Account, AccountError
 from holdfast_cli.drill.bundles import bundles
 from holdfast_cli.drill.play import Marks, Player
 from holdfast_cli.drill.report import Evidence, Report, judge
 from holdfast_cli.drill.scenario import Scenario
+from holdfast_cli.drill.steps import CsmsQuirk, LoseAnswer
 from holdfast_cli.drill.timeline import Timeline
 from holdfast_cli.nats_server import find
 from holdfast_cli.provision.layout import CLOUD, World
@@ -84,6 +86,7 @@ async def _play_and_settle(scenario: Scenario, up: RunningWorld, timeline: Timel
         await player.play(scenario)
         problems = await player.hostile.ended()
         problems += await _settle(scenario, accounts, charge_points, timeline)
+        problems += _not_shown(scenario, up.csms, charge_points)
         timeline.say("drill", "asking the product and the oracle")
         for _ in range(TRIES):
             evidence = await _gather(scenario, up, accounts[CLOUD], player.marks, problems)
@@ -92,6 +95,20 @@ async def _play_and_settle(scenario: Scenario, up: RunningWorld, timeline: Timel
                 break
             await asyncio.sleep(TRY_EVERY_S)
         return report
+
+
+def _not_shown(scenario: Scenario, csms: Conversation, charge_points: Conversation) -> list[str]:
+    """What was to go wrong and did not: then this drill has not shown what it is for."""
+    asked = [step.quirk for step in scenario.steps if isinstance(step, CsmsQuirk)]
+    happened = [line for line in csms.said("quirk") if line["did"] == "happened"]
+    lost = Counter((it["charge_point"], it["action"]) for it in charge_points.said("answer-lost"))
+    lost.subtract(
+        (it.charge_point, it.action) for it in scenario.steps if isinstance(it, LoseAnswer)
+    )
+    return [
+        *quirk.never_happened(asked, happened),
+        *(f"{name} answered {action} all the same" for (name, action), n in lost.items() if n < 0),
+    ]
 
 
 async def _gather(
