@@ -12,6 +12,8 @@ import pytest
 
 from holdfast.contracts.charge_point import ChargePointConnected
 from holdfast.contracts.registry import (
+    ChargePointRegistered,
+    ChargePointUnregistered,
     PendingChargePoint,
     RegistryReply,
     RegistryRequest,
@@ -19,6 +21,8 @@ from holdfast.contracts.registry import (
 )
 from holdfast.ocpp.versions import OcppVersion
 from holdfast.passwords import matches
+from holdfast_cli.main import _parser
+from holdfast_cli.operator.arguments import parse
 
 both = pytest.mark.parametrize("scope", ["site", "cloud"])
 WAITING = PendingChargePoint(
@@ -128,6 +132,48 @@ async def test_a_refusal_is_told_with_its_reason_and_shows_no_password(a_monitor
             True,
             False,
         )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--api", "URL", "remove", "CP-9", "--by", "anna"),
+        ("--api=URL", "--json", "remove", "CP-9", "--by", "anna"),
+        ("remove", "--by", "anna", "CP-9"),
+    ],
+)
+def test_a_verb_of_the_registry_is_found_behind_options_too(words):
+    arguments = parse(_parser(), ["charge-points", *words])
+    assert (arguments.charge_point, arguments.by) == ("CP-9", "anna")
+
+
+@pytest.mark.parametrize("words", [("--api", "add", "berlin01"), ("--json", "berlin01"), ("-h",)])
+def test_the_value_of_an_option_is_no_verb(words, capsys):
+    try:
+        arguments = parse(_parser(), ["charge-points", *words])
+    except SystemExit:
+        assert "charge-points" in capsys.readouterr().out
+    else:
+        assert arguments.site == "berlin01"
+
+
+async def test_who_may_connect_is_listed_with_its_profile_before_it_ever_came(a_monitor):
+    async with a_monitor("cloud", connected) as world:
+        for number in range(120):
+            await world.tell(
+                ChargePointRegistered(
+                    charge_point=f"X-{number:03}", security_profile=2, next_security_profile=3,
+                    password_changed=True, by="anna",
+                )
+            )  # fmt: skip
+        said = await world.ask("charge-points", "list")
+        assert "never connected" in said.out
+        assert "2, then 3" in said.out
+        assert "X-119" in said.out
+        rows = json.loads((await world.ask("charge-points", "list", "--json")).out)
+        assert len(rows["charge_points"]) == 121
+        await world.tell(ChargePointUnregistered(charge_point="X-119", by="anna"))
+        assert "X-119" not in (await world.ask("charge-points", "list")).out
 
 
 async def test_the_list_of_charge_points_is_still_asked_for_by_its_site(a_monitor, registry):

@@ -64,6 +64,8 @@ def test_changes_go_to_the_site_s_registry_with_a_hash_in_place_of_the_password(
         {"password": ["secret-in-a-list"]},
         {"security_profile": "secret-profile"},
         {"password_scrypt": 5},
+        {"security_profile": True},
+        {"at_once": "yes"},
     ],
 )
 def test_what_is_not_expected_is_refused_without_repeating_it(with_monitor, body):

@@ -162,7 +162,17 @@ async def test_a_changed_password_counts_at_once_and_a_broken_file_changes_nothi
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"CP-1": {}}', '{"CP-1": {"password_scrypt": "plain-secret"}}']
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"CP-1": {}}',
+        '{"CP-1": {"password_scrypt": "plain-secret"}}',
+        '{"CP-1": {"security_profile": false}}',
+        '{"CP-1": {"security_profile": 3, "next_security_profile": false}}',
+        '{"CP-1": {"security_profile": 3, "password_random": "yes"}}',
+    ],
 )
 def test_a_wrong_registry_is_refused_without_showing_what_stands_in_it(tmp_path, text):
     path = tmp_path / "charge-points.json"

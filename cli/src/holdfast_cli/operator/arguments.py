@@ -24,7 +24,7 @@ Run = Callable[[Client, argparse.Namespace], Awaitable[int]]
 UNITS_MS = {"ms": 1, "s": 1_000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DURATION = re.compile(r"^(\d{1,9})(ms|s|min|m|h|d)\Z")
 REGISTRY = "registry"
-REGISTRY_VERBS = ("add", "remove", "accept", "reject", "pending", "password", "profile")
+REGISTRY_VERBS = ("list", "add", "remove", "accept", "reject", "pending", "password", "profile")
 """No site can be asked about by one of these names without --site."""
 DIGITS_MAX = 30
 """Of a number that is typed."""
@@ -40,8 +40,10 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
     verb says to what (`late`). `charge-points add` is a verb of its own, beside `charge-points SITE`.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["charge-points"] and words[1:2] and words[1] in REGISTRY_VERBS:
-        words[0] = REGISTRY
+    if words[:1] == ["charge-points"]:
+        at = _first_word(parser, words)
+        if at is not None and words[at] in REGISTRY_VERBS:
+            words = [REGISTRY, words[at], *words[1:at], *words[at + 1 :]]
     arguments, late = parser.parse_known_args(words)
     if late:
         into = getattr(arguments, "late", None)
@@ -49,6 +51,22 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
             parser.error(f"unrecognized arguments: {' '.join(late)}")
         setattr(arguments, into, [*getattr(arguments, into), *late])
     return arguments
+
+
+def _first_word(parser: argparse.ArgumentParser, words: list[str]) -> int | None:
+    """Where the first one after the verb stands that is neither an option nor its value."""
+    groups = (one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+    verb = next(group.choices[words[0]] for group in groups if words[0] in group.choices)
+    valued = {name for one in verb._actions if one.nargs != 0 for name in one.option_strings}
+    at = 1
+    while at < len(words):
+        word = words[at]
+        if not word.startswith("-"):
+            return at
+        # Argparse takes a long option's beginning for it.
+        takes = any(name == word or (word[:2] == "--" and name.startswith(word)) for name in valued)
+        at += 2 if takes else 1
+    return None
 
 
 def add_verb(

@@ -1,4 +1,4 @@
-"""`holdfast charge-points add|remove|accept|reject|pending|password|profile`: who may connect to a site.
+"""`holdfast charge-points list|add|remove|accept|reject|pending|password|profile`: who may connect to a site.
 
 A password is made here, or read from a file or standard input, never from the command line; it is shown once, and only
 its hash leaves this process.
@@ -16,6 +16,7 @@ from holdfast_cli.operator.arguments import add_by, add_site_option, add_verb, i
 from holdfast_cli.operator.client import Client, Document
 from holdfast_cli.operator.output import clean, moment, print_json, table
 from holdfast_cli.operator.problem import DONE, OperatorError
+from holdfast_cli.operator.sites import charge_points
 
 PROFILES = (0, 1, 2, 3)
 STANDARD_INPUT = "-"
@@ -26,7 +27,8 @@ def add_verbs(verbs: Any) -> None:
         verbs, "add", _add,
         help="register a charge point; its password is made and shown once",
         says="Registers a charge point. A password is made for it and shown once, unless it comes from a file, or "
-        "needs none (profiles 0 and 3).",
+        "needs none (profiles 0 and 3). The CSMS must know it, too: by the password that csms-bridge's backends file "
+        "has for it (in a world of holdfast up: secrets/csms.passwords.json, and start it again).",
         examples=(
             "holdfast charge-points add CP-09",
             "holdfast charge-points add CP-09 --profile 3 --certificate-cn SN-0815",
@@ -61,6 +63,9 @@ def add_verbs(verbs: Any) -> None:
           examples=("holdfast charge-points accept CP-09",))  # fmt: skip
     _verb(verbs, "reject", _reject, help="turn one away that waits",
           examples=("holdfast charge-points reject CP-09",))  # fmt: skip
+    it = add_verb(verbs, "list", charge_points, help="who may connect, and by which security profile",
+                  examples=("holdfast charge-points list", "holdfast charge-points list --json"))  # fmt: skip
+    add_site_option(it)
     it = add_verb(verbs, "pending", _pending, help="who waits to be accepted",
                   examples=("holdfast charge-points pending",))  # fmt: skip
     add_site_option(it)

@@ -32,9 +32,11 @@ def add_verbs(subparsers: Any) -> None:
     )  # fmt: skip
     add_site(it)
     it = add_verb(
-        subparsers, "charge-points", _charge_points,
-        help="a site's charge points: connection, connectors, what waits",
-        examples=("holdfast charge-points berlin01",),
+        subparsers, "charge-points", charge_points,
+        help="who may connect to a site: connection, security profile, connectors",
+        says="Every charge point that may connect to a site, whether it ever has or not. Who changes that: "
+        "holdfast charge-points add, and the other verbs of holdfast registry --help.",
+        examples=("holdfast charge-points berlin01", "holdfast charge-points list --site berlin01"),
     )  # fmt: skip
     add_site(it)
 
@@ -144,29 +146,46 @@ def _point(point: Document) -> str:
     return " ".join(str(part) for part in (point.get("step"), point.get("what")) if part)
 
 
-async def _charge_points(client: Client, arguments: argparse.Namespace) -> int:
+async def charge_points(client: Client, arguments: argparse.Namespace) -> int:
     site = await client.site(arguments.site)
-    answer = await client.get("sites", site, "charge-points")
+    rows: list[Document] = []
+    answer: Document = {}
+    async for answer in client.pages("sites", site, "charge-points"):
+        rows += answer["charge_points"]
     if arguments.json:
-        print_json(answer)
+        print_json({**answer, "charge_points": rows})
         return DONE
-    rows = answer["charge_points"]
     told = (
         (
             row["charge_point"],
-            "connected" if row["connected"] else f"away {row['reason']}".strip(),
+            _connection(row),
             moment(row["since_ms"]),
+            _profile(row),
             _connectors(row["connectors"]),
             f"{row['vendor'] or ''} {row['model'] or ''}".strip(),
             row["firmware"],
         )
         for row in rows
     )
-    headers = ("charge point", "connection", "since", "connectors", "device", "firmware")
+    headers = ("charge point", "connection", "since", "profile", "connectors", "device", "firmware")
     if not answer["known"]:
         print(f"not fresh: {clean(answer['problem'])}; what was last known:")
-    print(table(headers, told, "no charge point has connected yet"))
+    print(table(headers, told, "no charge point is registered"))
     return DONE
+
+
+def _connection(row: Document) -> str:
+    if row["connected"]:
+        return "connected"
+    return "never connected" if row["since_ms"] is None else f"away {row['reason']}".strip()
+
+
+def _profile(row: Document) -> str:
+    """A monitor of before knows none."""
+    stands, following = row.get("security_profile"), row.get("next_security_profile")
+    if stands is None:
+        return ""
+    return f"{stands}" if following is None else f"{stands}, then {following}"
 
 
 def _connectors(connectors: Document) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr, StrictBool, StrictInt
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -29,9 +29,9 @@ class _Changed(Asked):
 
     password: SecretStr | None = Field(None, min_length=SHORTEST, max_length=LONGEST)
     password_scrypt: SecretStr | None = None
-    password_random: bool = False
-    security_profile: int | None = Field(None, ge=0, le=3)
-    at_once: bool = False
+    password_random: StrictBool = False
+    security_profile: StrictInt | None = Field(None, ge=0, le=3)
+    at_once: StrictBool = False
     certificate_cn: str | None = Field(None, min_length=1, max_length=64)
 
 

@@ -36,7 +36,7 @@ class Config(ServiceConfig):
     tls_rsa_key_exchange: bool = False
     """Take the two suites without forward secrecy, too: some charge points of OCPP 1.6 have no others."""
     identities: Literal["plain", "any"] = "plain"
-    """plain: letters, digits and * = + | @ . _ - between them, as OCPP 2.x has it; any: whatever is
+    """plain: letters, digits and * = + | @ . _ - between them, 48 at most, as OCPP 2.x has it; any: whatever is
     percent-encoded UTF-8.
     """
     path_prefix: str = Field("/ocpp", pattern=r"^(/[A-Za-z0-9._~-]+)*$")

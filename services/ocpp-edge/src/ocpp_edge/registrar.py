@@ -25,7 +25,7 @@ from holdfast.contracts.registry import (
 )
 from holdfast.recorder import Recorder
 from ocpp_edge.conditions import DoorConditions
-from ocpp_edge.domain.door import MUTUAL, PLAIN_IDENTITY
+from ocpp_edge.domain.door import IDENTITY_CHARACTERS_MAX, MUTUAL, PLAIN_IDENTITY
 from ocpp_edge.onboarding import Onboarding
 from ocpp_edge.registry import Registered, Registry, RegistryProblem
 from ocpp_edge.told import RegistryFact, Told, registered_as
@@ -146,7 +146,8 @@ class Registrar:
         identity = request.charge_point
         if not (self._any_identity or PLAIN_IDENTITY.fullmatch(identity)):
             raise RegistryProblem(
-                f"{identity[:64]!r} can't be an identity: letters, digits, and * = + | @ . _ - between them"
+                f"{identity[:64]!r} can't be an identity: letters, digits, and * = + | @ . _ - between them, "
+                f"{IDENTITY_CHARACTERS_MAX} characters at most (or identities = any)"
             )
         entry = _sound(
             Registered(security_profile=MUTUAL),

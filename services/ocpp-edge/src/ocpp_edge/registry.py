@@ -19,7 +19,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from holdfast import subjects
 from holdfast.passwords import PasswordHash, as_bytes, hash_password, matches
@@ -35,7 +43,8 @@ WAITING_MAX = 512
 REGISTERED_MAX = 10_000
 FILE_BYTES_MAX = 8 * 1024 * 1024
 
-Profile = Annotated[int, Field(ge=0, le=3)]
+Profile = Annotated[int, Field(strict=True, ge=0, le=3)]
+"""`true` is none, though it is 1 to Python."""
 
 
 class Registered(BaseModel):
@@ -43,7 +52,7 @@ class Registered(BaseModel):
 
     password_scrypt: PasswordHash | None = None
     """For profiles 1 and 2."""
-    password_random: bool = False
+    password_random: StrictBool = False
     """Made by a machine, with over 100 bits of chance: no rate of guessing finds it."""
     security_profile: Profile = 1
     next_security_profile: Profile | None = None

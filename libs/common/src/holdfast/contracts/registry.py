@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictInt
 
 from holdfast.contracts.envelope import Contract, Fact
 from holdfast.ocpp.versions import OcppVersion
@@ -119,10 +119,10 @@ class RegistryRequest(Contract):
     charge_point: str = Field("", max_length=255)
     """Empty for `pending`."""
     password_scrypt: str | None = None
-    password_random: bool = False
+    password_random: StrictBool = False
     """Made by a machine, with over 100 bits of chance."""
-    security_profile: int | None = None
-    at_once: bool = False
+    security_profile: StrictInt | None = None
+    at_once: StrictBool = False
     """For `profile`: the old one is refused from now on; else only once it has come by the new one."""
     certificate_cn: str | None = None
     by: str = Field("", max_length=200)

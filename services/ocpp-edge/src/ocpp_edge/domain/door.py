@@ -21,7 +21,11 @@ from holdfast import subjects
 BASIC, TLS, MUTUAL = 1, 2, 3
 """Security profiles of OCPP; 0 is none of them."""
 
-PLAIN_IDENTITY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9*=+|@._-]*[A-Za-z0-9])?")
+IDENTITY_CHARACTERS_MAX = 48
+"""Of a charging station in OCPP 2.x (SecurityCtrlr.Identity)."""
+PLAIN_IDENTITY = re.compile(
+    rf"(?!.{{{IDENTITY_CHARACTERS_MAX + 1}}})[A-Za-z0-9](?:[A-Za-z0-9*=+|@._-]*[A-Za-z0-9])?"
+)
 """OCPP's identifierString, but for the colon that Basic ends a user's name at; so `.`, `..`, `*` and `>` are none."""
 
 

@@ -236,7 +236,7 @@ async def test_s8_one_among_others_is_found(doors, call, version):
 
 
 NOBODY = [
-    "../x", "%2e%2e%2fx", "%2e%2e%2f", "a/b", "a%2Fb", "a%00b", "%00", "x" * 300, "CP-1%20", "%20CP-1", "a%20b",
+    "../x", "%2e%2e%2fx", "%2e%2e%2f", "a/b", "a%2Fb", "a%00b", "%00", "x" * 49, "CP-1%20", "%20CP-1", "a%20b",
     "*", "%3E", ">", ".", "..", "a.>", "a.*", "hf.%3E", "$JS", "%24JS.API", "CP:1", "C%D0%A0-1", "CP%E2%80%901",
     "CP-1%0D%0A", "CP-1%7F", "%FF", "%F0%9F%94%8C", "CP-%EF%BC%91", "", "CP-1/", "-1", "CP%2D1%00",
 ]  # fmt: skip

@@ -146,6 +146,7 @@ async def test_a_profile_is_lowered_only_by_intent(doors):
         ("add", "CP-1", {"password_scrypt": OTHER_HASH}, "registered already"),
         ("add", "../x", {"password_scrypt": OTHER_HASH}, "can't be an identity"),
         ("add", "*", {"password_scrypt": OTHER_HASH}, "can't be an identity"),
+        ("add", "X" * 49, {"password_scrypt": OTHER_HASH}, "48 characters at most"),
         ("add", "CP-9", {}, "need password_scrypt"),
         ("add", "CP-9", {"password_scrypt": "plain-secret"}, "is no scrypt"),
         ("add", "CP-9", {"security_profile": 4}, "less than or equal to 3"),
