@@ -82,10 +82,13 @@ class Bench:
         self.admit: Callable[[Command], Admitted | None] = lambda _: admission()
         self.journal_takes: bool | None = True
         """False: it refuses. None: nobody knows whether it took it."""
+        self.holds = False
+        """The journal takes its time: see `release`."""
         self.crash_before: int | None = None
         """Die before performing so many more effects; then start again."""
         self._queue: deque[events.Event] = deque()
         self._unknown: list[events.Record] = []
+        self._held: list[events.Record] = []
 
     # --- what happens ---
 
@@ -213,6 +216,7 @@ class Bench:
         self.crash_before = None
         self._queue.clear()
         self._unknown.clear()
+        self._held.clear()
         self.state = State(charge_point=self.state.charge_point)
         self.transactions = Transactions()
         for seq, (id, at_ms, fact) in enumerate(self.journal, 1):
@@ -233,6 +237,12 @@ class Bench:
             else:
                 self._refuse(effect, final=True)
         self.tick(0)
+
+    def release(self) -> None:
+        """The journal has taken all that was asked for, in its order."""
+        while self._held:
+            self._store(self._held.pop(0))
+            self.tick(0)
 
     # --- what is found ---
 
@@ -323,7 +333,9 @@ class Bench:
         )
 
     def _record(self, effect: events.Record) -> None:
-        if self.journal_takes is None:
+        if self.holds:
+            self._held.append(effect)
+        elif self.journal_takes is None:
             self._unknown.append(effect)
             self._refuse(effect, final=False)
         elif not self.journal_takes:

@@ -21,7 +21,17 @@ from holdfast.contracts.command import (
 )
 from holdfast.empty import NOTHING
 from holdfast.records import replace
-from ocpp_edge.domain import arrivals, commands, connections, express, lane, newest, relaying, words
+from ocpp_edge.domain import (
+    arrivals,
+    commands,
+    connections,
+    express,
+    lane,
+    newest,
+    relaying,
+    said,
+    words,
+)
 from ocpp_edge.domain.calls import Call, Meter, Start, Stop, TransactionEvent
 from ocpp_edge.domain.events import (
     Admitted,
@@ -93,7 +103,7 @@ def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0
             return connections.disconnected(state, event), []
         case Restarted():
             state = state.with_live(untold=event.untold)
-            return connections.restarted(state), []
+            return connections.restarted(said.restarted(state, event.at_ms, event.mono_ms)), []
         case CommandArrived():
             return arrivals.arrived(state, event)
         case WordArrived():
@@ -117,6 +127,8 @@ def _on(policy: Policy, state: State, event: Event) -> Step:  # noqa: C901, PLR0
 
 
 def _received(policy: Policy, state: State, event: CallReceived) -> Step:
+    if state.live.said:
+        state = said.heard(state, event.call)
     match event.call.request:
         case Start() | Stop() | TransactionEvent():
             return lane.queued(policy, state, event)
@@ -157,10 +169,10 @@ def _stored(policy: Policy, state: State, event: Stored) -> Step:
             return state, words.stored(fact)
         case _ if state.live.storing == event.id:
             return lane.stored(policy, state, event, call)
-        case _ if call is not None:
-            return state, [express.answer_of(policy, call, event.at_ms, "stored")]
         case _:
-            return state, []
+            state, again = said.waiting(said.stored(state, event.id), event.id)
+            calls = again if call is None else (call, *again)
+            return state, [express.answer_of(policy, one, event.at_ms, "stored") for one in calls]
 
 
 def _not_stored(policy: Policy, state: State, event: NotStored) -> Step:
@@ -181,10 +193,12 @@ def _not_stored(policy: Policy, state: State, event: NotStored) -> Step:
             return connections.refused(state, fact) if event.final else state, []
         case _ if state.live.storing == event.id:
             return lane.not_stored(policy, state, event, call)
-        case _ if call is not None:
-            return express.not_stored(policy, state, call, event)
         case _:
-            return state, []
+            if event.final:
+                state = said.refused(state, event.id)
+            state, again = said.waiting(state, event.id)
+            calls = again if call is None else (call, *again)
+            return state, express.not_stored(policy, state, calls, event)
 
 
 def _landed(state: State, id: str, known: Known) -> tuple[State, Call | None]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from holdfast.contracts.charge_point import ChargePointConnected, ChargePointDisconnected
 from holdfast.empty import NOTHING
+from ocpp_edge.domain import said
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.events import Connected, Disconnected, Effect
 from ocpp_edge.domain.state import RECORDING_MAX, ConnectionFact, State, record
@@ -111,6 +112,8 @@ def _without_connection(state: State, because: str) -> State:
         lane=(),
         asked=NOTHING,
         relayed=NOTHING,
+        said=said.left_behind(state),
+        joined=(),
         outstanding=None,
         uncertain_because=because if live.outstanding else live.uncertain_because,
     )

@@ -6,6 +6,7 @@ here the charge point has nothing to keep.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from holdfast.contracts.charge_point import (
@@ -19,7 +20,7 @@ from holdfast.contracts.charge_point import (
 from holdfast.contracts.envelope import Fact
 from holdfast.ocpp import frames
 from holdfast.ocpp.actions import Class
-from ocpp_edge.domain import answers, newest, relaying, thinning
+from ocpp_edge.domain import answers, newest, relaying, said, thinning
 from ocpp_edge.domain.calls import (
     Authorize,
     Boot,
@@ -48,7 +49,7 @@ from ocpp_edge.domain.events import (
     NotStored,
     Sample,
 )
-from ocpp_edge.domain.known import CONNECTORS_MAX
+from ocpp_edge.domain.known import CONNECTORS_MAX, said_place
 from ocpp_edge.domain.lane import NO_TOKEN
 from ocpp_edge.domain.state import Policy, State, record
 
@@ -66,7 +67,7 @@ def received(policy: Policy, state: State, event: CallReceived) -> Step:  # noqa
         case Heartbeat() | Latest() | Meter():
             return _sampled(policy, state, event)
         case Kept() as kept:
-            return _said(state, call, kept)
+            return _said(policy, state, event, kept)
         case Relay():
             return relaying.asked(state, event)
         case Authorize(has_certificate=True):
@@ -76,23 +77,32 @@ def received(policy: Policy, state: State, event: CallReceived) -> Step:  # noqa
         case Authorize() as asked:
             return _authorize(policy, state, event, asked)
         case Boot() as boot:
-            return _recorded(state, call, _booted(state.charge_point, call, boot))
-        case Data(vendor=vendor):
-            data = DataTransferred(
-                charge_point=state.charge_point,
-                vendor=vendor,
-                message_id=call.message_id,
-                version=call.version,
-                raw=call.raw,
-            )
-            # Its answer is the CSMS's; what was said is kept, whatever becomes of that.
-            state, effect = record(state, data, _once(state, call), cause=call.message_id)
-            state, effects = relaying.asked(state, event)
-            return state, [effect, *effects]
+            booted = _booted(state.charge_point, call, boot)
+            return _recorded(policy, state, event, call.action, booted)
+        case Data() as data:
+            return _data(state, event, data)
         case Start() | Stop() | TransactionEvent():
             raise AssertionError("transactional CALLs go through the lane")
         case _:
             assert_never(call.request)
+
+
+def _data(state: State, event: CallReceived, data: Data) -> Step:
+    """Its answer is the CSMS's; what was said is kept, whatever becomes of that."""
+    call = event.call
+    if said.in_flight(state.live.relayed, call):
+        return relaying.asked(state, event)
+    fact = DataTransferred(
+        charge_point=state.charge_point,
+        vendor=data.vendor,
+        message_id=call.message_id,
+        version=call.version,
+        raw=call.raw,
+    )
+    state, id = said.own_id(state, fact.TYPE, call)
+    state, effect = record(state, fact, id, cause=call.message_id)
+    state, effects = relaying.asked(state, event)
+    return state, [effect, *effects]
 
 
 def answer_of(policy: Policy, call: Call, at_ms: int, result: str) -> Answer:
@@ -109,7 +119,8 @@ def answer_of(policy: Policy, call: Call, at_ms: int, result: str) -> Answer:
 def authorised(state: State, call: Call, event: Authorised) -> Step:
     verdict = event.authorisation.verdict
     payload = answers.to_authorize(call.version, verdict.status, verdict.parent)
-    return _asked_no_more(state, event.request), [_answer(call, payload, verdict.status.value)]
+    answer = _answer(call, payload, verdict.status.value)
+    return _asked_no_more(state, event.request, answer)
 
 
 def not_authorised(state: State, call: Call, event: NotAuthorised) -> Step:
@@ -120,7 +131,7 @@ def not_authorised(state: State, call: Call, event: NotAuthorised) -> Step:
         action=call.action,
         result="no decision",
     )
-    return _asked_no_more(state, event.request), [answer]
+    return _asked_no_more(state, event.request, answer)
 
 
 def refused(state: State, event: FrameWrong) -> Step:
@@ -154,7 +165,9 @@ def _status(policy: Policy, state: State, event: CallReceived, status: Status) -
     if before is not None and status.plug is None:
         stood = before.status
     is_same = before and (stood, before.error_code) == (status.status, status.error_code)
-    changed = is_remembered and not is_same
+    place = f"{event.call.action}/{status.connector}/{status.plug}"
+    # While one is on its way nobody knows whether it will stand.
+    changed = is_remembered and (said.is_on_its_way(state, place) or not is_same)
     if not changed and status.error_code == "NoError":
         return _sampled(policy, state, event)
     call = event.call
@@ -168,7 +181,7 @@ def _status(policy: Policy, state: State, event: CallReceived, status: Status) -
         version=call.version,
         raw=call.raw,
     )
-    return _recorded(state, call, fact)
+    return _recorded(policy, state, event, place, fact)
 
 
 def _authorize(policy: Policy, state: State, event: CallReceived, asked: Authorize) -> Step:
@@ -176,7 +189,10 @@ def _authorize(policy: Policy, state: State, event: CallReceived, asked: Authori
     if not policy.new_sessions:
         payload = answers.to_authorize_without_storage(call.version, event.at_ms)
         return state, [_answer(call, payload, "no storage")]
-    request = digest("authorize", _once(state, call))
+    before = said.in_flight(state.live.asked, call)
+    if before is not None:
+        return said.joined(state, before, call), []
+    state, request = said.own_id(state, "authorize", call)
     ask = AskAuthorise(
         request=request,
         driver_token=asked.driver_token or NO_TOKEN,
@@ -186,10 +202,10 @@ def _authorize(policy: Policy, state: State, event: CallReceived, asked: Authori
     return state.with_live(asked={**state.live.asked, request: call}), [ask]
 
 
-def _asked_no_more(state: State, request: str) -> State:
-    return state.with_live(
-        asked={one: call for one, call in state.live.asked.items() if one != request}
-    )
+def _asked_no_more(state: State, request: str, answer: Answer) -> Step:
+    asked = {one: call for one, call in state.live.asked.items() if one != request}
+    state, again = said.waiting(state.with_live(asked=asked), request)
+    return state, [answer] * (1 + len(again))  # under the same message id
 
 
 def _booted(charge_point: str, call: Call, boot: Boot) -> ChargePointBooted:
@@ -207,10 +223,8 @@ def _booted(charge_point: str, call: Call, boot: Boot) -> ChargePointBooted:
     )
 
 
-def _said(state: State, call: Call, kept: Kept) -> Step:
-    """A repeat has the id it had, so within the stream's own window it is stored once. Who says the same thing
-    later means it.
-    """
+def _said(policy: Policy, state: State, event: CallReceived, kept: Kept) -> Step:
+    call = event.call
     fact = ChargePointSaid(
         charge_point=state.charge_point,
         version=call.version,
@@ -220,15 +234,15 @@ def _said(state: State, call: Call, kept: Kept) -> Step:
         message_id=call.message_id,
         raw=call.raw,
     )
-    id = digest(fact.TYPE, state.charge_point, kept.key, call.raw)
+    place = said_place(fact.kind, fact.action, fact.key)
     if kept.kind is Class.LATEST:
         state = newest.superseded(state, kept.key)
-    state, effect = record(state, fact, id, cause=call.message_id, call=call)
-    return state, [effect]
+    return _recorded(policy, state, event, place, fact, outlives=True)
 
 
 def _newest(policy: Policy, state: State, event: CallReceived, latest: Latest | Meter) -> Step:
     """Of those for whom there is no room telemetry is all that is left."""
+    state = said.forgotten(state, event.call.action)
     step = newest.came(policy, state, event, newest.key_of(event.call.action, latest))
     if step is None:
         return _sampled(policy, state, event)
@@ -236,19 +250,35 @@ def _newest(policy: Policy, state: State, event: CallReceived, latest: Latest | 
     return state, [*_answered(policy, event, "accepted"), *effects]
 
 
-def not_stored(policy: Policy, state: State, call: Call, event: NotStored) -> Step:
-    if isinstance(call.request, Kept):
+def not_stored(
+    policy: Policy, state: State, calls: Sequence[Call], event: NotStored
+) -> list[Effect]:
+    kept = [one for one in calls if isinstance(one.request, Kept)]
+    others = [one for one in calls if not isinstance(one.request, Kept)]
+    effects: list[Effect] = [answer_of(policy, one, event.at_ms, "not stored") for one in others]
+    connection = state.live.connection
+    if connection is not None and any(one.connection == connection for one in kept):
         # Acknowledged it would be forgotten; an open socket without answers is no place for it either.
-        if call.connection != state.live.connection:
-            return state, []
         why = f"not stored: {event.why}"
-        return state, [CloseConnection(connection=call.connection, reason=why)]
-    return state, [answer_of(policy, call, event.at_ms, "not stored")]
+        effects.append(CloseConnection(connection=connection, reason=why))
+    return effects
 
 
-def _recorded(state: State, call: Call, fact: Fact) -> Step:
-    state, effect = record(state, fact, _once(state, call), cause=call.message_id, call=call)
-    return state, [effect]
+def _recorded(
+    policy: Policy,
+    state: State,
+    event: CallReceived,
+    place: str,
+    fact: Fact,
+    *,
+    outlives: bool = False,
+) -> Step:
+    before = said.repeat_of(state, place, event)
+    if before is None:
+        state, effect = said.anew(state, event, place, fact, outlives=outlives)
+        return state, [effect]
+    state = said.again(state, event, place, before)
+    return state, _answered(policy, event, "repeat") if before.is_stored else []
 
 
 def _sampled(policy: Policy, state: State, event: CallReceived) -> Step:
@@ -282,7 +312,8 @@ def _streamed(state: State, call: Call) -> Step:
         message_id=call.message_id,
         raw=call.raw,
     )
-    state, effect = record(state, fact, _once(state, call), cause=call.message_id)
+    state, id = said.own_id(state, fact.TYPE, call)
+    state, effect = record(state, fact, id, cause=call.message_id)
     return state, [effect]
 
 
@@ -291,13 +322,6 @@ def _answered(policy: Policy, event: CallReceived, result: str) -> list[Effect]:
     if not event.call.is_answered:
         return []
     return [answer_of(policy, event.call, event.at_ms, result)]
-
-
-def _once(state: State, call: Call) -> str:
-    """Id of what a CALL led to, where only a repeat on the same connection is the same: a charge point
-    that boots anew may use the same message ids again, with the same payload.
-    """
-    return digest(call.action, state.charge_point, call.connection, call.message_id, call.raw)
 
 
 def _answer(call: Call, payload: str, result: str) -> Answer:

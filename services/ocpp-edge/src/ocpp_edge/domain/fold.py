@@ -20,6 +20,7 @@ from holdfast.contracts.charge_point import (
     ChargePointSaid,
     ChargingProfileInstalled,
     ConnectorStatusChanged,
+    DataTransferred,
 )
 from holdfast.contracts.command import (
     CommandDispatched,
@@ -42,6 +43,7 @@ from holdfast.contracts.session import (
 )
 from holdfast.empty import NOTHING
 from holdfast.local_state import LocalState
+from holdfast.ocpp.actions import Sender, row
 from holdfast.ocpp.moments import moment_ms
 from holdfast.records import replace
 from ocpp_edge.domain import answers, consequences, energy_cap, event_fold, installed
@@ -63,14 +65,27 @@ from ocpp_edge.domain.known import (
     Connector,
     Ended,
     Known,
+    LastSaid,
     PastStart,
     Session,
     Thinned,
     other_key,
+    said_place,
     start_key,
 )
 from ocpp_edge.domain.transaction_events import EventFact, content_of
 
+_FROM_A_CALL = (
+    ChargePointBooted,
+    ConnectorStatusChanged,
+    DataTransferred,
+    SessionStarted,
+    SessionMetered,
+    SessionStopped,
+    SessionStopRepeated,
+    SessionEventConflicted,
+    SessionMessageUnmatched,
+)
 LATE_MS = 60_000
 """A message that is so much older than its arrival comes out of the charge point's own queue (or its clock is
 wrong: then it may be, which is what counts)."""
@@ -84,7 +99,18 @@ def fold(known: Known, seq: int, at_ms: int, fact: Fact) -> Known:
     known = _folded(known, at_ms, fact)
     if isinstance(fact, SessionMetered):
         known = _thinned(known, seq, fact)
-    return replace(known, local=local, seq=max(known.seq, seq))
+    last = _last_said(known, at_ms, fact)
+    return replace(known, local=local, last_said=last, seq=max(known.seq, seq))
+
+
+def _last_said(known: Known, at_ms: int, fact: Fact) -> LastSaid | None:
+    if isinstance(fact, ChargePointSaid):
+        said = row(fact.version, Sender.CHARGE_POINT, fact.action)
+        if said is not None and said.send:
+            return known.last_said  # nobody waits for an answer to it
+        place = said_place(fact.kind, fact.action, fact.key)
+        return LastSaid(place=place, content=other_key(fact.raw), at_ms=at_ms)
+    return None if isinstance(fact, _FROM_A_CALL) else known.last_said
 
 
 def _folded(known: Known, at_ms: int, fact: Fact) -> Known:  # noqa: C901  one case per kind of fact
@@ -250,6 +276,7 @@ def _metered(known: Known, seq: int, at_ms: int, fact: SessionMetered, local: Lo
         late_record_at_ms=_late(known, at_ms, fact),
         sessions=sessions,
         others=known.others.remembering(other_key(fact.raw), "{}"),
+        last_said=None,
     )
 
 

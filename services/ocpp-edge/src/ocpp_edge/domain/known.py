@@ -16,6 +16,7 @@ from holdfast.contracts.session import SessionAuthorised, session_key
 from holdfast.contracts.transaction import TransactionId
 from holdfast.empty import nothing
 from holdfast.local_state import LocalState
+from holdfast.ocpp.actions import Class
 from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.domain import consequences, dedupe
 from ocpp_edge.domain.dedupe import Memory, no_memory
@@ -171,6 +172,15 @@ NOTHING_LOCAL = LocalState()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastSaid:
+    """What the charge point said last, if that was nothing of a transaction: its answer may not have left."""
+
+    place: str
+    content: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     seq: int = 0
     """Of the last fact folded in."""
@@ -203,6 +213,8 @@ class Known:
     installed: Installed = NOTHING_INSTALLED
     late_record_at_ms: int | None = None
     """When the newest message came that the charge point had kept for a while: it may hold more."""
+    last_said: LastSaid | None = None
+    """None: something else came after it."""
     read_only: frozenset[str] = frozenset()
     """Configuration keys of 1.6 that were told to be so."""
     unmarked: frozenset[str] = frozenset()
@@ -238,6 +250,13 @@ def start_key(
     connector: int | None, driver_token: str | None, meter_start_wh: int | None, at: str
 ) -> str:
     return dedupe.digest("start", connector, driver_token, meter_start_wh, at)
+
+
+def said_place(kind: str, action: str, key: str) -> str:
+    """Of what a fresh one takes the place. Of class L by the action alone: where a payload has no key, each is a key of
+    its own, and yet the next one is what stands.
+    """
+    return action if kind == Class.LATEST.value else f"{action}/{key}"
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from holdfast.contracts.charge_point import ChargePointSaid
 from holdfast.ocpp.actions import Class
+from ocpp_edge.domain import said
 from ocpp_edge.domain.calls import Latest, Meter
 from ocpp_edge.domain.dedupe import digest
 from ocpp_edge.domain.events import CallReceived, Effect
@@ -90,7 +91,7 @@ def _recorded(policy: Policy, state: State, key: str, waiting: Waiting, mono_ms:
         left_out=waiting.left_out,
         raw=call.raw,
     )
-    id = digest(call.action, state.charge_point, call.connection, call.message_id, call.raw)
+    state, id = said.own_id(state, fact.TYPE, call)
     until[key] = mono_ms + every_ms
     state, effect = record(state, fact, id, cause=call.message_id, newest_until=until)
     return state, [effect]

@@ -8,8 +8,7 @@ Nothing of it is kept: who is away for a question like this has missed it.
 from __future__ import annotations
 
 from holdfast.ocpp import frames
-from ocpp_edge.domain import refusals
-from ocpp_edge.domain.dedupe import digest
+from ocpp_edge.domain import refusals, said
 from ocpp_edge.domain.events import Answer, AskCsms, CallReceived, CsmsAnswered, Effect
 from ocpp_edge.domain.state import State
 
@@ -18,7 +17,10 @@ Step = tuple[State, list[Effect]]
 
 def asked(state: State, event: CallReceived) -> Step:
     call = event.call
-    request = digest("relay", state.charge_point, call.connection, call.message_id, call.raw)
+    before = said.in_flight(state.live.relayed, call)
+    if before is not None:
+        return said.joined(state, before, call), []
+    state, request = said.own_id(state, "relay", call)
     state = state.with_live(relayed={**state.live.relayed, request: call})
     return state, [AskCsms(request=request, call=call)]
 
@@ -38,4 +40,5 @@ def answered(state: State, event: CsmsAnswered) -> Step:
         frame = frames.result(call.message_id, refusals.of(call, event.at_ms))
         result = "refused"
     answer = Answer(connection=call.connection, frame=frame, action=call.action, result=result)
-    return state.with_live(relayed=left), [answer]
+    state, again = said.waiting(state.with_live(relayed=left), event.request)
+    return state, [answer] * (1 + len(again))  # under the same message id

@@ -58,6 +58,8 @@ RELAYED_MAX = 4
 """Questions of one charge point to its CSMS in hand; at the bound its socket is not read on."""
 RECORDING_MAX = 64
 """Facts of one charge point on their way to the journal; at the bound its socket is not read on."""
+JOINED_MAX = 16
+"""CALLs that say again what is on its way already; at the bound its socket is not read on."""
 
 
 ANSWERED_MAX = 64
@@ -110,6 +112,29 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """So many older ones it took the place of."""
 
 
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said last of its kind, until its answer is known to have arrived: see `said.py`."""
+
+    id: str
+    """Of its fact."""
+    connection: str
+    message_id: str
+    content: str
+    mono_ms: int
+    outlives: bool
+    """Its connection: sent again on another one it is the same."""
+    is_stored: bool = False
+    """And so answered. False: on its way."""
+
+
+class Joined(msgspec.Struct, frozen=True, kw_only=True):
+    """A CALL that says again what is on its way, and waits for the same outcome."""
+
+    of: str
+    """Id of the fact, or of the question."""
+    call: Call
+
+
 class Live(msgspec.Struct, frozen=True, kw_only=True):
     connection: str | None = None
     connected_at_ms: int | None = None
@@ -126,6 +151,11 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     """Questions to the CSMS by request."""
     recording: Mapping[str, Call | None] = msgspec.field(default_factory=nothing)
     """Facts on their way to the journal, and the CALL to answer once they are there."""
+    said: Mapping[str, Said] = msgspec.field(default_factory=dict)
+    """By its kind, in the order it was said."""
+    joined: tuple[Joined, ...] = ()
+    numbered: int = 0
+    """So many facts and questions of this life have ids by their number."""
     news: tuple[ConnectionFact, ...] = ()
     """Facts of connections that wait to be recorded: see `connections.py`."""
     news_on_its_way: str | None = None
@@ -179,6 +209,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
             and len(live.asked) < ASKED_MAX
             and len(live.relayed) < RELAYED_MAX
             and len(live.recording) < RECORDING_MAX
+            and len(live.joined) < JOINED_MAX
         )
 
     def waits(self, mono_ms: int) -> bool:
