@@ -106,6 +106,9 @@ class _EdgeEnd:
     async def receive(self) -> str | bytes:
         return await self._connection.receive()
 
+    def offer_to(self, taker: Callable[[str | bytes], bool]) -> None:
+        self._connection.offer_to(taker)
+
     def send_now(self, frame: str) -> bool:
         sent = self._connection.send_now(frame)
         if sent:
