@@ -95,7 +95,8 @@ async def test_the_cable_may_come_before_the_driver_token(csms, stations):
 
 async def test_a_driver_who_is_turned_away_at_a_cable_ends_the_transaction(csms, stations):
     csms.answers["Authorize"] = lambda _: {"idTokenInfo": {"status": "Blocked"}}
-    async with stations(transaction_begins="cable") as program:
+    # No periodic reading while the word is waited for, however long that takes.
+    async with stations(transaction_begins="cable", meter_interval_s=600) as program:
         await program.event("online")
         await begin(program)
         await program.event("refused", reason="driver token not accepted")
