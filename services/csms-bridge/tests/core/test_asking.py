@@ -117,6 +117,64 @@ def test_a_typed_token_is_not_asked_about_in_1_6(scene):
     assert scene.called() == ("Authorize", {"idTag": "D"})
 
 
+# --- while the connection is just opening ---
+
+
+def test_who_asks_before_its_connection_stands_is_answered_by_the_csms_once_it_does(scene):
+    ask(scene, kind=TokenType.ID_TAG)  # the site's news of it is still on the way
+    scene.wait(100)
+    scene.journal(connected(V16), booted(V16))
+    ask(scene, token="E", kind=TokenType.ID_TAG, request="r2")
+    scene.wait(100)
+    scene.open()
+    ask(scene, token="F", kind=TokenType.ID_TAG, request="r3")
+    assert verdicts(scene) == [], "none of them is told no"
+    scene.wait(100)
+    scene.accept()
+    for token in "DEF":
+        assert scene.called() == ("Authorize", {"idTag": token})
+        scene.answer({"idTagInfo": {"status": "Accepted"}})
+    assert [one.status for one in verdicts(scene)] == [TokenStatus.ACCEPTED] * 3
+
+
+def test_nobody_waits_longer_than_its_budget_for_a_connection(scene):
+    scene.journal(connected(V16), booted(V16))
+    ask(scene, kind=TokenType.ID_TAG, budget_ms=800)
+    scene.wait(799)
+    assert verdicts(scene) == []
+    scene.wait(1)
+    assert verdicts(scene) == [None]
+    scene.open()
+    scene.accept()
+    assert scene.sent("Authorize") == []
+
+
+@pytest.mark.parametrize("how", ["away", "refused", "pending", "rejected", "lost"])
+def test_a_connection_that_does_not_come_to_stand_is_told_at_once(scene, how):
+    scene.journal(connected(V16), booted(V16))
+    ask(scene, kind=TokenType.ID_TAG)
+    assert verdicts(scene) == []
+    if how in ("away", "refused"):
+        scene.refused(refused=how == "refused")
+    else:
+        scene.open()
+        assert verdicts(scene) == []
+        if how == "lost":
+            scene.lose()
+        else:
+            scene.accept(how.capitalize())
+    assert verdicts(scene) == [None]
+    ask(scene, kind=TokenType.ID_TAG, request="r2")
+    assert verdicts(scene) == [None, None], "a CSMS that is not there is waited for by nobody"
+
+
+def test_a_connection_that_turns_out_to_be_of_another_version_is_none_to_wait_for(scene):
+    relay(scene, version=V21)
+    assert replies(scene) == []
+    scene.journal(connected(), booted())
+    assert "of OCPP 2.0.1" in replies(scene)[-1].reason
+
+
 # --- class R ---
 
 

@@ -41,25 +41,41 @@ STATUSES = {
 
 def asked(state: State, event: Asked) -> Step:
     why = _obstacle(state, event)
+    if not why and len(state.live.asked) >= ASKED_MAX:
+        why = f"{ASKED_MAX} others wait for an answer already"
     if why:
         return state, [_none(event, why)]
     return state.with_live(asked=(*state.live.asked, event)), []
 
 
 def _obstacle(state: State, event: Asked) -> str:
+    """Why it is not asked; empty: it is, or may be as soon as the connection stands that is just opening."""
     live = state.live
-    if live.phase is not Phase.ACCEPTED:
+    if live.phase is not Phase.ACCEPTED and not _is_opening(state, event):
         return f"the CSMS does not take this charge point just now ({live.phase.value})"
     if not live.primary:
         return "this backend follows; another one is in charge"
-    if len(live.asked) >= ASKED_MAX:
-        return f"{ASKED_MAX} others wait for an answer already"
     if isinstance(event, AuthoriseAsked) and event.token_type is TokenType.OTHER:
         return "nobody knows any more how the charge point named the token's type"
+    if live.phase is Phase.CLOSED:
+        return ""  # of which version the connection will be is not known yet
     is_other = isinstance(event, RelayAsked) and event.version is not live.version
     if is_other or _is_typed(event) is (live.version is OcppVersion.V16):
         return f"the connection to the CSMS is of OCPP {live.version.value}"
     return ""
+
+
+def _is_opening(state: State, event: Asked) -> bool:
+    """Whoever asks has just come to its site, and of the CSMS nothing says that it is gone or says no.
+
+    Closed: that the charge point came may be heard of in the next moment, after its first question.
+    """
+    live = state.live
+    if live.is_refused or live.silent_since_mono_ms is not None:
+        return False
+    if live.phase is Phase.CLOSED:
+        return event.mono_ms >= live.next_mono_ms
+    return live.phase in (Phase.CONNECTING, Phase.BOOTING)
 
 
 def _is_typed(event: Asked) -> bool | None:
@@ -83,6 +99,16 @@ def expired(state: State, now: Happened) -> Step:
         return state, []
     left = tuple(one for one in state.live.asked if one not in over)
     return state.with_live(asked=left), [_none(one, "it came too late") for one in over]
+
+
+def hopeless(state: State) -> Step:
+    """The connection that was just opening does not come to stand, or is of another version."""
+    whys = [(one, _obstacle(state, one)) for one in state.live.asked]
+    said: list[Effect] = [_none(one, why) for one, why in whys if why]
+    if not said:
+        return state, []
+    left = tuple(one for one, why in whys if not why)
+    return state.with_live(asked=left), said
 
 
 def unanswered(state: State) -> Step:

@@ -146,6 +146,8 @@ def _advance(policy: Policy, state: State, now: Happened) -> Step:
     effects += due
     state, due = _patience(policy, state, now)
     effects += due
+    state, due = authorising.hopeless(state)
+    effects += due
     state, due = sending.next_call(policy, state, now)
     effects += due
     state, due = taking.refill(policy, state)
