@@ -314,6 +314,35 @@ def test_variables_of_2_x_are_told_by_component_and_variable_whatever_their_orde
     assert values(settled("GetVariables", {}, {"getVariableResult": "nonsense"})) == {}
 
 
+def test_connectors_of_one_evse_are_kept_apart() -> None:
+    def of(plug: int, value: str) -> dict[str, Any]:
+        return {
+            "component": {"name": "Connector", "evse": {"id": 1, "connectorId": plug}},
+            "variable": {"name": "ConnectorType"},
+            "variableAttribute": [{"value": value}],
+        }
+
+    assert values(said("NotifyReport", {"reportData": [of(1, "cCCS2"), of(2, "cType2")]})) == {
+        "configuration/Connector@1.1.ConnectorType": "cCCS2",
+        "configuration/Connector@1.2.ConnectorType": "cType2",
+    }
+    assert (
+        values(said("NotifyReport", {"reportData": [{"variableAttribute": [{"value": "1"}]}]}))
+        == {}
+    )
+
+    def off(**evse: int) -> CommandSettled:
+        payload = {"evse": evse, "operationalStatus": "Inoperative"}
+        return settled("ChangeAvailability", payload, {"status": "Accepted"})
+
+    on = {"evse": {"id": 1}, "operationalStatus": "Operative"}
+    whole = settled("ChangeAvailability", on, {"status": "Accepted"})
+    assert values(off(id=1, connectorId=2), whole) == {
+        "availability/1.2": "Inoperative",
+        "availability/1": "Operative",
+    }
+
+
 def test_a_report_tells_variables_and_firmware_its_status() -> None:
     report = {
         "reportData": [

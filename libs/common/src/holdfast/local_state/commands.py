@@ -16,7 +16,7 @@ from holdfast.local_state import configuration
 from holdfast.local_state.payload import object_of
 from holdfast.local_state.state import Aspect, LocalState, Told, aspect_of, profile_key
 from holdfast.ocpp.moments import moment_ms
-from holdfast.ocpp.payloads import WHOLE, connector_of, takes_out_of_service
+from holdfast.ocpp.payloads import WHOLE, connector_of, plug_of, takes_out_of_service
 from holdfast.ocpp.profiles import installed_with, is_cleared, profile_of
 
 
@@ -49,12 +49,14 @@ def answered(state: LocalState, at_ms: int, fact: CommandSettled) -> LocalState:
 
 
 def _available(state: LocalState, at_ms: int, payload: Mapping[str, Any]) -> LocalState:
-    """The whole of 1.6 is all its connectors; in 2.x each EVSE keeps its own."""
+    """The whole of 1.6 is all its connectors; in 2.x each EVSE keeps its own, and so does each of its connectors."""
     place = connector_of("ChangeAvailability", payload)
     if place == WHOLE and "type" in payload:
         state = state.without(lambda key: aspect_of(key) == Aspect.AVAILABILITY)
     says = "Inoperative" if takes_out_of_service(payload) else "Operative"
-    return state.telling({f"availability/{WHOLE if place is None else place}": says}, at_ms)
+    plug = plug_of(payload)
+    where = f"{WHOLE if place is None else place}" + (f".{plug}" if plug is not None else "")
+    return state.telling({f"availability/{where}": says}, at_ms)
 
 
 def _profile_set(state: LocalState, at_ms: int, command: Command) -> LocalState:

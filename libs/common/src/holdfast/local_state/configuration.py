@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.contracts.command import Command
-from holdfast.local_state.payload import mapping, objects
+from holdfast.local_state.payload import objects
 from holdfast.local_state.state import LocalState, Told
+from holdfast.ocpp.payloads import variable_name
 
 CONNECTOR_DIGITS_MAX = 4
 AFTER_BOOT = " (after a boot)"
@@ -54,46 +55,37 @@ def _variables_set(payload: Mapping[str, Any], answer: Mapping[str, Any]) -> Tol
         f"configuration/{name}": f"{one.get('attributeValue')}{taken[name]}"
         for one in objects(payload.get("setVariableData"))
         for name in [variable(one)]
-        if name in taken
+        if name and name in taken
     }
 
 
 def variables(results: object) -> Told:
     return {
-        f"configuration/{variable(one)}": str(one["attributeValue"])
+        f"configuration/{name}": str(one["attributeValue"])
         for one in objects(results)
-        if one.get("attributeStatus") == "Accepted" and one.get("attributeValue") is not None
+        for name in [variable(one)]
+        if name
+        and one.get("attributeStatus") == "Accepted"
+        and one.get("attributeValue") is not None
     }
 
 
 def reported(payload: Mapping[str, Any]) -> Told:
     """A NotifyReport: each variable with its attributes."""
     return {
-        f"configuration/{variable({**one, 'attributeType': attribute.get('type', 'Actual')})}": str(
-            attribute["value"]
-        )
+        f"configuration/{name}": str(attribute["value"])
         for one in objects(payload.get("reportData"))
         for attribute in objects(one.get("variableAttribute"))
-        if attribute.get("value") is not None
+        for name in [variable({**one, "attributeType": attribute.get("type", "Actual")})]
+        if name and attribute.get("value") is not None
     }
 
 
 def variable(one: Mapping[str, Any]) -> str:
-    """`OCPPCommCtrlr.HeartbeatInterval`; instance, EVSE and attribute where they are named."""
-    component, variable = mapping(one.get("component")), mapping(one.get("variable"))
-    evse = mapping(component.get("evse")).get("id")
+    """With its attribute, where that is not the actual value: `OCPPCommCtrlr.HeartbeatInterval.Target`."""
     kind = one.get("attributeType", "Actual")
-    return (
-        _name(component)
-        + (f"@{evse}" if evse is not None else "")
-        + f".{_name(variable)}"
-        + (f".{kind}" if kind != "Actual" else "")
-    )
-
-
-def _name(of: Mapping[str, Any]) -> str:
-    instance = of.get("instance")
-    return f"{of.get('name')}" + (f"[{instance}]" if instance is not None else "")
+    name = variable_name(one)
+    return f"{name}.{kind}" if name and kind != "Actual" else name
 
 
 def connectors_of(state: LocalState) -> int | None:

@@ -51,7 +51,10 @@ def _folded(state: LocalState, at_ms: int, fact: Fact) -> LocalState:
             return _status(state, at_ms, fact)
         case SessionStarted():
             state = _clock(state, at_ms, fact.at)
-            told: Told = {_session_key(fact.connector): fact.session}
+            where = _session_key(fact.connector)
+            if fact.connector is None:
+                where = f"{where}/{fact.transaction_id}"  # there may be several
+            told: Told = {where: fact.session}
             return state.telling({**told, **_used_up(fact)}, at_ms)
         case SessionMetered() if fact.readings:
             return _clock(state, at_ms, fact.readings[-1].at)

@@ -38,6 +38,12 @@ def connector_of(action: str, payload: Payload) -> int | None:
     return _number(payload.get("connectorId"))
 
 
+def plug_of(payload: Payload) -> int | None:
+    """The one connector of its EVSE that it is about, in 2.x. None: all of it."""
+    evse = payload.get("evse")
+    return _number(evse.get("connectorId")) if isinstance(evse, Mapping) else None
+
+
 def transaction_of(payload: Payload) -> int | str | None:
     """That it is about: its own `transactionId`, or its profile's, or its message's."""
     inner = (profile_in(payload), payload.get("message"))
@@ -89,7 +95,9 @@ def keys_set(payload: Payload) -> tuple[str, ...]:
 
 
 def variable_name(one: Any) -> str:
-    """`Component.Variable` of 2.x, with instances and EVSE where they are named: `Connector[1.2].Type`."""
+    """`Component.Variable` of 2.x, with instances, EVSE and connector where they are named: `Connector@1.2.Type`,
+    `EVSE@2.Power`, `Ctrlr[left].Limit[Max]`. The one name of a variable; empty: it names none.
+    """
     if not isinstance(one, Mapping):
         return ""
     component, variable = one.get("component"), one.get("variable")
@@ -99,7 +107,7 @@ def variable_name(one: Any) -> str:
     place = ""
     if isinstance(evse, Mapping):
         numbers = (evse.get("id"), evse.get("connectorId"))
-        place = f"[{'.'.join(str(number) for number in numbers if number is not None)}]"
+        place = f"@{'.'.join(str(number) for number in numbers if number is not None)}"
     return f"{_named(component)}{place}.{_named(variable)}"
 
 
@@ -111,7 +119,7 @@ def is_number(value: Any) -> TypeGuard[int]:
 
 def _named(one: Mapping[str, Any]) -> str:
     name, instance = str(one.get("name")), one.get("instance")
-    return f"{name}({instance})" if isinstance(instance, str) and instance else name
+    return f"{name}[{instance}]" if isinstance(instance, str) and instance else name
 
 
 def _number(value: Any) -> int | None:
