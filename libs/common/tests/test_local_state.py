@@ -151,6 +151,19 @@ def test_a_key_that_was_accepted_stands_and_one_that_was_refused_does_not() -> N
     assert values(key_set("A", "1", "RebootRequired")) == {"configuration/A": "1 (after a boot)"}
 
 
+def test_a_key_is_the_same_however_it_is_spelt() -> None:
+    told = {"configurationKey": [{"key": "HeartbeatInterval", "value": "60"}]}
+    asked = settled("GetConfiguration", {}, told)
+    assert values(asked, key_set("heartbeatinterval", "99")) == {
+        "configuration/HeartbeatInterval": "99"
+    }
+    assert values(key_set("HEARTBEATINTERVAL", "99"), asked) == {
+        "configuration/HEARTBEATINTERVAL": "60"
+    }
+    twice = {"configurationKey": [{"key": "A", "value": "1"}, {"key": "a", "value": "2"}]}
+    assert values(settled("GetConfiguration", {}, twice)) == {"configuration/A": "2"}
+
+
 def test_a_command_that_did_not_arrive_leaves_nothing() -> None:
     for disposition in (Disposition.UNCERTAIN, Disposition.REFUSED, Disposition.EXPIRED):
         payload = {"connectorId": 1, "type": "Inoperative"}

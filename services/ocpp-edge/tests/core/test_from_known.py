@@ -61,6 +61,14 @@ def test_what_is_not_whole_or_secret_is_no_answer(bench, asked):
     assert (fact.disposition, fact.answer) == (Disposition.REFUSED, None)
 
 
+def test_a_key_that_was_set_in_another_spelling_has_one_value(bench):
+    told = ("GetConfiguration", {}, {"configurationKey": KEYS})
+    change = {"key": "HEARTBEATinterval", "value": "30"}
+    away_after(bench, told, ("ChangeConfiguration", change, {"status": "Accepted"}))
+    fact = ask(bench, "GetConfiguration", key=["heartbeatinterval", "numberofconnectors"])
+    assert json.loads(fact.answer)["configurationKey"] == [{**KEYS[0], "value": "30"}, KEYS[1]]
+
+
 def test_a_key_that_holds_only_after_a_boot_is_not_told(bench):
     change = {"key": "HeartbeatInterval", "value": "30"}
     away_after(bench, ("ChangeConfiguration", change, {"status": "RebootRequired"}))

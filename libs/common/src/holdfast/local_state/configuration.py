@@ -47,15 +47,17 @@ def _keys(answer: Mapping[str, Any]) -> Told:
 def _variables_set(payload: Mapping[str, Any], answer: Mapping[str, Any]) -> Told:
     """Answers come in any order: component and variable tell which is whose."""
     taken = {
-        variable(one): AFTER_BOOT if one.get("attributeStatus") == "RebootRequired" else ""
+        variable(one).casefold(): AFTER_BOOT
+        if one.get("attributeStatus") == "RebootRequired"
+        else ""
         for one in objects(answer.get("setVariableResult"))
         if one.get("attributeStatus") in ("Accepted", "RebootRequired")
     }
     return {
-        f"configuration/{name}": f"{one.get('attributeValue')}{taken[name]}"
+        f"configuration/{name}": f"{one.get('attributeValue')}{taken[name.casefold()]}"
         for one in objects(payload.get("setVariableData"))
         for name in [variable(one)]
-        if name and name in taken
+        if name and name.casefold() in taken
     }
 
 
@@ -90,6 +92,7 @@ def variable(one: Mapping[str, Any]) -> str:
 
 def connectors_of(state: LocalState) -> int | None:
     """How many a charge point of 1.6 said it has when it was asked: nothing else tells."""
-    said = state.value("configuration/NumberOfConnectors") or ""
+    found = state.standing("NumberOfConnectors")
+    said = found[1].value if found else ""
     is_number = said.isascii() and said.isdigit() and len(said) <= CONNECTOR_DIGITS_MAX
     return int(said) if is_number and int(said) else None

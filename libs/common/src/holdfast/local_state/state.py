@@ -83,8 +83,9 @@ class LocalState:
     def telling(self, values: Told, at_ms: int, *, is_set: bool = False) -> LocalState:
         """What was told, or with `is_set` set: None is gone. The same value again is only heard of anew."""
         left = dict(self.stands)
+        spelt = self._spelt(values)
         for whole, value in values.items():
-            key = whole[:KEY_CHARACTERS_MAX]
+            key = spelt.get(whole.casefold(), whole)[:KEY_CHARACTERS_MAX]
             before = left.pop(key, None)
             if value is None:
                 continue
@@ -96,6 +97,22 @@ class LocalState:
         while len(left) > STANDS_MAX:
             del left[next(iter(left))]
         return replace(self, stands=left)
+
+    def _spelt(self, values: Told) -> dict[str, str]:
+        """Keys of configurations as they stand already: OCPP tells them apart without regard to case."""
+        prefix = f"{Aspect.CONFIGURATION}/"
+        named = [key for key in values if key.startswith(prefix)]
+        if all(key in self.stands for key in named) and len(named) < 2:
+            return {}
+        spelt = {key.casefold(): key for key in reversed(named)}
+        return spelt | {key.casefold(): key for key in self.stands if key.startswith(prefix)}
+
+    def standing(self, name: str) -> tuple[str, Stand] | None:
+        """Of a configuration key or a variable, however it is spelt: the key as it stands, and what stands."""
+        exact = f"{Aspect.CONFIGURATION}/{name}"
+        key = exact if exact in self.stands else self._spelt({exact: None})[exact.casefold()]
+        stand = self.stands.get(key)
+        return None if stand is None else (key, stand)
 
     def ending(self, key: str, ends_at_ms: int | None) -> LocalState:
         """What has just been told has an end of its own, or none."""

@@ -61,17 +61,13 @@ def _keys(known: Known, asked: object) -> FromKnown | None:
     """Without names it asks for all there are, and whether those are all nobody here knows."""
     if not isinstance(asked, list) or not asked:
         return None
-    stands = {
-        key.casefold(): (key, stand)
-        for key, stand in known.local.stands.items()
-        if key.startswith("configuration/")
-    }
-    found = [stands.get(f"configuration/{key}".casefold()) for key in asked]
+    found = [known.local.standing(str(key)) for key in asked]
     told = [one for one in found if one is not None and _is_whole(one[1])]
     if len(told) < len(asked):
         return None
+    read_only = {name.casefold() for name in known.read_only}
     keys = [
-        {"key": name, "readonly": name in known.read_only, "value": stand.value}
+        {"key": name, "readonly": name.casefold() in read_only, "value": stand.value}
         for whole, stand in told
         for name in [whole.removeprefix("configuration/")]
     ]
@@ -84,9 +80,10 @@ def _variables(local: LocalState, asked: object) -> FromKnown | None:
     results: list[dict[str, Any]] = []
     told_ms: list[int] = []
     for one in asked:
-        stand = local.stands.get(f"configuration/{variable(one)}")
-        if stand is None or not _is_whole(stand):
+        found = local.standing(variable(one))
+        if found is None or not _is_whole(found[1]):
             return None
+        stand = found[1]
         result = {"attributeStatus": "Accepted", "attributeValue": stand.value}
         results.append({**result, **{name: one[name] for name in _NAMES if name in one}})
         told_ms.append(stand.heard_ms)
