@@ -17,8 +17,8 @@ from typing import Any
 from holdfast.ocpp.versions import OcppVersion
 
 FOLDERS = {OcppVersion.V16: "v16", OcppVersion.V201: "v201", OcppVersion.V21: "v21"}
-DEPTH_MAX = 5
-"""Objects within objects; NotifyDERAlarm and its like have no deeper required ones."""
+DEPTH_MAX = 8
+"""Objects within objects: the bounds of the costs in a charging schedule are the deepest there are."""
 TIME = "2025-06-15T15:00:00Z"
 
 Schema = dict[str, Any]
