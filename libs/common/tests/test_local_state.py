@@ -151,6 +151,43 @@ def test_a_key_that_was_accepted_stands_and_one_that_was_refused_does_not() -> N
     assert values(key_set("A", "1", "RebootRequired")) == {"configuration/A": "1 (after a boot)"}
 
 
+def test_what_holds_after_a_boot_is_marked_until_the_boot_and_the_mark_goes_with_it() -> None:
+    connected = ChargePointConnected(
+        charge_point=CP, connection="k1", protocol="ocpp1.6", remote="r"
+    )
+    late = key_set("A", "1", "RebootRequired")
+
+    def a(*facts: Fact) -> str:
+        return values(*facts)["configuration/A"]
+
+    assert a(connected, late, booted(None)) == "1 (after a boot)", "told again, it has not booted"
+    assert a(connected, late, connected, booted(None)) == "1"
+    triggered = booted(None).model_copy(update={"reason": "Triggered"})
+    assert a(connected, late, connected, triggered) == "1 (after a boot)"
+    asked = settled("GetConfiguration", {}, {"configurationKey": [{"key": "a", "value": "0"}]})
+    assert a(connected, late, asked) == "0", "what it says holds now"
+    assert a(connected, late, asked, connected, booted(None)) == "1"
+    assert a(connected, late, key_set("a", "2"), connected, booted(None)) == "2"
+    assert a(connected, late, key_set("A", "3", "Rejected"), connected, booted(None)) == "1"
+    secret = key_set("AuthorizationKey", "0123456789abcdef", "RebootRequired")
+    found = values(connected, secret, connected, booted(None))
+    assert found["configuration/AuthorizationKey"] == SECRET
+
+
+def test_of_variables_set_together_each_holds_when_it_was_said_to() -> None:
+    def of(name: str, **more: Any) -> dict[str, Any]:
+        return {"component": {"name": "Ctrlr"}, "variable": {"name": name}, **more}
+
+    payload = {"setVariableData": [of("A", attributeValue="1"), of("B", attributeValue="2")]}
+    results = [of("B", attributeStatus="RebootRequired"), of("A", attributeStatus="Accepted")]
+    both = settled("SetVariables", payload, {"setVariableResult": results})
+    assert values(both) == {
+        "configuration/Ctrlr.A": "1",
+        "configuration/Ctrlr.B": "2 (after a boot)",
+    }
+    assert values(both, booted(None))["configuration/Ctrlr.B"] == "2"
+
+
 def test_a_key_is_the_same_however_it_is_spelt() -> None:
     told = {"configurationKey": [{"key": "HeartbeatInterval", "value": "60"}]}
     asked = settled("GetConfiguration", {}, told)

@@ -75,6 +75,21 @@ def test_a_key_that_holds_only_after_a_boot_is_not_told(bench):
     assert ask(bench, "GetConfiguration", key=["HeartbeatInterval"]).answer is None
 
 
+def test_a_key_that_held_only_after_a_boot_is_told_once_it_has_booted(bench):
+    change = {"key": "HeartbeatInterval", "value": "30"}
+    bench.command("q0", action="ChangeConfiguration", **change)
+    bench.answer(bench.sent[-1][0], {"status": "RebootRequired"})
+    bench.crash()
+    bench.at_ms += 1_000
+    bench.disconnect()
+    bench.connect()
+    bench.call("BootNotification", {"chargePointVendor": "V", "chargePointModel": "M"}, "b1")
+    away_after(bench)
+    fact = ask(bench, "GetConfiguration", key=["HeartbeatInterval"])
+    told = {**KEYS[0], "value": "30"}
+    assert json.loads(fact.answer) == {"configurationKey": [told]}
+
+
 def test_the_list_version_is_answered_in_the_words_of_the_version(bench):
     away_after(bench, ("GetLocalListVersion", {}, {"listVersion": 4}))
     assert json.loads(ask(bench, "GetLocalListVersion").answer) == {"listVersion": 4}

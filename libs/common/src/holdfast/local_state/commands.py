@@ -27,8 +27,11 @@ def answered(state: LocalState, at_ms: int, fact: CommandSettled) -> LocalState:
     is_taken = status == "Accepted"
     match command.action:
         case "ChangeConfiguration" | "GetConfiguration" | "SetVariables" | "GetVariables":
-            is_set = command.action in ("ChangeConfiguration", "SetVariables")
-            return state.telling(configuration.told(command, answer), at_ms, is_set=is_set)
+            told = configuration.told(command, answer)
+            if command.action not in ("ChangeConfiguration", "SetVariables"):
+                return state.telling(told, at_ms)
+            at_boot = configuration.at_boot(command, answer)
+            return state.telling(told, at_ms, is_set=True, at_boot=at_boot)
         case "SendLocalList" | "GetLocalListVersion":
             has = payload if command.action == "SendLocalList" and is_taken else answer
             return state.telling(_list(has), at_ms)

@@ -11,8 +11,7 @@ from holdfast.local_state.state import LocalState, Told
 from holdfast.ocpp.payloads import variable_name
 
 CONNECTOR_DIGITS_MAX = 4
-AFTER_BOOT = " (after a boot)"
-"""Behind a value that was set and does not hold yet."""
+_TAKEN = ("Accepted", "RebootRequired")
 
 
 def told(command: Command, answer: Mapping[str, Any]) -> Told:
@@ -24,16 +23,25 @@ def told(command: Command, answer: Mapping[str, Any]) -> Told:
         case "GetConfiguration":
             return _keys(answer)
         case "SetVariables":
-            return _variables_set(payload, answer)
+            return _variables_set(payload, answer, _TAKEN)
         case _:
             return variables(answer.get("getVariableResult"))
 
 
+def at_boot(command: Command, answer: Mapping[str, Any]) -> frozenset[str]:
+    """Of what it sets, that which holds only from the next boot on."""
+    if command.action == "ChangeConfiguration":
+        is_late = answer.get("status") == "RebootRequired"
+        return (
+            frozenset(_key_set(command.payload, answer.get("status"))) if is_late else frozenset()
+        )
+    return frozenset(_variables_set(command.payload, answer, ("RebootRequired",)))
+
+
 def _key_set(payload: Mapping[str, Any], status: object) -> Told:
-    if status not in ("Accepted", "RebootRequired"):
+    if status not in _TAKEN:
         return {}
-    late = AFTER_BOOT if status == "RebootRequired" else ""
-    return {f"configuration/{payload.get('key')}": f"{payload.get('value')}{late}"}
+    return {f"configuration/{payload.get('key')}": str(payload.get("value"))}
 
 
 def _keys(answer: Mapping[str, Any]) -> Told:
@@ -44,17 +52,17 @@ def _keys(answer: Mapping[str, Any]) -> Told:
     }
 
 
-def _variables_set(payload: Mapping[str, Any], answer: Mapping[str, Any]) -> Told:
+def _variables_set(
+    payload: Mapping[str, Any], answer: Mapping[str, Any], statuses: tuple[str, ...]
+) -> Told:
     """Answers come in any order: component and variable tell which is whose."""
     taken = {
-        variable(one).casefold(): AFTER_BOOT
-        if one.get("attributeStatus") == "RebootRequired"
-        else ""
+        variable(one).casefold()
         for one in objects(answer.get("setVariableResult"))
-        if one.get("attributeStatus") in ("Accepted", "RebootRequired")
+        if one.get("attributeStatus") in statuses
     }
     return {
-        f"configuration/{name}": f"{one.get('attributeValue')}{taken[name.casefold()]}"
+        f"configuration/{name}": str(one.get("attributeValue"))
         for one in objects(payload.get("setVariableData"))
         for name in [variable(one)]
         if name and name.casefold() in taken

@@ -127,6 +127,8 @@ def _booted(state: LocalState, at_ms: int, fact: ChargePointBooted) -> LocalStat
     }
     if fact.firmware is not None:
         told["firmware/version"] = fact.firmware
+    if fact.reason != "Triggered":
+        state = state.rebooted(at_ms)
     return state.telling(told, at_ms)
 
 

@@ -17,6 +17,8 @@ VALUE_CHARACTERS_MAX = 500
 KEY_CHARACTERS_MAX = 200
 
 
+AFTER_BOOT = " (after a boot)"
+"""Behind a value that was set and does not hold yet."""
 Told = dict[str, str | None]
 """Values by key; None: there is none any more."""
 
@@ -63,6 +65,14 @@ class Stand:
         return SECRET not in self.value or self.since_ms == other.since_ms
 
 
+@dataclass(frozen=True, slots=True)
+class AfterBoot:
+    """What was set, and holds from the next boot on."""
+
+    value: str
+    set_ms: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalState:
     stands: Mapping[str, Stand] = field(default_factory=nothing)
@@ -73,6 +83,8 @@ class LocalState:
     """Of the last few timestamps: said less heard."""
     ends: Mapping[str, int] = field(default_factory=nothing)
     """When a reservation or profile that stands ends by itself, by key. By its own time, taken for the site's."""
+    after_boot: Mapping[str, AfterBoot] = field(default_factory=nothing)
+    """By key of what stands. What the charge point tells of it before it boots does not change it."""
     late: Late = NOTHING_LATE
     """Commands given up as uncertain, whose answers may still come."""
 
@@ -80,9 +92,19 @@ class LocalState:
         stand = self.stands.get(key)
         return stand.value if stand else None
 
-    def telling(self, values: Told, at_ms: int, *, is_set: bool = False) -> LocalState:
-        """What was told, or with `is_set` set: None is gone. The same value again is only heard of anew."""
-        left = dict(self.stands)
+    def telling(
+        self,
+        values: Told,
+        at_ms: int,
+        *,
+        is_set: bool = False,
+        at_boot: frozenset[str] = frozenset(),
+    ) -> LocalState:
+        """What was told, or with `is_set` set: None is gone. The same value again is only heard of anew.
+
+        `at_boot`: those of them that hold only from the next boot on.
+        """
+        left, waiting = dict(self.stands), self.after_boot
         spelt = self._spelt(values)
         for whole, value in values.items():
             key = spelt.get(whole.casefold(), whole)[:KEY_CHARACTERS_MAX]
@@ -90,13 +112,38 @@ class LocalState:
             if value is None:
                 continue
             shown = SECRET if is_secret(key) else in_text(value)[:VALUE_CHARACTERS_MAX]
+            if is_set:
+                waiting = {one: later for one, later in waiting.items() if one != key}
+            if whole in at_boot:
+                waiting = {**waiting, key: AfterBoot(shown, at_ms)}
+                shown = f"{shown}{AFTER_BOOT}"
             is_same = before is not None and before.value == shown
             is_new = not is_same or (is_set and SECRET in shown)
             since_ms = at_ms if is_new or before is None else before.since_ms
             left[key] = Stand(shown, since_ms, at_ms)
         while len(left) > STANDS_MAX:
             del left[next(iter(left))]
+        if waiting is not self.after_boot:
+            waiting = {key: later for key, later in waiting.items() if key in left}
+            return replace(self, stands=left, after_boot=waiting)
         return replace(self, stands=left)
+
+    def rebooted(self, at_ms: int) -> LocalState:
+        """What was set before the connection on which it says that it booted now holds.
+
+        A boot that is told again on the connection over which the value was set, as one that was asked for, is none.
+        """
+        connection = self.stands.get("connection/state")
+        held = {
+            key: later.value
+            for key, later in self.after_boot.items()
+            if connection is None or later.set_ms <= connection.heard_ms
+        }
+        if not held:
+            return self
+        left = {key: later for key, later in self.after_boot.items() if key not in held}
+        stand = {key: value for key, value in held.items() if key in self.stands}
+        return replace(self, after_boot=left).telling({**stand}, at_ms)
 
     def _spelt(self, values: Told) -> dict[str, str]:
         """Keys of configurations as they stand already: OCPP tells them apart without regard to case."""
@@ -138,7 +185,9 @@ class LocalState:
             return self
         stands = {key: stand for key, stand in self.stands.items() if key not in keys}
         stands |= {key: of.stands[key] for key in keys if key in of.stands}
-        return replace(self, stands=stands)
+        waiting = {key: later for key, later in self.after_boot.items() if key not in keys}
+        waiting |= {key: of.after_boot[key] for key in keys if key in of.after_boot}
+        return replace(self, stands=stands, after_boot=waiting)
 
     def without(self, is_gone: Callable[[str], bool]) -> LocalState:
         left = {key: stand for key, stand in self.stands.items() if not is_gone(key)}

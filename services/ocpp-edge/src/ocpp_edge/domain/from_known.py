@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.contracts.command import Command
-from holdfast.local_state.configuration import AFTER_BOOT, variable
-from holdfast.local_state.state import VALUE_CHARACTERS_MAX, LocalState, Stand
+from holdfast.local_state.configuration import variable
+from holdfast.local_state.state import AFTER_BOOT, VALUE_CHARACTERS_MAX, LocalState, Stand
 from holdfast.masking import SECRET
 from holdfast.ocpp.versions import OcppVersion
 from ocpp_edge.domain.known import Known

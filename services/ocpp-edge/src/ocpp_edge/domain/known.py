@@ -22,7 +22,7 @@ from ocpp_edge.domain import consequences, dedupe
 from ocpp_edge.domain.dedupe import Memory, no_memory
 from ocpp_edge.domain.installed import NOTHING_INSTALLED, Installed
 
-FOLD_VERSION = 8
+FOLD_VERSION = 9
 """Raised with every change that gives the same facts another `Known`: then the journal is folded anew."""
 
 OPEN_SESSIONS_MAX = 32
