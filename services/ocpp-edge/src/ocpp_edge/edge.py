@@ -64,7 +64,7 @@ class Edge:
         self._attendants: dict[str, Attendant] = {}
         self._strangers = Strangers(services.recorder, services.metrics)
         self._nobodys_saved = self._strangers.ids
-        self._links: set[Link] = set()
+        self._links: dict[Link, None] = {}
         """Connections that are served now, or wait to be."""
         services.open_sessions = self._open_sessions
         self._opening_is_known = False
@@ -161,7 +161,7 @@ class Edge:
     ) -> None:
         """One authenticated connection, to its end."""
         link = Link(self._ids.new(), connection, remote, security_profile, self._services.clock)
-        self._links.add(link)
+        self._links[link] = None
         try:
             if self.turns_away:  # since the handshake
                 link.close(STRICT)
@@ -175,7 +175,7 @@ class Edge:
             log.exception("a fault of ours", extra={"charge_point": identity})
             link.close("internal error", INTERNAL)
         finally:
-            self._links.discard(link)
+            self._links.pop(link, None)
         await link.shut()
 
     def _attendant(self, identity: str) -> Attendant:
