@@ -290,10 +290,12 @@ class Desk:
     # --- questions ---
 
     async def authorise(self, asked: AskCsms) -> CloudVerdict | None:
-        attendant = self._roster.primary_of(asked.charge_point)
-        if attendant is None:
+        begun_ms = self._services.clock.monotonic_ms()
+        attendant = await self._roster.awaited(asked.charge_point, asked.budget_ms)
+        left_ms = asked.budget_ms - (self._services.clock.monotonic_ms() - begun_ms)
+        if attendant is None or left_ms <= 0:
             return None
-        return await attendant.authorise(asked.driver_token, asked.token_type, asked.budget_ms)
+        return await attendant.authorise(asked.driver_token, asked.token_type, left_ms)
 
     async def relay(self, asked: RelayRequest) -> RelayReply:
         attendant = self._roster.primary_of(asked.charge_point)

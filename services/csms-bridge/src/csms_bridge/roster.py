@@ -28,6 +28,8 @@ from holdfast.contracts.rules import Rules, UpstreamRules
 log = logging.getLogger(__name__)
 
 Give = Callable[[Attendant, Command], None]
+AWAITING_MAX = 64
+"""Questions of charge points that nothing was read of yet; further ones have no answer at once."""
 HELD_MS = 3_600_000
 """Where the rules always want an operator's word, and do not say how long it is waited for."""
 ReadSeq = Callable[[], int]
@@ -65,6 +67,9 @@ class Roster:
         self._rules = UpstreamRules()
         self._held_ms: dict[str, int] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._came = asyncio.Event()
+        """Of the next attendant; then there is a new one."""
+        self._awaiting = 0
         self._one_at_a_time = asyncio.Lock()
         """Making an attendant reads the stream; meanwhile nobody else makes it."""
 
@@ -112,6 +117,23 @@ class Roster:
     def primary_of(self, charge_point: str) -> Attendant | None:
         primaries = (one for one in self.of(charge_point) if one.state.live.primary)
         return next(primaries, None)
+
+    async def awaited(self, charge_point: str, budget_ms: int) -> Attendant | None:
+        """One that its first message brings in a moment: a charge point may ask before the bridge has read of it."""
+        if self.primary_of(charge_point) is not None or self._awaiting >= AWAITING_MAX:
+            return self.primary_of(charge_point)
+        if not any(role.primary for role in self._backends.roles(self._site, charge_point)):
+            return None
+        self._awaiting += 1
+        try:
+            async with asyncio.timeout(budget_ms / 1000):
+                while self.primary_of(charge_point) is None:
+                    await self._came.wait()
+        except TimeoutError:
+            return None
+        finally:
+            self._awaiting -= 1
+        return self.primary_of(charge_point)
 
     async def named(self, charge_point: str, stream_seq: int) -> list[Attendant]:
         """Those of a charge point that the entry at `stream_seq` names; new ones where it is first heard of."""
@@ -165,6 +187,7 @@ class Roster:
         # Not before: what the site's reader gave it meanwhile would be overwritten.
         self._attendants[key] = attendant
         attendant.begin(None, 0)
+        self._tell()
         return attendant
 
     async def _attached(self, state: State, stream_seq: int) -> State:
@@ -183,7 +206,12 @@ class Roster:
         attendant.begin(held.kept, held.revision)
         if held.after_seq is not None and held.after_seq < read_seq:
             attendant.read_again(held.after_seq, read_seq)
+        self._tell()
         return attendant
+
+    def _tell(self) -> None:
+        self._came.set()
+        self._came = asyncio.Event()
 
     def _attendant(self, key: Key, role: Role) -> Attendant:
         assert self._group is not None

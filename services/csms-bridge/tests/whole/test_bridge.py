@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 from itertools import count
 
+import pytest
+
 from holdfast import subjects
+from holdfast.bus import RequestFailed
 from holdfast.contracts.command import Disposition
 from holdfast.contracts.csms import (
     AskCsms,
@@ -194,6 +197,25 @@ async def test_any_instance_gets_the_word_of_the_csms_on_a_driver(new_place, fac
     for _ in range(4):  # the queue hands it to either
         verdict = await place.ask(subjects.cloud_rpc("csms-authorise"), asked, CloudVerdict)
         assert (verdict.known, verdict.status) == (True, TokenStatus.BLOCKED)
+
+
+@virtual_time
+async def test_a_driver_who_comes_with_the_first_message_of_all_is_asked_about(new_place, facts):
+    place = await new_place()
+    place.csms.tokens["STOLEN"] = "Blocked"
+    place.begin()
+    await place.record(facts.connected(charge_point="CP-2"), facts.booted(charge_point="CP-2"))
+    await place.until(lambda: "BootNotification" in place.csms.actions("CP-2"))
+    asked = AskCsms(site=SITE, charge_point="CP-1", driver_token="STOLEN", budget_ms=4_000)
+    subject = subjects.cloud_rpc("csms-authorise")
+    answer = asyncio.get_running_loop().create_task(place.ask(subject, asked, CloudVerdict))
+    await place.clock.sleep_ms(100)
+    assert not answer.done(), "nothing was read of it yet"
+    await place.record(facts.connected(), facts.booted())
+    assert (await answer).status is TokenStatus.BLOCKED
+    nobody = asked.model_copy(update={"charge_point": "CP-9", "budget_ms": 300})
+    with pytest.raises(RequestFailed, match="no answer in time"):
+        await place.ask(subject, nobody, CloudVerdict)
 
 
 @virtual_time
