@@ -19,17 +19,18 @@ import asyncio
 import hashlib
 import json
 import os
-import statistics
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from authorise import bus_of, machine, mode_of
+from authorise import bus_of, mode_of
 from children import process, say, script
+from edge_profile import samples
+from edge_report import CONNECTIONS, WHOLE_SITE, Measured, Profile, Row, report
 
 from holdfast.bus import StreamSpec
 from holdfast.contracts.driver_tokens import DriverTokenList, ListedToken
@@ -42,11 +43,8 @@ from holdfast_cli.provision.step import provision
 SITE = "berlin01"
 ROUNDS, IDLE, STORM = PARTS = ("rounds", "idle", "storm")
 PASSWORD = "bench-password-of-all"
-CONNECTIONS = (20, 500)
 BESIDE = ("echo", "naive")
-WHOLE_SITE = "ocpp-edge, whole site"
 SUBJECT = "bench.naive"
-REPORT = Path("build/bench/ocpp-edge.json")
 HERE = Path(__file__).parent
 LINE_BYTES_MAX = 1 << 24
 ANSWER_WITHIN_S = 120
@@ -58,49 +56,6 @@ IDLE_BEFORE = 200
 """Connected before one counts: what the first ones bring is not what one more costs."""
 FRAMES_PER_S = 1_000_000
 """Of one charge point: a few that say as much as a thousand would are not to be slowed down."""
-TARGETS = {
-    "cpu_vs_naive": ("<=", 0.1),
-    "rate_vs_naive": (">=", 8.0),
-    "rate_vs_naive_fsync": (">=", 8.0),
-    "echo_share": (">=", 0.4),
-    "idle_kb_per_connection": ("<=", 20.0),
-    "storm_p99_vs_naive": ("<", 1.0),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    server: str
-    fsync: bool
-    connections: int
-    rate: float
-    cpu_us: float
-    """Of the server's process, user and system, per message."""
-    nats_cpu_us: float
-    p50_ms: float
-    p99_ms: float
-
-
-@dataclass
-class Measured:
-    rounds: list[Row] = field(default_factory=list)
-    storms: dict[str, list[dict[str, float]]] = field(default_factory=dict)
-    idle_kb: float = 0.0
-    idle: int = 0
-
-    def median(self, server: str, fsync: bool, connections: int) -> Row | None:
-        rows = [
-            one
-            for one in self.rounds
-            if (one.server, one.fsync, one.connections) == (server, fsync, connections)
-        ]
-        if not rows:
-            return None
-        middle = {
-            name: statistics.median(getattr(one, name) for one in rows)
-            for name in ("rate", "cpu_us", "nats_cpu_us", "p50_ms", "p99_ms")
-        }
-        return Row(server=server, fsync=fsync, connections=connections, **middle)
 
 
 class Load:
@@ -162,6 +117,8 @@ class Bench:
     pids: dict[str, int]
     nats_pid: int
     names: list[str]
+    profile: Path
+    """A file for samples."""
     rest: AsyncExitStack
     """The site's services that stand still while it is measured."""
 
@@ -221,7 +178,15 @@ async def standing(root: Path, *, fsync: bool, charge_points: int) -> AsyncItera
             child = await start(f"load-{name}", python, HERE / "edge_load.py")
             child.stdout._limit = LINE_BYTES_MAX  # type: ignore[union-attr]  2,000 times in one line
             loads[name] = Load(child, port, "/ocpp")
-        yield Bench(fsync=fsync, loads=loads, pids=pids, nats_pid=nats.pid, names=names, rest=rest)
+        yield Bench(
+            fsync=fsync,
+            loads=loads,
+            pids=pids,
+            nats_pid=nats.pid,
+            names=names,
+            rest=rest,
+            profile=root / "profile.raw",
+        )
 
 
 def _registered(world: World, names: Sequence[str]) -> None:
@@ -248,8 +213,20 @@ async def rounds(bench: Bench, arguments: argparse.Namespace, measured: Measured
             for name in servers:
                 await _round(bench, name, connections, arguments.seconds, measured)
         say(f"  round {number + 1} of {arguments.rounds}, fsync {'on' if bench.fsync else 'off'}")
+    if not bench.fsync:
+        for connections in CONNECTIONS:
+            measured.profiles.append(await _profile(bench, connections, arguments.seconds))
     for name in servers:
         await bench.loads[name].drop()
+
+
+async def _profile(bench: Bench, connections: int, seconds: float) -> Profile:
+    """A round of its own, that counts for nothing else."""
+    pid = bench.pids["ocpp-edge"]
+    async with asyncio.TaskGroup() as group:
+        looking = group.create_task(samples(pid, seconds, bench.profile))
+        found = await bench.loads["ocpp-edge"].run(connections, seconds + 1, (pid,))
+    return Profile(connections=connections, cpu_us=found["cpu_us"][0], samples=looking.result())
 
 
 async def _round(
@@ -327,96 +304,6 @@ async def measure(root: Path, arguments: argparse.Namespace) -> Measured:
             if STORM in only and not fsync:
                 await storms(bench, arguments, measured)
     return measured
-
-
-def ratios(measured: Measured) -> dict[str, float]:
-    """The worse of few and of many connections. What was not measured is not there."""
-
-    def of(what: str, server: str, beside: str, fsync: bool) -> list[float]:
-        pairs = (
-            (measured.median(server, fsync, count), measured.median(beside, fsync, count))
-            for count in CONNECTIONS
-        )
-        return [getattr(a, what) / getattr(b, what) for a, b in pairs if a and b]
-
-    def p99(server: str) -> float:
-        return statistics.median(one["p99_ms"] for one in measured.storms[server])
-
-    found = {}
-    if measured.rounds:
-        found |= {
-            "cpu_vs_naive": max(of("cpu_us", "ocpp-edge", "naive", False)),
-            "rate_vs_naive": min(of("rate", "ocpp-edge", "naive", False)),
-            "rate_vs_naive_fsync": min(of("rate", "ocpp-edge", "naive", True)),
-            "echo_share": min(of("rate", "ocpp-edge", "echo", False)),
-        }
-    if measured.idle:
-        found["idle_kb_per_connection"] = measured.idle_kb
-    if measured.storms:
-        found["storm_p99_vs_naive"] = p99("ocpp-edge") / p99("naive")
-    return found
-
-
-def report(measured: Measured, arguments: argparse.Namespace) -> None:
-    rows = [
-        row
-        for fsync in (False, True)
-        for connections in CONNECTIONS
-        for server in ("echo", "naive", "ocpp-edge", WHOLE_SITE)
-        if (row := measured.median(server, fsync, connections))
-    ]
-    print(f"\n{machine()}\n")
-    head = ("fsync", "connections", "messages/s", "CPU us", "nats us", "p50 ms", "p99 ms")
-    if rows:
-        print(
-            "MeterValues of running transactions, stored and then answered; "
-            f"medians of {arguments.rounds} rounds\n"
-        )
-        print(f"  {'server':<24}" + "".join(f"{name:>12}" for name in head))
-    for row in rows:
-        print(
-            f"  {row.server:<24}{'always' if row.fsync else 'default':>12}{row.connections:>12}{row.rate:>12.0f}"
-            f"{row.cpu_us:>12.1f}{row.nats_cpu_us:>12.1f}{row.p50_ms:>12.1f}{row.p99_ms:>12.1f}"
-        )
-    for server, storms in measured.storms.items():
-        for one in storms:
-            print(
-                f"  storm of {arguments.storm}, {server}: {one['accepted']:.0f} accepted in {one['tries']:.0f} tries, "
-                f"p50 {one['p50_ms']:.0f} ms, p99 {one['p99_ms']:.0f} ms"
-            )
-    found = ratios(measured)
-    verdicts = {name: _is_met(name, value) for name, value in found.items()}
-    print()
-    for name, value in found.items():
-        sign, bound = TARGETS[name]
-        word = "met" if verdicts[name] else "NOT MET"
-        print(f"  {name:<26}{value:>10.3f}   target {sign} {bound:<6g}{word}")
-    everybody = all(
-        one["accepted"] == arguments.storm for storms in measured.storms.values() for one in storms
-    )
-    document = {
-        "machine": machine(),
-        "rounds": arguments.rounds,
-        "seconds": arguments.seconds,
-        "rows": [asdict(row) for row in rows],
-        "storms": measured.storms,
-        "storm_all_accepted": everybody,
-        "idle_connections": measured.idle,
-        "ratios": {name: round(value, 4) for name, value in found.items()},
-        "targets": {
-            name: {"bound": f"{sign} {bound:g}", "met": verdicts[name]}
-            for name, (sign, bound) in TARGETS.items()
-            if name in verdicts
-        },
-    }
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(document, indent=2) + "\n")
-    print(f"\nreport: {REPORT}")
-
-
-def _is_met(name: str, value: float) -> bool:
-    sign, bound = TARGETS[name]
-    return {"<=": value <= bound, ">=": value >= bound, "<": value < bound}[sign]
 
 
 def _parts(text: str) -> tuple[str, ...]:

@@ -78,6 +78,8 @@ class DirectClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self.takers: dict[int, Taker] = {}
+        self._leaves_soon = False
+        """What is pending goes out at the end of this turn of the loop."""
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
@@ -92,8 +94,17 @@ class DirectClient(Client):
         """One whole protocol command, with what else is written in this turn of the loop."""
         self._pending.append(command)
         self._pending_data_size += len(command)
-        if self._flush_queue is not None and self._flush_queue.empty():
-            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+        if not self._leaves_soon:
+            self._leaves_soon = True
+            asyncio.get_running_loop().call_soon(self._leave)
+
+    def _leave(self) -> None:
+        """As the client's own flusher, which is a task to be woken; without a connection that is what it waits for."""
+        self._leaves_soon = False
+        if not self._pending or not self.is_connected or self._transport is None:
+            return
+        pending, self._pending, self._pending_data_size = self._pending, [], 0
+        self._transport.writelines(pending)
 
 
 class Connection:
