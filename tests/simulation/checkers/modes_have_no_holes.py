@@ -110,18 +110,18 @@ def _maintained(fact: ModeChanged, standing: dict[str, Override]) -> list[str]:
 
 
 def _decided_in(life: list[Written], *, stepped: bool) -> list[str]:
-    """In the mode that stood when the decision was begun, a moment late at most. While it waited for the cloud the
-    journal may have named more than one newer.
+    """In the mode that stood when the decision was begun, a moment late at most. Before the journal has named one that
+    is autonomous; while it waited for the cloud it may have named more than one newer.
     """
     if stepped:
         return []
     found = []
-    mode: Mode | None = None
+    mode = AUTONOMOUS
     ended_ms: dict[Mode, int] = {}
     for entry in life:
         match entry.fact:
             case ModeChanged(mode=now):
-                ended_ms[mode or AUTONOMOUS] = entry.envelope.at_ms
+                ended_ms[mode] = entry.envelope.at_ms
                 mode = now
             case DecisionMade(inputs=inputs) if inputs.mode is not mode:
                 late_ms = inputs.at_ms - ended_ms.get(inputs.mode, -SEEN_WITHIN_MS)
