@@ -253,7 +253,19 @@ def test_the_history_begins_with_the_first_connected():
 
 
 def test_changes_within_a_minute_are_counted():
-    assert changes_in_a_minute(judge(evidence(), EXPECT).modes) == 3
+    assert (
+        changes_in_a_minute(judge(evidence(), EXPECT).modes) == 2
+    )  # of four, and one is to autonomous
+
+
+def test_changes_to_autonomous_are_not_counted_and_those_around_them_are():
+    rows = [
+        {"mode": mode, "since_ms": number * 1_000, "reasons": []}
+        for number, mode in enumerate(
+            ("connected", "degraded", "autonomous", "recovery", "connected")
+        )
+    ]
+    assert changes_in_a_minute(spans(rows)) == 3
 
 
 def connected(charge_point: str, version: str, profile: int) -> Envelope:

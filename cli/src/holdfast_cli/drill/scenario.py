@@ -91,7 +91,8 @@ class Expect(Part):
     reconciled_within_s: float = Field(120, gt=0)
     """After the last heal."""
     calm: bool = False
-    """At most two mode changes in any minute: an unstable link must not be followed at every turn."""
+    """At most two mode changes in any minute, but for those to autonomous: an unstable link must not be followed at
+    every turn, and nothing may hold up the end of a good one."""
     refused_drivers_min: int = 0
     dispositions: dict[str, DispositionName] = Field(default_factory=dict)
     """Command id to how it must have ended."""
