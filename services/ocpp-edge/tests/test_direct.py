@@ -105,6 +105,16 @@ def test_it_hears_what_the_library_hears_and_ends_as_it_does(case, cut):
     asyncio.run(both())
 
 
+def test_a_length_of_64_bits_is_no_length_of_127():
+    whole = frame(TEXT, b"x" * 65_536)
+    pieces = [frame(TEXT, b"ok"), whole[:133], whole[133:]]
+
+    async def both():
+        assert await heard(DirectSocket, pieces, 9) == await heard(Plain, pieces, 9)
+
+    asyncio.run(both())
+
+
 def test_any_texts_in_any_pieces_come_whole_and_in_order():
     rng = random.Random(5)
     texts = ["é" * rng.choice((0, 1, 60, 63, 64, 200, 700)) + str(n) for n in range(200)]

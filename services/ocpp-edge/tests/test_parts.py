@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.contracts.envelope import ENVELOPE_BYTES_MAX
+from holdfast.contracts.session import SessionMetered
 from holdfast.ocpp.moments import moment_ms
 from holdfast.settings import ConfigError
 from ocpp_edge.domain.dedupe import NEWEST_MAX, Memory
@@ -103,6 +105,21 @@ def test_memory_keeps_the_newest(keys):
     assert kept == keys[-len(kept) :] if kept else not keys
     assert min(5, len(keys)) <= len(kept) <= 5 + NEWEST_MAX
     assert all(memory.get(key) == key for key in kept)
+
+
+def test_readings_at_times_that_are_none_do_not_fill_a_fact():
+    values = [{"timestamp": "\x01" * 255, "sampledValue": [{"value": "1"}] * 300}]
+    fact = SessionMetered(
+        charge_point="CP-1",
+        connector=1,
+        session="CP-1/1",
+        transaction_id=1,
+        readings=energy_readings(values),
+        at="\x01" * 255,
+        message_id="m",
+        raw='\\"' * 32_768,
+    )
+    assert len(fact.to_bytes()) < ENVELOPE_BYTES_MAX / 2
 
 
 def test_a_snapshot_stands_below_every_append_on_its_way():

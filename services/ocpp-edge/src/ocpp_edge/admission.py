@@ -82,6 +82,8 @@ class Admission:
                 turn.set_result(True)
                 return
         self._left_at.clear()
+        # A slow time is over with its queue: it must not send away whoever comes together next.
+        self._rate = max(self._rate, RATE_ASSUMED)
         self._free += 1
 
     def come_again_s(self) -> int:

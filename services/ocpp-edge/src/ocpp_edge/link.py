@@ -191,7 +191,8 @@ class Link:
                 await self.connection.send(self._outbox[0])
                 self._outbox.pop(0)
                 self.made_room()
-        except ConnectionEnded:
-            pass  # `receive` says so, too
+        except ConnectionEnded:  # `receive` says so, too, to whoever waits for room now
+            self._outbox.clear()
+            self.made_room()
         finally:
             self._sending = None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 
 from holdfast.bus import Appending, AppendRefused, StreamFull
 from holdfast.bus import Stored as Acknowledged
-from holdfast.contracts.envelope import Fact
+from holdfast.contracts.envelope import ContractError, Fact
 from holdfast.recorder import Recorded
 from ocpp_edge.domain.events import NotStored, Record, Stored
 from ocpp_edge.services import Services
@@ -44,7 +44,11 @@ class Writer:
         """Write the first."""
         services, effect = self._services, self._records[0]
         append, at_ms = services.position.begin(), services.clock.now_ms()
-        storing = self._append(effect, at_ms)
+        try:
+            storing = self._append(effect, at_ms)
+        except ContractError:
+            self._starts(self._carry(effect, append, None, at_ms))
+            return
         if not isinstance(storing, asyncio.Future):  # it has to wait for room, or a connection
             storing.close()
             self._starts(self._carry(effect, append, None, at_ms))
@@ -116,7 +120,7 @@ class Writer:
             try:
                 storing_now = storing or self._append(effect, at_ms)
                 stands = await services.recorder.recorded(storing_now, effect.fact, at_ms)
-            except StreamFull as error:
+            except (StreamFull, ContractError) as error:
                 self._not_stored(effect, str(error), final=True)
                 self._ended(append, None)
                 return

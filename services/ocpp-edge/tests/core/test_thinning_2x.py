@@ -222,3 +222,13 @@ def test_every_seqno_is_kept_named_or_told_as_not_known_and_only_restarts_leave_
     if orderly or not crashes:
         assert not unknown
         assert there | named == sent - {0}
+
+
+def test_an_older_one_that_comes_first_after_a_crash_hides_nothing(bench):
+    send(bench, 5, 61)
+    send(bench, 6, 71)
+    bench.crash()
+    bench.connect(OcppVersion.V21)
+    send(bench, 3, 31)  # out of the station's queue
+    assert kept(bench) == [1, 5, 3]
+    assert bench.facts(SessionMetered)[-1].uncounted

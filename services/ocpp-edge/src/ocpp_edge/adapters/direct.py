@@ -132,6 +132,8 @@ class DirectSocket(WatchedSocket):
             begin, said, size = 4, int.from_bytes(data[2:4], "big"), size - 2
             if said < _LENGTH_16:
                 return None
+        elif said > _LENGTH_16:
+            return None  # a length of 64 bits
         limit = self.protocol.max_message_size
         if said != size or said > 0xFFFF or (limit is not None and said > limit):
             return None

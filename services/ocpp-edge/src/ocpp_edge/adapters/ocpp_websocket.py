@@ -251,6 +251,8 @@ class Door:
         verdict = await self._gate.judge(offer)
         if isinstance(verdict, Refused):
             return self._refuse(socket, verdict)
+        if not self.inside.has_room():  # others were let in meanwhile
+            return self._refuse(socket, _later("too many connections"))
         socket.identity, socket.security_profile = identity, verdict.security_profile
         socket.is_pending = verdict.pending
         self.inside.comes(socket)

@@ -48,11 +48,13 @@ class Turns:
             asyncio.get_running_loop().call_soon(self._take)
 
     def _take(self) -> None:
-        for _ in range(min(self._at_once, len(self._waiting))):
-            self._waiting.popleft().step()
-        self._is_due = bool(self._waiting)
-        if self._is_due:  # after whatever else is ready by then
-            asyncio.get_running_loop().call_soon(self._take)
+        try:
+            for _ in range(min(self._at_once, len(self._waiting))):
+                self._waiting.popleft().step()
+        finally:  # a fault of one step ends no other's
+            self._is_due = bool(self._waiting)
+            if self._is_due:  # after whatever else is ready by then
+                asyncio.get_running_loop().call_soon(self._take)
 
 
 class Handshakes:

@@ -13,6 +13,8 @@ REGISTER = "Energy.Active.Import.Register"
 """The default measurand of OCPP 1.6, too."""
 READINGS_MAX = 256
 """Of one message; more stay in its raw payload."""
+TIME_CHARACTERS_MAX = 64
+"""Each reading repeats its time: no timestamp is longer, and 256 of what is none must not fill a fact."""
 PLAIN_DIGITS = 15
 """A whole number of so many needs no decimals, and is sound."""
 
@@ -28,7 +30,9 @@ def energy_readings(meter_values: Iterable[Mapping[str, Any]]) -> tuple[Reading,
                 continue
             if len(readings) >= READINGS_MAX:
                 return tuple(readings)
-            readings.append(Reading(at=plain(value["timestamp"]), energy_wh=energy_wh))
+            readings.append(
+                Reading(at=plain(value["timestamp"])[:TIME_CHARACTERS_MAX], energy_wh=energy_wh)
+            )
     return tuple(readings)
 
 

@@ -166,7 +166,7 @@ def _untold(state: State, fact: SessionMetered | SessionStopped) -> dict[str, An
     told: dict[str, Any] = {"left_out": count, "left_out_seq": ranges}
     if saved.is_whole:
         return told
-    if seq_no is None or before.seq_no is None:
+    if seq_no is None or before.seq_no is None or seq_no <= before.seq_no:
         return {**told, "uncounted": True}
     holes = between(before.seq_no, seq_no, ranges)
     return {**told, "uncounted": bool(holes), "uncounted_seq": holes}
