@@ -99,7 +99,7 @@ def test_an_operators_day(world: Path, tmp_path: Path) -> None:
     held = (
         "command",
         "send",
-        "CP-02",
+        "CP-01",  # of 1.6, as the type says
         "Reset",
         "type=Hard",
         "--deadline",
