@@ -64,16 +64,24 @@ async def test_s9_an_identity_that_is_none_gets_nowhere(opened, hard, tmp_path, 
     }
 
 
+async def dripped(writer, pieces, closed, *, pause_s):
+    """One after the other until the other side has closed: how many were sent."""
+    for sent, piece in enumerate(pieces):
+        if closed.done():
+            return sent
+        writer.write(piece)
+        await asyncio.sleep(pause_s)
+    return len(pieces)
+
+
 async def test_s10_a_handshake_of_one_byte_a_second_is_cut(opened, hard):
     place = await opened(handshake_s=2)
     async with hard.raw(place) as raw, hard.honest(place) as honest:
-        closed = asyncio.get_running_loop().create_task(raw.closed_within(8))
-        for byte in hard.request("CP-2"):
-            if closed.done():
-                break
-            raw.writer.write(bytes([byte]))
-            await asyncio.sleep(0.2)
-        assert 1 <= await closed < 4
+        closed = asyncio.get_running_loop().create_task(raw.closed_within(30))
+        pieces = [bytes([byte]) for byte in hard.request("CP-2")]
+        # Counted, for a machine that stands still stops this clock, too.
+        assert 5 <= await dripped(raw.writer, pieces, closed, pause_s=0.2) < 20
+        assert await closed is not None
         assert await honest.is_served()
 
 
@@ -94,16 +102,10 @@ async def test_s10_a_frame_of_one_byte_at_a_time_is_cut(opened, hard, how, versi
                 pieces = [raw.frame(b"[", fin=False)] + [raw.frame(b" ", 0, fin=False)] * 30
             case _:
                 pieces = [bytes([byte]) for byte in raw.frame(b"p" * 100, 9)]
-        loop = asyncio.get_running_loop()
-        begun_s = loop.time()
-        closed = asyncio.get_running_loop().create_task(raw.closed_within(8))
-        for piece in pieces:
-            if closed.done():
-                break
-            raw.writer.write(piece)
-            await asyncio.sleep(0.3)
+        closed = asyncio.get_running_loop().create_task(raw.closed_within(30))
+        sent = await dripped(raw.writer, pieces, closed, pause_s=0.3)
         assert await closed is not None
-        assert 1 <= loop.time() - begun_s < 5
+        assert sent == 1 if how == "header" else sent < 17
         assert hard.counted(place, "refused_frames", reason="too slow") == 1
         assert await honest.is_served()
 
@@ -130,11 +132,9 @@ async def test_s10_five_hundred_half_open_sockets_stop_nobody(opened, hard):
         for number in range(500):
             raw = await stack.enter_async_context(hard.raw(place))
             raw.writer.write(hard.request("CP-2")[: number % 100])
-        loop = asyncio.get_running_loop()
-        begun_s = loop.time()
         async with hard.honest(place) as honest:
             assert await honest.is_served()
-        assert loop.time() - begun_s < 3
+            assert not raw.reader.at_eof()  # it waited for none of them to end
         # The oldest made room: the bound holds.
         await eventually(lambda: hard.counted(place, "auth_failures", reason="half open") >= 190)
 
@@ -166,9 +166,8 @@ async def test_whose_turn_would_come_too_late_is_told_so_at_once():
     assert isinstance(await admission.enter(waited_s=1.5), int)  # no patience is left
     waiting = [loop.create_task(admission.enter()) for _ in range(500)]
     await asyncio.sleep(0)
-    begun_s = loop.time()
     assert isinstance(await admission.enter(), int)  # 400 a second are let in, as far as is known
-    assert loop.time() - begun_s < 0.5
+    assert sum(not one.done() for one in waiting) >= 300  # those before it wait still
     told = await asyncio.gather(*waiting)
     assert sum(isinstance(one, int) for one in told) == 500
     held.leave()
